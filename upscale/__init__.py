@@ -1,0 +1,8 @@
+"""Daily global maps of terrestrial carbon fluxes from flux-tower knowledge (TAM-RL)."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+try:
+    __version__ = version("upscale")
+except PackageNotFoundError:  # a source tree that was never installed
+    __version__ = "0.0.0+source"
