@@ -1,0 +1,271 @@
+"""The driver cube: one Zarr group per native grid, daily, opened and read here.
+
+    static      igbp, koppen, sftlf, elevation           its grid is the product grid
+    meteo       ta, sw_in, vpd, p, ...; land (nodes)     ERA5-Land 0.1 degree, or any grid
+    satellite   ndvi, ..., and <name>_filled for each    on the product grid
+
+Every group names its own grid and packing. What comes through this door has been checked:
+units, calendar without gaps, coordinates that are those of the grid, values inside their
+physical range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.errors import ContainsArrayError
+
+from upscale.calendar import CALENDAR, TIME_UNITS
+from upscale.drivers.packing import Packing
+from upscale.grid import Grid
+from upscale.variables import of_kind, variable
+
+SERIES = ("meteo", "satellite")
+
+#: Attribute `kind` of the root of every driver cube.
+KIND = "upscale driver cube"
+
+
+class DriverError(ValueError):
+    """A driver cube that cannot be used as it is; the message says where and what to do."""
+
+
+@dataclass(frozen=True)
+class SeriesGroup:
+    """Daily series on one grid: `count` days from day number `first`."""
+
+    name: str
+    grid: Grid
+    first: int
+    count: int
+    arrays: Mapping[str, zarr.Array]
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Names of the drivers in the group, without flags and masks."""
+        known = of_kind("meteo", "satellite")
+        return tuple(name for name in known if name in self.arrays)
+
+    @property
+    def last(self) -> int:
+        """Day number of the last day."""
+        return self.first + self.count - 1
+
+    def read(
+        self, name: str, days: slice, rows: NDArray[np.integer], cols: NDArray[np.integer]
+    ) -> NDArray[np.float32]:
+        """Values `(day, row, col)` float32 in the units of the table, NaN where missing.
+
+        days: slice of indices on the time axis; rows, cols: indices, consecutive but for
+        jumps from the last column to the first.
+        """
+        array = self.arrays[name]
+        stored = read_block(array, days, rows, cols)
+        packing = _packing(array)
+        return packing.unpack(stored) if packing else stored.astype(np.float32, copy=False)
+
+    @cached_property
+    def land(self) -> NDArray[np.bool_] | None:
+        """Nodes `(row, col)` that have values; None where every cell may have some."""
+        mask = self.arrays.get("land")
+        return None if mask is None else np.asarray(mask[:]).astype(bool)
+
+
+@dataclass(frozen=True)
+class DriverCube:
+    """An opened driver cube; reading is lazy."""
+
+    url: str
+    attributes: Mapping[str, Any]
+    grid: Grid
+    static: Mapping[str, zarr.Array]
+    series: Mapping[str, SeriesGroup]
+
+    @property
+    def digest(self) -> str:
+        """Digest of the content, set when the cube was sealed."""
+        return str(self.attributes["digest"])
+
+    @property
+    def day_definition(self) -> str:
+        return str(self.attributes["day_definition"])
+
+    @property
+    def synthetic(self) -> bool:
+        """True for a planet that was made up."""
+        return bool(self.attributes.get("synthetic", False))
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """All dynamic drivers of the cube."""
+        return tuple(name for group in self.series.values() for name in group.variables)
+
+    def group_of(self, name: str) -> SeriesGroup | None:
+        """The group that holds a dynamic driver."""
+        return next((g for g in self.series.values() if name in g.variables), None)
+
+    @property
+    def first(self) -> int:
+        """First day number with meteorology."""
+        return self.series["meteo"].first
+
+    @property
+    def last(self) -> int:
+        """Last day number with meteorology."""
+        return self.series["meteo"].last
+
+
+def open_cube(url: str, storage_options: Mapping[str, Any] | None = None) -> DriverCube:
+    """Open a driver cube and check its metadata.
+
+    Raises DriverError for a store that is none, was not finished, lacks a group, has wrong
+    units, an unknown variable, another calendar or one with gaps, or coordinates that are not
+    those of its grid.
+    """
+    root = _open_root(url, storage_options)
+    groups = dict(root.groups())
+    for needed in ("static", "meteo"):
+        if needed not in groups:
+            raise DriverError(f"{url}: no group {needed!r}; a driver cube needs static and meteo")
+    static = dict(groups["static"].arrays())
+    _check_complete(f"{url}/static", groups["static"], ("igbp", "koppen", "sftlf", "elevation"))
+    _check_arrays(url, "static", static, of_kind("static"))
+    grid = _open_grid(f"{url}/static", groups["static"])
+    series = {n: _open_series(url, n, groups[n]) for n in SERIES if n in groups}
+    if "satellite" in series:
+        _check_lattice(f"{url}/satellite", series["satellite"].grid, grid)
+    return DriverCube(url, dict(root.attrs), grid, static, series)
+
+
+def _check_complete(where: str, group: zarr.Group, names: tuple[str, ...]) -> None:
+    needed = (*names, "lat", "lon")
+    missing = [name for name in needed if name not in group]
+    if missing or "grid" not in group.attrs:
+        lacking = ", ".join(missing) or "the attribute 'grid'"
+        raise DriverError(f"{where}: expected {', '.join(needed)}, found no {lacking}; add it")
+
+
+def _open_grid(where: str, group: zarr.Group) -> Grid:
+    """The grid of a group, whose coordinates must be its centres."""
+    grid = Grid(**group.attrs["grid"])
+    for name, centres in (("lat", grid.lat), ("lon", grid.lon)):
+        found = np.asarray(group[name][:])
+        if found.shape == centres.shape and np.allclose(found, centres, rtol=0, atol=1e-6):
+            continue
+        raise DriverError(
+            f"{where}/{name}: expected the {_range_of(centres)} of the attribute 'grid', found "
+            f"{_range_of(found.ravel())}; correct the attribute, or flip or roll the "
+            "data so that rows run north to south and columns west to east from -180"
+        )
+    return grid
+
+
+def _range_of(coordinate: NDArray[Any]) -> str:
+    ends = f" from {coordinate[0]:.6f} to {coordinate[-1]:.6f}" if coordinate.size else ""
+    return f"{coordinate.size} centres{ends}"
+
+
+def _check_lattice(where: str, found: Grid, product: Grid) -> None:
+    try:
+        found.offset_of(product)
+    except ValueError as error:
+        raise DriverError(f"{where}: satellite series lie on the product grid: {error}") from error
+
+
+def _open_root(url: str, storage_options: Mapping[str, Any] | None) -> zarr.Group:
+    try:
+        root = zarr.open_group(url, mode="r", storage_options=_options(url, storage_options))
+    except (FileNotFoundError, KeyError, ContainsArrayError) as error:
+        raise DriverError(f"{url}: no Zarr group there; give the path of a driver cube") from error
+    if root.attrs.get("kind") != KIND:
+        raise DriverError(f"{url}: a Zarr store, but no driver cube (attribute 'kind')")
+    if "digest" not in root.attrs:
+        raise DriverError(f"{url}: the cube was never finished (no 'digest'); write it again")
+    return root
+
+
+def _options(url: str, options: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return dict(options or {}) if "://" in url else None
+
+
+def _open_series(url: str, name: str, group: zarr.Group) -> SeriesGroup:
+    arrays = dict(group.arrays())
+    where = f"{url}/{name}"
+    _check_complete(where, group, ("time",))
+    known = of_kind("meteo", "satellite")
+    drivers = {key: a for key, a in arrays.items() if key not in {"time", "lat", "lon", "land"}}
+    flags = {key for key in drivers if key.endswith("_filled")}
+    _check_arrays(url, name, {k: a for k, a in drivers.items() if k not in flags}, known)
+    grid = _open_grid(where, group)
+    time = _open_time(f"{where}/time", arrays["time"])
+    return SeriesGroup(name, grid, int(time[0]), len(time), arrays)
+
+
+def _check_arrays(
+    url: str, group: str, arrays: Mapping[str, zarr.Array], known: tuple[str, ...]
+) -> None:
+    for name, array in arrays.items():
+        if name in {"lat", "lon"}:
+            continue
+        if name not in known:
+            raise DriverError(f"{url}/{group}: unknown variable {name!r}; known: {list(known)}")
+        expected, found = variable(name).units, array.attrs.get("units")
+        if found != expected:
+            raise DriverError(
+                f"{url}/{group}/{name}: expected units {expected!r}, found {found!r}; "
+                "convert the data and write the attribute again"
+            )
+
+
+def _open_time(where: str, array: zarr.Array) -> NDArray[np.int64]:
+    """The day numbers `(day,)` of a group, checked."""
+    for name, expected in (("units", TIME_UNITS), ("calendar", CALENDAR)):
+        if (found := array.attrs.get(name)) != expected:
+            raise DriverError(
+                f"{where}: expected {name} {expected!r}, found {found!r}; convert the days to "
+                "whole days since then and write the attribute again"
+            )
+    time = np.asarray(array[:])
+    if time.dtype.kind not in "iu":
+        raise DriverError(
+            f"{where}: expected whole days as integers, found {time.dtype}; a day has one row, "
+            "numbered by the day on which it begins"
+        )
+    days = time.astype(np.int64)
+    _check_days(where, days)
+    return days
+
+
+def _check_days(where: str, time: NDArray[np.int64]) -> None:
+    steps = np.diff(time)
+    if time.size == 0:
+        raise DriverError(f"{where}: expected one row per day, found no days; write some")
+    if (steps == 1).all():
+        return
+    at = int(np.flatnonzero(steps != 1)[0])
+    raise DriverError(
+        f"{where}: expected one row per day, found a step of {int(steps[at])} days after day "
+        f"number {int(time[at])} (counted from 2000-01-01); write missing days as NaN"
+    )
+
+
+def _packing(array: zarr.Array) -> Packing | None:
+    scale = array.attrs.get("scale_factor")
+    return None if scale is None else Packing(float(scale), float(array.attrs["add_offset"]))
+
+
+def read_block(
+    array: zarr.Array, days: slice, rows: NDArray[np.integer], cols: NDArray[np.integer]
+) -> NDArray[Any]:
+    """Stored values `(day, row, col)` at consecutive rows and columns that may wrap."""
+    jump = np.flatnonzero(np.diff(cols) != 1) + 1
+    parts = np.split(cols, jump)
+    row = slice(int(rows[0]), int(rows[-1]) + 1)
+    blocks = [array[days, row, int(p[0]) : int(p[-1]) + 1] for p in parts]
+    return np.asarray(blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=2))

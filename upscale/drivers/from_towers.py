@@ -1,0 +1,286 @@
+"""A driver cube whose cells are flux towers: the whole service on real, measured weather.
+
+Each tower gives its own daily meteorology to the cell of the product grid in which it stands:
+the group `meteo` lies on the product grid itself, unpacked, so that nothing is interpolated,
+rounded or filled. Satellite series of towers are composites of several days on their own
+calendars; they are left out rather than spread over days.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from upscale.calendar import date_of, day_number
+from upscale.drivers.cube import DriverError
+from upscale.drivers.writer import (
+    SeriesSpec,
+    create_cube,
+    create_series,
+    seal,
+    write_series,
+    write_static,
+)
+from upscale.grid import Grid, load_grid
+from upscale.towers.table import DRIVERS, Tower, read_sites, read_towers
+from upscale.variables import variable
+
+#: Edge of a stored chunk in cells: towers are far apart.
+CHUNK = 10
+#: Edge of the tiles of a run: small, because a tile holds a tower or two; yet a reader like
+#: dask makes one task of every tile of the globe, and that has to stay bearable.
+TILE = 25
+
+Cell = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class PlacedTower:
+    """A tower and the cell (row, column of the product grid) that carries its drivers.
+
+    days: days of the period on which every required driver (TA, SW_IN) is there.
+    """
+
+    site: str
+    lat: float
+    lon: float
+    row: int
+    col: int
+    days: int
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A tower that is not used, and why."""
+
+    site: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class TowersOnGrid:
+    """What was written: `kept` towers, one per cell, and those left out with the reason."""
+
+    url: str
+    first: dt.date
+    last: dt.date
+    kept: tuple[PlacedTower, ...]
+    left_out: tuple[LeftOut, ...]
+    digest: str
+
+
+def towers_on_grid(
+    folder: str | Path,
+    url: str,
+    start: int | dt.date,
+    end: int | dt.date,
+    *,
+    overwrite: bool = False,
+) -> TowersOnGrid:
+    """Write the daily drivers of a folder of towers as a driver cube on the 0.05 degree grid.
+
+    folder: holds `towers.parquet` and `sites.parquet`; start, end: years, or first and last
+    day. Where towers share a cell the one with most good flux days is kept. Raises
+    FileNotFoundError or ValueError (DriverError) that name the file, column or tower at
+    fault, before anything is written; FileExistsError where `url` is taken.
+    """
+    first, last = period_of(start, end)
+    grid = load_grid("global-0p05")
+    table, towers = read_sites(folder), read_towers(folder)
+    for tower in towers:
+        _check_values(tower)
+    used, left_out = choose(towers, grid, first, last)
+    if not used:
+        raise DriverError(_nothing(folder, towers, first, last))
+    placed = tuple(_placed(tower, cell, first, last) for cell, tower in used.items())
+    elevation = dict(zip(table["site"], table.get("elevation", table["lat"] * np.nan), strict=True))
+    attributes = _provenance(table, placed, left_out)
+    _write(url, grid, used, (first, last), elevation, attributes, overwrite)
+    return TowersOnGrid(url, date_of(first), date_of(last), placed, left_out, seal(url))
+
+
+def period_of(start: int | dt.date, end: int | dt.date) -> tuple[int, int]:
+    """First and last day number of a period given by years or by dates."""
+    first = day_number(dt.date(start, 1, 1) if isinstance(start, int) else start)
+    last = day_number(dt.date(end, 12, 31) if isinstance(end, int) else end)
+    if last < first:
+        raise DriverError(f"expected a period that ends after it starts, found {start} to {end}")
+    return first, last
+
+
+def best_by_cell(
+    towers: Iterable[Tower], grid: Grid
+) -> tuple[dict[Cell, Tower], tuple[LeftOut, ...]]:
+    """The tower of every cell of `grid`: the one with most good flux days of its whole
+    record (so that it is the same one for every period), the first by name among equals.
+
+    Returns them by (row, col), in order, and the others with the reason: the cell is taken
+    or outside the grid.
+    """
+    there: dict[Cell, list[Tower]] = defaultdict(list)
+    left_out = []
+    for tower in towers:
+        _check_place(tower)
+        try:
+            there[grid.cell_of(tower.lat, tower.lon)].append(tower)
+        except ValueError as error:
+            left_out.append(LeftOut(tower.site, str(error)))
+    best = {}
+    for cell in sorted(there):
+        best[cell], *others = sorted(there[cell], key=lambda t: (-int(t.good.sum()), t.site))
+        left_out += [LeftOut(other.site, _shares(other, best[cell], cell)) for other in others]
+    return best, tuple(left_out)
+
+
+def _check_place(tower: Tower) -> None:
+    if not (abs(tower.lat) <= 90 and abs(tower.lon) <= 360):
+        raise DriverError(
+            f"tower {tower.site}: expected a latitude and a longitude in degrees, found "
+            f"({tower.lat}, {tower.lon}); correct sites.parquet"
+        )
+
+
+def _shares(other: Tower, kept: Tower, cell: Cell) -> str:
+    return (
+        f"shares cell {cell} with {kept.site}, which has more good days "
+        f"({int(kept.good.sum())} against {int(other.good.sum())})"
+    )
+
+
+def choose(
+    towers: Iterable[Tower], grid: Grid, first: int, last: int
+) -> tuple[dict[Cell, Tower], tuple[LeftOut, ...]]:
+    """The towers to write, by cell, and those left out: also those whose record holds no
+    driver between day numbers `first` and `last`."""
+    best, left_out = best_by_cell(towers, grid)
+    silent = [t for t in best.values() if not np.isfinite(_drivers(t, first, last)).any()]
+    reason = f"no drivers between {date_of(first)} and {date_of(last)}"
+    left_out += tuple(LeftOut(tower.site, reason) for tower in silent)
+    used = {cell: tower for cell, tower in best.items() if tower not in silent}
+    return used, left_out
+
+
+def _drivers(tower: Tower, first: int, last: int) -> NDArray[np.float32]:
+    """Drivers `(day, driver)` from day number `first` to `last`, NaN outside the record."""
+    values = np.full((last - first + 1, len(DRIVERS)), np.nan, np.float32)
+    inside = (tower.days >= first) & (tower.days <= last)
+    values[tower.days[inside] - first] = tower.drivers[inside]
+    return values
+
+
+def _placed(tower: Tower, cell: Cell, first: int, last: int) -> PlacedTower:
+    drivers = _drivers(tower, first, last)
+    needed = drivers[:, [DRIVERS.index("ta"), DRIVERS.index("sw_in")]]
+    days = int(np.isfinite(needed).all(axis=1).sum())
+    return PlacedTower(tower.site, tower.lat, tower.lon, *cell, days)
+
+
+def _check_values(tower: Tower) -> None:
+    """Refuse values that no weather explains; the table carries no units to check."""
+    for position, name in enumerate(DRIVERS):
+        row, values = variable(name), tower.drivers[:, position]
+        wrong = (values < row.valid_min - 1e-3) | (values > row.valid_max + 1e-3)
+        if wrong.any():
+            at = int(np.flatnonzero(wrong)[0])
+            raise DriverError(
+                f"tower {tower.site}: {int(wrong.sum())} values of {name.upper()} outside "
+                f"{row.valid_min}..{row.valid_max} {row.units}, the first {values[at]:.6g} on "
+                f"{date_of(int(tower.days[at]))}; is the unit wrong? Convert or blank them"
+            )
+
+
+def _nothing(folder: str | Path, towers: Sequence[Tower], first: int, last: int) -> str:
+    known = [t.days[np.isfinite(t.drivers).any(axis=1)] for t in towers]
+    days = np.concatenate(known) if known else np.empty(0, np.int64)
+    found = f"from {date_of(days.min())} to {date_of(days.max())}" if days.size else "nowhere"
+    return (
+        f"{folder}: no tower has drivers between {date_of(first)} and {date_of(last)}; "
+        f"they are there {found}; ask for years in that range"
+    )
+
+
+def _provenance(
+    table: pd.DataFrame, placed: Sequence[PlacedTower], left_out: Sequence[LeftOut]
+) -> dict[str, Any]:
+    """Attributes: where each cell comes from, and whom to cite."""
+    used = table[table["site"].isin([tower.site for tower in placed])]
+    return {
+        "title": f"Daily meteorology at {len(placed)} flux towers, each in its 0.05 degree cell",
+        "source": f"flux tower data products: {', '.join(_unique(used, 'source'))}",
+        "citations": _unique(used, "citation"),
+        "license": "; ".join(_unique(used, "licence")),
+        "comment": "Series as in the tower table, neither interpolated nor filled. There is no "
+        "satellite group: satellite series at towers are composites of several days.",
+        "towers": [asdict(tower) for tower in placed],
+        "towers_left_out": [asdict(tower) for tower in left_out],
+    }
+
+
+def _unique(table: pd.DataFrame, column: str) -> list[str]:
+    return sorted(set(table[column].dropna().astype(str))) if column in table else []
+
+
+def _write(
+    url: str,
+    grid: Grid,
+    towers: Mapping[Cell, Tower],
+    period: tuple[int, int],
+    elevation: Mapping[str, float],
+    attributes: dict[str, Any],
+    overwrite: bool,
+) -> None:
+    first, last = period
+    create_cube(
+        url,
+        title=attributes.pop("title"),
+        source=attributes.pop("source"),
+        day_definition="local-standard",
+        tile=TILE,
+        attributes=attributes,
+        overwrite=overwrite,
+    )
+    _write_static(url, grid, towers, elevation)
+    count = last - first + 1
+    spec = SeriesSpec("meteo", grid, first, count, DRIVERS, "float32", (count, CHUNK, CHUNK))
+    create_series(url, spec)
+    for corner, cells in _by_chunk(towers).items():
+        _write_chunk(url, period, corner, cells)
+
+
+def _write_static(
+    url: str, grid: Grid, towers: Mapping[Cell, Tower], elevation: Mapping[str, float]
+) -> None:
+    igbp, koppen = np.zeros(grid.shape, np.uint8), np.zeros(grid.shape, np.uint8)
+    sftlf = np.full(grid.shape, np.nan, np.float32)
+    height = sftlf.copy()
+    for cell, tower in towers.items():
+        igbp[cell], koppen[cell] = tower.igbp, tower.koppen
+        sftlf[cell], height[cell] = 100, elevation[tower.site]
+    write_static(url, grid, igbp=igbp, koppen=koppen, sftlf=sftlf, elevation=height)
+
+
+def _by_chunk(towers: Mapping[Cell, Tower]) -> dict[Cell, dict[Cell, Tower]]:
+    """Towers by the chunk (row, column of its first cell) that holds their cell."""
+    chunks: dict[Cell, dict[Cell, Tower]] = defaultdict(dict)
+    for (row, col), tower in towers.items():
+        chunks[row - row % CHUNK, col - col % CHUNK][row, col] = tower
+    return chunks
+
+
+def _write_chunk(
+    url: str, period: tuple[int, int], corner: Cell, towers: Mapping[Cell, Tower]
+) -> None:
+    first, last = period
+    block = np.full((len(DRIVERS), last - first + 1, CHUNK, CHUNK), np.nan, np.float32)
+    for (row, col), tower in towers.items():
+        block[:, :, row - corner[0], col - corner[1]] = _drivers(tower, first, last).T
+    for values, name in zip(block, DRIVERS, strict=True):
+        write_series(url, "meteo", name, (0, *corner), values)

@@ -1,0 +1,52 @@
+"""How a driver is packed into 16 bits: the step follows from its valid range alone."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upscale.variables import variable
+
+#: The stored value that means "missing".
+MISSING = -32768
+_LARGEST = 32766
+
+
+@dataclass(frozen=True)
+class Packing:
+    """value = stored * scale + offset, as `scale_factor` and `add_offset` in CF, section 8.1."""
+
+    scale: float
+    offset: float
+
+    def pack(self, values: NDArray[np.floating]) -> NDArray[np.int16]:
+        """Values of any shape as int16; NaN becomes `MISSING`."""
+        steps = (np.asarray(values) - self.offset) / self.scale
+        missing = ~np.isfinite(steps)
+        steps[missing] = 0
+        stored = np.clip(np.rint(steps, out=steps), -_LARGEST, _LARGEST, out=steps).astype(np.int16)
+        stored[missing] = MISSING
+        return stored
+
+    def unpack(self, stored: NDArray[np.int16]) -> NDArray[np.float32]:
+        """Stored values of any shape as float32, NaN where missing."""
+        values = stored.astype(np.float32) * np.float32(self.scale) + np.float32(self.offset)
+        return np.where(stored == MISSING, np.float32(np.nan), values)
+
+
+def packing_of(name: str) -> Packing:
+    """The packing of a variable: the smallest step of 1, 2 or 5 times a power of ten that
+    covers its valid range."""
+    row = variable(name)
+    scale = _round_up((row.valid_max - row.valid_min) / (2 * _LARGEST))
+    middle = (row.valid_max + row.valid_min) / 2
+    return Packing(scale, round(round(middle / scale) * scale, 10))
+
+
+def _round_up(step: float) -> float:
+    power = 10.0 ** math.floor(math.log10(step))
+    factor = next(f for f in (1, 2, 5, 10) if f * power >= step)
+    return float(f"{factor * power:.0e}")

@@ -1,0 +1,218 @@
+"""One tile of a driver cube, brought to the product grid and to a model's features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upscale.calendar import date_of
+from upscale.drivers.astronomy import day_length, potential_radiation
+from upscale.drivers.cube import DriverCube, DriverError, SeriesGroup, read_block
+from upscale.grid import Grid
+from upscale.grid.regrid import bilinear, interpolate, near_land
+from upscale.variables import IGBP, of_kind, variable
+
+#: Features that need no driver: pure functions of latitude and day.
+DERIVED = {"sw_pot": potential_radiation, "day_length": day_length}
+
+#: Static layers that are checked, and what to do about values that mean nothing.
+_REMEDIES = {
+    "igbp": "write the codes of the legend, and 0 where the class is unknown",
+    "koppen": "write the codes of the legend, and 0 where the class is unknown",
+    "sftlf": "write the share of land in %, and NaN outside the domain of the cube",
+}
+
+_WATER, _ICE = IGBP.index("WAT") + 1, IGBP.index("SNO") + 1
+
+
+@dataclass(frozen=True)
+class Surface:
+    """The static layers of one tile, all `(row, col)`.
+
+    igbp, koppen: class codes, 0 unknown; sftlf: % of the cell, NaN outside the domain of the
+    cube; elevation: m.
+    """
+
+    grid: Grid
+    igbp: NDArray[np.uint8]
+    koppen: NDArray[np.uint8]
+    sftlf: NDArray[np.float32]
+    elevation: NDArray[np.float32]
+
+    @property
+    def outside(self) -> NDArray[np.bool_]:
+        """Cells of which the cube knows nothing."""
+        return np.isnan(self.sftlf)
+
+    @property
+    def water(self) -> NDArray[np.bool_]:
+        """Cells without land."""
+        water: NDArray[np.bool_] = (self.sftlf <= 0) | (self.igbp == _WATER)
+        return water & ~self.outside
+
+    @property
+    def ice(self) -> NDArray[np.bool_]:
+        """Cells of permanent snow and ice."""
+        ice: NDArray[np.bool_] = self.igbp == _ICE
+        return ice & ~self.outside & ~self.water
+
+    @property
+    def land(self) -> NDArray[np.bool_]:
+        """Cells whose fluxes are to be predicted."""
+        return ~(self.outside | self.water | self.ice)
+
+
+@dataclass(frozen=True)
+class TileDrivers:
+    """The features of the land cells of a tile over some days.
+
+    values: `(cell, day, feature)` float32 in the units of the table, NaN where missing;
+    filled: `(cell, day)` True where a satellite value was filled or the meteorology comes
+    from beyond the coast; first: day number of the first day.
+    """
+
+    values: NDArray[np.float32]
+    filled: NDArray[np.bool_]
+    first: int
+
+
+def read_surface(cube: DriverCube, rows: slice, cols: slice) -> Surface:
+    """The static layers of the cells `rows` x `cols` of the product grid.
+
+    Raises DriverError for a class code without a class or a land share that is none.
+    """
+    names = ("igbp", "koppen", "sftlf", "elevation")
+    layers = {name: np.asarray(cube.static[name][rows, cols]) for name in names}
+    grid = cube.grid.crop(rows, cols)
+    for name, remedy in _REMEDIES.items():
+        _check_layer(f"{cube.url}/static/{name}", name, layers[name], grid, remedy)
+    return Surface(
+        grid,
+        layers["igbp"],
+        layers["koppen"],
+        layers["sftlf"],
+        layers["elevation"],
+    )
+
+
+def _check_layer(where: str, name: str, layer: NDArray[Any], grid: Grid, remedy: str) -> None:
+    """Refuse a static layer `(row, col)` with values that mean nothing."""
+    wrong = _impossible(name, layer)
+    if not wrong.any():
+        return
+    y, x = np.argwhere(wrong)[0]
+    row = variable(name)
+    raise DriverError(
+        f"{where}: expected values in {row.valid_min}..{row.valid_max}, found {int(wrong.sum())} "
+        f"others in this tile, the first {layer[y, x]:.6g} at {grid.lat[y]} N {grid.lon[x]} E; "
+        f"{remedy}"
+    )
+
+
+def _impossible(name: str, values: NDArray[Any]) -> NDArray[np.bool_]:
+    """True, in the shape of `values`, outside the physical range of a variable."""
+    row = variable(name)
+    with np.errstate(invalid="ignore"):
+        wrong: NDArray[np.bool_] = (values < row.valid_min - 1e-3) | (values > row.valid_max + 1e-3)
+    return wrong
+
+
+def read_features(
+    cube: DriverCube, surface: Surface, features: tuple[str, ...], first: int, count: int
+) -> TileDrivers:
+    """Read `count` days from day number `first` of the features of a tile's land cells.
+
+    Days outside the record, and optional drivers that the cube lacks, come as NaN. Raises
+    DriverError where a value lies outside the physical range of its variable.
+    """
+    cells = surface.land
+    lat = np.repeat(surface.grid.lat, surface.grid.cols)[cells.ravel()]
+    days = np.arange(first, first + count)
+    values = np.full((cells.sum(), count, len(features)), np.nan, np.float32)
+    filled = np.zeros(values.shape[:2], bool)
+    for position, name in enumerate(features):
+        if name in DERIVED:
+            values[:, :, position] = DERIVED[name](lat, days)
+        elif (group := cube.group_of(name)) is not None:
+            _read_one(group, name, surface, (first, count), values[:, :, position], filled)
+    return TileDrivers(values, filled, first)
+
+
+def _read_one(
+    group: SeriesGroup,
+    name: str,
+    surface: Surface,
+    period: tuple[int, int],
+    values: NDArray[np.float32],
+    filled: NDArray[np.bool_],
+) -> None:
+    """Read one driver into `values` `(cell, day)` and add its flags to `filled`."""
+    first, count = period
+    begin = max(first, group.first)
+    end = min(first + count, group.first + group.count)
+    if begin >= end:
+        return
+    there = slice(begin - group.first, end - group.first)
+    here = slice(begin - first, end - first)
+    block, borrowed = _on_product_grid(group, name, surface.grid, there)
+    cells = surface.land
+    _check_range(name, block[:, cells], surface, begin)
+    values[:, here] = block[:, cells].T
+    filled[:, here] |= borrowed[cells][:, None]
+    flags = group.arrays.get(f"{name}_filled")
+    if flags is not None:
+        rows, cols = _indices(group.grid, surface.grid)
+        filled[:, here] |= read_block(flags, there, rows, cols)[:, cells].T.astype(bool)
+
+
+def _on_product_grid(
+    group: SeriesGroup, name: str, grid: Grid, days: slice
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Values `(day, row, col)` on `grid`, and the cells `(row, col)` that have no land node
+    of the source around them."""
+    if abs(group.grid.resolution - grid.resolution) < 1e-9 and group.land is None:
+        rows, cols = _indices(group.grid, grid)
+        return group.read(name, days, rows, cols), np.zeros(grid.shape, bool)
+    stencil = bilinear(group.grid, grid)
+    rows, cols = stencil.rows.read, stencil.cols.read
+    field = group.read(name, days, rows, cols)
+    if group.land is None:
+        raise DriverError(f"group {group.name} is interpolated and needs its array 'land'")
+    land = group.land[np.ix_(rows, cols)]
+    return interpolate(field, land, stencil), ~near_land(land, stencil)
+
+
+def _indices(source: Grid, grid: Grid) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    try:
+        row, col = source.offset_of(grid)
+    except ValueError as error:
+        raise DriverError(str(error)) from error
+    return np.arange(row, row + grid.rows), np.arange(col, col + grid.cols)
+
+
+def _check_range(name: str, values: NDArray[np.float32], surface: Surface, first: int) -> None:
+    """Refuse values `(day, cell)` that no unit and no day could explain."""
+    wrong = _impossible(name, values)
+    if not wrong.any():
+        return
+    row = variable(name)
+    day, cell = np.argwhere(wrong)[0]
+    y, x = np.argwhere(surface.land)[cell]
+    raise DriverError(
+        f"{name}: {int(wrong.sum())} values outside {row.valid_min}..{row.valid_max} "
+        f"{row.units}, the first {values[day, cell]:.6g} on {date_of(first + int(day))} at "
+        f"{surface.grid.lat[y]} N {surface.grid.lon[x]} E; is the unit wrong?"
+    )
+
+
+def missing_features(cube: DriverCube, features: tuple[str, ...]) -> tuple[str, ...]:
+    """Features that neither the cube nor astronomy gives."""
+    known = of_kind("meteo", "satellite")
+    return tuple(
+        name
+        for name in features
+        if name not in DERIVED and (name not in known or cube.group_of(name) is None)
+    )

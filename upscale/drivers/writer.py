@@ -1,0 +1,277 @@
+"""Writing a driver cube: create it, write its groups block by block, seal it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import fsspec
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import BloscCodec
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
+
+from upscale import __version__
+from upscale.calendar import CALENDAR, TIME_UNITS
+from upscale.drivers.cube import KIND
+from upscale.drivers.packing import MISSING, packing_of
+from upscale.grid import Grid
+from upscale.variables import class_attributes, variable
+
+_CODEC: Any = {"cname": "zstd", "clevel": 3, "shuffle": "bitshuffle"}
+
+
+@dataclass(frozen=True)
+class SeriesSpec:
+    """A group to be: `count` days from day number `first` of `variables` on `grid`.
+
+    chunk: days, rows and columns of one stored chunk; by default as long a history as the
+    group has (at most 366 days) of 100 x 100 cells.
+    """
+
+    group: Literal["meteo", "satellite"]
+    grid: Grid
+    first: int
+    count: int
+    variables: tuple[str, ...]
+    packing: Literal["int16", "float32"] = "int16"
+    chunk: tuple[int, int, int] = (366, 100, 100)
+
+    @property
+    def chunks(self) -> tuple[int, int, int]:
+        shape = (self.count, *self.grid.shape)
+        return tuple(min(c, n) for c, n in zip(self.chunk, shape, strict=True))  # type: ignore[return-value]
+
+
+def create_cube(
+    url: str,
+    *,
+    title: str,
+    source: str,
+    day_definition: Literal["local-standard", "utc"],
+    tile: int = 100,
+    synthetic: bool = False,
+    attributes: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Start an empty driver cube at `url`.
+
+    tile: edge, in cells of the product grid, of the tiles that suit its chunks. overwrite:
+    replace a finished driver cube; one that was never sealed is always replaced. Raises
+    FileExistsError, and leaves what is there as it is, for anything else that is not empty.
+    """
+    if _may_replace(url, overwrite):
+        # A cube that is half deleted when the machine stops must not pass for a finished one.
+        zarr.open_group(url, mode="r+").attrs.pop("digest", None)
+    text = {
+        "kind": KIND,
+        "schema": 1,
+        "Conventions": "CF-1.11",
+        "title": title,
+        "source": source,
+        "day_definition": day_definition,
+        "tile": tile,
+        "synthetic": synthetic,
+        "written_by": f"upscale {__version__}",
+    }
+    given = dict(attributes or {})
+    zarr.create_group(url, zarr_format=3, overwrite=True, attributes=text | given)
+
+
+def _may_replace(url: str, overwrite: bool) -> bool:
+    """Whether a driver cube is at `url` that may be replaced; False where nothing is.
+
+    Raises FileExistsError where there is something that must stay.
+    """
+    try:
+        there = zarr.open_group(url, mode="r").attrs
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError):  # no Zarr group
+        if not _is_empty(url):
+            raise FileExistsError(
+                f"{url}: expected nothing there, or a driver cube; found something else that is "
+                "no driver cube; give another path, or remove it yourself"
+            ) from None
+        return False
+    if there.get("kind") != KIND:
+        raise FileExistsError(
+            f"{url}: expected nothing there, or a driver cube; found a Zarr store (kind "
+            f"{there.get('kind')!r}) that is no driver cube; give another path, or remove it "
+            "yourself"
+        )
+    if "digest" in there and not overwrite:
+        raise FileExistsError(
+            f"{url}: a finished driver cube ({there.get('title')!r}) is there already; give "
+            "another path, or replace it with --overwrite (overwrite=True)"
+        )
+    return True
+
+
+def _is_empty(url: str) -> bool:
+    """Whether nothing lies at or below a path or a URL that fsspec opens."""
+    files, path = fsspec.core.url_to_fs(url)
+    files.invalidate_cache()
+    try:
+        found = files.ls(path, detail=False)
+    except FileNotFoundError:
+        return True
+    # A bucket may hold an empty object that stands for the folder itself.
+    inside = [name for name in found if name.rstrip("/") != path.rstrip("/")]
+    return not inside and not files.isfile(path)
+
+
+def create_series(url: str, spec: SeriesSpec, land: NDArray[np.bool_] | None = None) -> None:
+    """Write the metadata and coordinates of a series group.
+
+    land: `(row, col)` nodes that have values; needed where the group is interpolated, so
+    that coasts can be told from gaps.
+    """
+    group = zarr.open_group(url, mode="r+").create_group(spec.group)
+    group.attrs["grid"] = spec.grid.to_dict()
+    _coordinates(group, spec.grid)
+    days = np.arange(spec.first, spec.first + spec.count, dtype=np.int32)
+    calendar = {"standard_name": "time", "units": TIME_UNITS, "calendar": CALENDAR}
+    _put(group, "time", days, ("time",), calendar)
+    if land is not None:
+        text = {"long_name": "nodes of the source that are land", "units": "1"}
+        _put(group, "land", land.astype(np.uint8), ("lat", "lon"), text)
+    for name in spec.variables:
+        _create_driver(group, name, spec)
+        if spec.group == "satellite":
+            _create_flag(group, name, spec)
+
+
+def _create_driver(group: zarr.Group, name: str, spec: SeriesSpec) -> None:
+    packed = spec.packing == "int16"
+    attributes: dict[str, Any] = dict(variable(name).attributes)
+    if packed:
+        packing = packing_of(name)
+        attributes |= {"scale_factor": packing.scale, "add_offset": packing.offset}
+        attributes["_FillValue"] = MISSING  # xarray masks by this, not by the fill value of Zarr
+    group.create_array(
+        name,
+        shape=(spec.count, *spec.grid.shape),
+        dtype=np.int16 if packed else np.float32,
+        chunks=spec.chunks,
+        compressors=BloscCodec(typesize=2 if packed else 4, **_CODEC),
+        fill_value=MISSING if packed else np.nan,
+        dimension_names=("time", "lat", "lon"),
+        attributes=attributes,
+    )
+
+
+def _create_flag(group: zarr.Group, name: str, spec: SeriesSpec) -> None:
+    group.create_array(
+        f"{name}_filled",
+        shape=(spec.count, *spec.grid.shape),
+        dtype=np.uint8,
+        chunks=spec.chunks,
+        compressors=BloscCodec(typesize=1, **_CODEC),
+        fill_value=0,
+        dimension_names=("time", "lat", "lon"),
+        attributes={
+            "long_name": f"{name} was filled on this day, not observed",
+            "flag_values": [0, 1],
+            "flag_meanings": "observed filled",
+        },
+    )
+
+
+def write_series(
+    url: str,
+    group: str,
+    name: str,
+    corner: tuple[int, int, int],
+    values: NDArray[np.floating],
+    filled: NDArray[np.bool_] | None = None,
+) -> None:
+    """Write a block `(day, row, col)`, in the units of the table, at index `corner`.
+
+    Blocks written at the same time must not share a chunk.
+    """
+    arrays = zarr.open_group(url, mode="r+", path=group)
+    region = tuple(slice(c, c + n) for c, n in zip(corner, values.shape, strict=True))
+    array: Any = arrays[name]
+    array[region] = packing_of(name).pack(values) if array.dtype == np.int16 else values
+    if filled is not None:
+        flags: Any = arrays[f"{name}_filled"]
+        flags[region] = filled.astype(np.uint8)
+
+
+def write_static(
+    url: str,
+    grid: Grid,
+    *,
+    igbp: NDArray[np.integer],
+    koppen: NDArray[np.integer],
+    sftlf: NDArray[np.floating],
+    elevation: NDArray[np.floating],
+    chunk: int = 400,
+) -> None:
+    """Write the static layers `(row, col)`: class codes (0 = unknown), land share in %,
+    elevation in m. Cells where `sftlf` is NaN are no part of the cube's domain."""
+    group = zarr.open_group(url, mode="r+").create_group("static")
+    group.attrs["grid"] = grid.to_dict()
+    _coordinates(group, grid)
+    dims = ("lat", "lon")
+    _put(group, "igbp", igbp.astype(np.uint8), dims, class_attributes("igbp"), chunk)
+    _put(group, "koppen", koppen.astype(np.uint8), dims, class_attributes("koppen"), chunk)
+    for name, layer in (("sftlf", sftlf), ("elevation", elevation)):
+        text = variable(name).attributes
+        _put(group, name, layer.astype(np.float32), dims, text, chunk)
+
+
+def _coordinates(group: zarr.Group, grid: Grid) -> None:
+    lat = {"standard_name": "latitude", "units": "degrees_north", "axis": "Y"}
+    lon = {"standard_name": "longitude", "units": "degrees_east", "axis": "X"}
+    _put(group, "lat", grid.lat, ("lat",), lat)
+    _put(group, "lon", grid.lon, ("lon",), lon)
+
+
+def _put(
+    group: zarr.Group,
+    name: str,
+    values: NDArray[Any],
+    dims: tuple[str, ...],
+    attributes: Mapping[str, Any],
+    chunk: int | None = None,
+) -> None:
+    """Write a small array whole; float layers are NaN, and classes 0, where never written."""
+    chunks = tuple(min(n, chunk or n) for n in values.shape)
+    array = group.create_array(
+        name,
+        shape=values.shape,
+        dtype=values.dtype,
+        chunks=chunks,
+        fill_value=np.nan if values.dtype.kind == "f" else 0,
+        dimension_names=dims,
+        attributes=dict(attributes),
+    )
+    array[...] = values
+
+
+def seal(url: str) -> str:
+    """Finish a cube: store and return the digest of everything in it.
+
+    The digest is the sha256 of the sorted keys of the store and the sha256 of each object,
+    but for the root metadata that holds the digest itself.
+    """
+    root = zarr.open_group(url, mode="r+")
+    digest = hashlib.sha256()
+    for key in sorted(key for key in _keys(root) if key != "zarr.json"):
+        content = sync(root.store.get(key, default_buffer_prototype()))
+        if content is not None:
+            digest.update(key.encode() + hashlib.sha256(content.to_bytes()).digest())
+    root.attrs["digest"] = digest.hexdigest()
+    return digest.hexdigest()
+
+
+def _keys(root: zarr.Group) -> list[str]:
+    async def collect() -> list[str]:
+        return [key async for key in root.store.list()]
+
+    keys: list[str] = sync(collect())
+    return keys
