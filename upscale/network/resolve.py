@@ -1,0 +1,97 @@
+"""Where a model release is: a path, the name of a shipped one, or a URL."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from upscale import shipped
+
+MANIFEST = "release.yaml"
+
+#: Overrides the folder below which releases fetched from a URL are kept.
+CACHE_VARIABLE = "UPSCALE_CACHE"
+
+
+class ReleaseError(ValueError):
+    """A model release that cannot be found or must not be used."""
+
+
+def find_release(name_or_path: str | Path) -> Path:
+    """The folder of a release.
+
+    A folder with a `release.yaml` first, then a name among the shipped releases, then a URL
+    (any that fsspec opens: https, s3, gs), copied into the cache. ReleaseError otherwise.
+    """
+    path = Path(name_or_path).expanduser()
+    if (path / MANIFEST).is_file():
+        return path
+    text = str(name_or_path)
+    if "://" in text:
+        return _fetched(text.rstrip("/"))
+    known = {folder.name: folder for folder in _shipped()}
+    name = text.removeprefix("models/")  # as a checkout calls it, for those without one
+    if name in known:
+        return known[name]
+    raise ReleaseError(
+        f"expected a folder with a {MANIFEST}, the name of a shipped release "
+        f"({', '.join(known) or 'none is shipped'}) or a URL, found {text!r}: correct the name"
+    )
+
+
+def _shipped() -> Iterator[Path]:
+    """Folders of the shipped releases."""
+    found = shipped.folder("models").glob(f"*/{MANIFEST}")
+    yield from sorted(manifest.parent for manifest in found)
+
+
+def _fetched(url: str) -> Path:
+    """A copy of the release at `url`; weights that are there already are not fetched again."""
+    cache = Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "upscale")
+    folder = cache / "releases" / hashlib.sha256(url.encode()).hexdigest()[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest = _download(f"{url}/{MANIFEST}")
+    weights, digest = _weights_of(manifest, url)
+    if not _holds(folder / weights, digest):
+        _put(folder / weights, _download(f"{url}/{weights}"))
+    _put(folder / MANIFEST, manifest)
+    return folder
+
+
+def _weights_of(manifest: bytes, url: str) -> tuple[str, str]:
+    """Name and sha256 of the weights that a manifest names."""
+    try:
+        described = yaml.safe_load(manifest)["weights"]
+        name, digest = str(described["file"]), str(described["sha256"])
+    except (yaml.YAMLError, KeyError, TypeError):
+        raise ReleaseError(f"{url}/{MANIFEST} names no weights: correct the URL") from None
+    if Path(name).name != name or not name.endswith(".safetensors"):
+        raise ReleaseError(f"{url}/{MANIFEST}: expected a plain safetensors file, found {name!r}")
+    return name, digest
+
+
+def _holds(path: Path, digest: str) -> bool:
+    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == digest
+
+
+def _download(url: str) -> bytes:
+    import fsspec
+
+    try:
+        with fsspec.open(url, "rb") as source:
+            return bytes(source.read())
+    except Exception as error:  # every protocol raises its own
+        raise ReleaseError(
+            f"cannot read {url} ({type(error).__name__}: {error}): correct the URL, or fetch "
+            "the folder by hand and name its path"
+        ) from error
+
+
+def _put(path: Path, content: bytes) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part.write_bytes(content)
+    part.replace(path)

@@ -1,0 +1,157 @@
+"""TAM-RL: a decoder of drivers into fluxes, modulated by what the history of a place tells.
+
+Rozanov, Renganathan and Kumar (2026), arXiv 2603.09974, section Task-Aware Modulation using
+Representation Learning; "the paper" below. Where it is silent, this is what stands here:
+the final forward and backward hidden states of the encoder are joined end to end, classes
+enter the encoder on every day, and the "final hidden state" that is modulated is the last
+layer's of every day, since every day of a window is predicted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from upscale.variables import FLUXES
+
+#: Share of torch's default scale at which the generator's last layer starts.
+_GENERATOR_START = 0.1
+
+
+@dataclass(frozen=True)
+class TamRlConfig:
+    """Sizes of one network.
+
+    channels: width of the scaled input (features and masks); classes: width of the one-hots;
+    hidden, layers: LSTM decoder; latent: task embedding z; encoder_hidden: each direction of
+    the encoder; generator_hidden: the generator's only hidden layer; dropout: on the hidden
+    states before the heads, in training alone.
+    """
+
+    channels: int
+    classes: int
+    hidden: int = 64
+    latent: int = 32
+    encoder_hidden: int = 64
+    generator_hidden: int = 64
+    layers: int = 1
+    dropout: float = 0.0
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    def __post_init__(self) -> None:
+        sizes = {name: size for name, size in vars(self).items() if name != "dropout"}
+        wrong = [f"{name}={size}" for name, size in sizes.items() if size < 1]
+        if wrong or not 0 <= self.dropout < 1:
+            raise ValueError(
+                "expected sizes of at least 1 and 0 <= dropout < 1, "
+                f"found {', '.join(wrong) or f'dropout={self.dropout}'}"
+            )
+
+    def build(self) -> TamRl:
+        """A network of these sizes with random weights from torch's global generator."""
+        return TamRl(self)
+
+
+class Modulation(NamedTuple):
+    """FiLM parameters: gamma1, beta1 `(row, channel)`; gamma2, beta2 `(row, hidden)`."""
+
+    gamma1: Tensor
+    beta1: Tensor
+    gamma2: Tensor
+    beta2: Tensor
+
+
+class TamRl(nn.Module):
+    """Task encoder, generator and decoder of one member of an ensemble."""
+
+    def __init__(self, config: TamRlConfig) -> None:
+        super().__init__()
+        self.config = config
+        both = 2 * config.encoder_hidden
+        self.encoder = nn.LSTM(
+            config.channels + config.classes, config.encoder_hidden, bidirectional=True
+        )
+        self.embedding = nn.Linear(both, config.latent)
+        self.generator = nn.Sequential(
+            nn.Linear(config.latent, config.generator_hidden),
+            nn.ReLU(),
+            nn.Linear(config.generator_hidden, 2 * (config.channels + config.hidden)),
+        )
+        self.decoder = nn.LSTM(
+            config.channels,
+            config.hidden,
+            config.layers,
+            dropout=config.dropout if config.layers > 1 else 0.0,
+        )
+        self.dropout = nn.Dropout(config.dropout)
+        self.heads = nn.Linear(config.hidden, len(FLUXES))
+        self._start()
+
+    def _start(self) -> None:
+        """Start near the identity modulation, with gates that remember."""
+        last = self.generator[-1]
+        assert isinstance(last, nn.Linear)
+        with torch.no_grad():
+            last.weight.mul_(_GENERATOR_START)
+            last.bias.zero_()
+            for layer in range(self.config.layers):
+                forget = getattr(self.decoder, f"bias_hh_l{layer}")
+                forget[self.config.hidden : 2 * self.config.hidden] = 1.0
+
+    def encode(self, support: Tensor, present: Tensor, onehot: Tensor) -> Tensor:
+        """Task embedding z `(task, latent)`: the mean over the windows that are present.
+
+        support: `(task, window, day, channel)` scaled, anything where not present;
+        present: `(task, window)` bool; onehot: `(task, class)`. A task without any window
+        gets z = 0. With the context rule `query` the support is the one window that is
+        predicted. Source: the paper, modulation network.
+        """
+        task, window = torch.nonzero(present, as_tuple=True)
+        each = self.embed(support[task, window], onehot[task])
+        total = each.new_zeros(len(support), self.config.latent).index_add(0, task, each)
+        return total / present.sum(1, keepdim=True).clamp(min=1).to(total.dtype)
+
+    def embed(self, windows: Tensor, onehot: Tensor) -> Tensor:
+        """Embedding `(row, latent)` of each window `(row, day, channel)` with its one-hots."""
+        days = windows.transpose(0, 1)
+        classes = onehot.to(days.dtype).expand(len(days), -1, -1)
+        _, (final, _) = self.encoder(torch.cat([days, classes], dim=2))
+        return self.embedding(torch.cat([final[0], final[1]], dim=1))  # type: ignore[no-any-return]
+
+    def generate(self, z: Tensor) -> Modulation:
+        """FiLM parameters of each z `(row, latent)`; gamma = 1 + what the generator gives.
+
+        Source: the paper, generator G and equations of x' and h'.
+        """
+        channels, hidden = self.config.channels, self.config.hidden
+        gamma1, beta1, gamma2, beta2 = self.generator(z).split(
+            [channels, channels, hidden, hidden], dim=1
+        )
+        return Modulation(1 + gamma1, beta1, 1 + gamma2, beta2)
+
+    def decode(self, x: Tensor, z: Tensor | None = None) -> Tensor:
+        """Scaled fluxes `(row, day, 3)`: gpp, reco, nee on every day.
+
+        x: `(row, day, channel)` scaled; z: `(row, latent)`, or None for the decoder alone
+        (stage 1, TAMLSTM). Source: the paper, forward model F.
+        """
+        film = None if z is None else self.generate(z)
+        return self.decode_days(x.transpose(0, 1), film).transpose(0, 1)
+
+    def decode_days(self, days: Tensor, film: Modulation | None) -> Tensor:
+        """As `decode`, time first: `(day, row, channel)` to `(day, row, 3)`."""
+        # a product and a sum, not a fused one: each rounds the same at every place in a batch
+        if film is not None:
+            days = days * film.gamma1 + film.beta1
+        states, _ = self.decoder(days)
+        if film is not None:
+            states = states * film.gamma2 + film.beta2
+        return self.heads(self.dropout(states))  # type: ignore[no-any-return]
+
+    def forward(self, x: Tensor, support: Tensor, present: Tensor, onehot: Tensor) -> Tensor:
+        """Scaled fluxes `(row, day, 3)` of query windows x, one support set for each row."""
+        return self.decode(x, self.encode(support, present, onehot))
