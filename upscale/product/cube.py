@@ -1,0 +1,323 @@
+"""The flux cube: all metadata is written once, before any flux; then shard by shard.
+
+Zarr v3, sharded, zstd with checksums, explicit fill values: what was never written reads as
+NaN with the reason `not_produced`, never as zero or as good.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from odc.geo.crs import CRS
+from zarr.codecs import ZstdCodec
+from zarr.errors import ContainsArrayError, ZarrUserWarning
+
+from upscale.calendar import CALENDAR, TIME_UNITS, date_of
+from upscale.grid import EARTH_RADIUS, Grid, cell_areas
+from upscale.product.layout import FluxLayout
+from upscale.product.quality import FILL, flag_attributes
+from upscale.variables import FLUXES, class_attributes, variable
+
+_DIMS = ("time", "lat", "lon")
+_CODEC = ZstdCodec(level=3, checksum=True)
+_CELLS = {"grid_mapping": "crs", "cell_measures": "area: areacella"}
+_PER_LAND = "area: mean where land time: mean"
+
+
+#: What the attribute `kind` of a store says.
+KIND, UNFINISHED = "upscale flux cube", "upscale flux cube, not yet created"
+
+
+def open_flux_group(url: str, mode: str = "r") -> zarr.Group:
+    """The Zarr group of a flux cube; ValueError where there is none."""
+    try:
+        group = zarr.open_group(url, mode=mode, use_consolidated=False)
+    except (FileNotFoundError, KeyError, ContainsArrayError) as error:
+        raise ValueError(f"{url}: no flux cube there; run `upscale run` first") from error
+    if group.attrs.get("kind") != KIND:
+        raise ValueError(f"{url}: a Zarr store, but no flux cube (attribute 'kind')")
+    return group
+
+
+def consolidate(url: str) -> None:
+    """Gather all metadata in the root, so that opening the cube is one request.
+
+    No part of the Zarr v3 specification yet, and no reader needs it: xarray asks for it first.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ZarrUserWarning)
+        zarr.consolidate_metadata(url)
+
+
+def is_consolidated(url: str) -> bool:
+    """Whether the metadata are gathered in the root."""
+    return zarr.open_group(url, mode="r").metadata.consolidated_metadata is not None
+
+
+def create_flux_cube(
+    url: str, layout: FluxLayout, attributes: Mapping[str, Any], *, overwrite: bool = False
+) -> None:
+    """Write the metadata, the coordinates and the cell areas of an empty flux cube.
+
+    attributes: global attributes beyond those that follow from the layout. A mark that the
+    store is ours is written first, and `kind` last; only a store with that mark is started
+    again, unless `overwrite` says that the caller knows what is there. Raises ValueError where
+    anything else is there.
+    """
+    mark = {"kind": UNFINISHED}
+    again = overwrite or was_begun(url)
+    root = zarr.create_group(url, overwrite=again, attributes=mark, zarr_format=3)
+    _write_axes(root, layout)
+    _create_daily(root, layout)
+    _create_static(root, layout)
+    _create_sums(root, layout)
+    content = _extent(layout) | dict(attributes) | {"layout": _layout_dict(layout)}
+    root.attrs.update({name: plain(value) for name, value in content.items()})
+    root.attrs["kind"] = KIND
+
+
+def was_begun(url: str) -> bool:
+    """Whether a flux cube was begun at `url` and its creation never ended."""
+    try:
+        root = zarr.open_group(url, mode="r", use_consolidated=False)
+    except (FileNotFoundError, KeyError, ContainsArrayError):
+        return False
+    return bool(root.attrs.get("kind") == UNFINISHED)
+
+
+def _layout_dict(layout: FluxLayout) -> dict[str, Any]:
+    return {
+        "grid": layout.grid.to_dict(),
+        "first": layout.first,
+        "count": layout.count,
+        "tile": layout.tile,
+        "members": layout.members,
+        "sums": layout.sums,
+        "block": layout.block,
+    }
+
+
+def layout_of(attributes: Mapping[str, Any]) -> FluxLayout:
+    """The layout that a flux cube was created with, from its root attributes."""
+    fields = json.loads(attributes["layout"])
+    return FluxLayout(grid=Grid(**fields.pop("grid")), **fields)
+
+
+def plain(value: Any) -> Any:
+    """A global attribute as NetCDF knows it, too: text or a number.
+
+    What holds a truth value becomes 0 or 1, a list of texts one text, all else JSON, so that
+    a part of the cube can be written with `to_netcdf` as it is.
+    """
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, (str, int, float)):
+        return value
+    if isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value):
+        return ", ".join(value)
+    return json.dumps(value, sort_keys=True)
+
+
+def _extent(layout: FluxLayout) -> dict[str, Any]:
+    """Global attributes of CF-1.11 and ACDD-1.3 that follow from the layout."""
+    grid = layout.grid
+    last = date_of(layout.first + layout.count - 1)
+    return {
+        "Conventions": "CF-1.11, ACDD-1.3",
+        "geospatial_lat_min": float(grid.lat_bounds.min()),
+        "geospatial_lat_max": float(grid.lat_bounds.max()),
+        "geospatial_lon_min": float(grid.lon_bounds.min()),
+        "geospatial_lon_max": float(grid.lon_bounds.max()),
+        "geospatial_lat_units": "degrees_north",
+        "geospatial_lon_units": "degrees_east",
+        "geospatial_lat_resolution": f"{grid.resolution:g} degree",
+        "geospatial_lon_resolution": f"{grid.resolution:g} degree",
+        "time_coverage_start": f"{date_of(layout.first)}T00:00:00Z",
+        "time_coverage_end": f"{last}T23:59:59Z",
+        "time_coverage_duration": f"P{layout.count}D",
+        "time_coverage_resolution": "P1D",
+        "standard_name_vocabulary": "CF Standard Name Table v93",
+    }
+
+
+def _write_axes(root: zarr.Group, layout: FluxLayout) -> None:
+    days = np.arange(layout.first, layout.first + layout.count, dtype=np.int32)
+    calendar = {"units": TIME_UNITS, "calendar": CALENDAR}
+    time = {"standard_name": "time", "long_name": "first instant of the day", "axis": "T"}
+    time["units_metadata"] = "leap_seconds: none"  # asked for by the checkers of CF-1.11
+    _put(root, "time", days, ("time",), time | calendar | {"bounds": "time_bnds"})
+    _put(root, "time_bnds", np.stack([days, days + 1], 1), ("time", "bnds"), {})
+    grid = layout.grid
+    lat = {"standard_name": "latitude", "long_name": "latitude", "units": "degrees_north"}
+    lon = {"standard_name": "longitude", "long_name": "longitude", "units": "degrees_east"}
+    _put(root, "lat", grid.lat, ("lat",), lat | {"axis": "Y", "bounds": "lat_bnds"})
+    _put(root, "lon", grid.lon, ("lon",), lon | {"axis": "X", "bounds": "lon_bnds"})
+    _put(root, "lat_bnds", grid.lat_bounds, ("lat", "bnds"), {})
+    _put(root, "lon_bnds", grid.lon_bounds, ("lon", "bnds"), {})
+    _put(root, "crs", np.array(0, np.int32), (), _crs())
+
+
+def _crs() -> dict[str, Any]:
+    return {
+        "long_name": "latitude and longitude; cell areas are those of a sphere",
+        "grid_mapping_name": "latitude_longitude",
+        "semi_major_axis": 6378137.0,
+        "inverse_flattening": 298.257223563,
+        "crs_wkt": CRS("EPSG:4326").to_wkt(),
+    }
+
+
+def _create_daily(root: zarr.Group, layout: FluxLayout) -> None:
+    shape = (layout.count, *layout.grid.shape)
+    for name in (*FLUXES, *(f"{flux}_sd" for flux in FLUXES)):
+        text = variable(name).attributes | _CELLS | {"cell_methods": _PER_LAND}
+        content = "modelResult" if name in FLUXES else "qualityInformation"
+        text["coverage_content_type"] = content
+        if name in FLUXES:
+            text["ancillary_variables"] = f"{name}_sd"
+        _create(root, name, shape, np.float32, np.nan, layout, text)
+    _create(root, "quality", shape, np.uint16, FILL, layout, flag_attributes() | _CELLS)
+    share = {
+        "long_name": "share of the days of the window whose drivers were filled",
+        "units": "%",
+        "comment": "255 where there is no prediction.",
+        "valid_range": [0, 100],
+    }
+    _create(root, "filled_share", shape, np.uint8, 255, layout, share | _CELLS)
+
+
+def _create(
+    root: zarr.Group,
+    name: str,
+    shape: tuple[int, int, int],
+    dtype: Any,
+    fill: float,
+    layout: FluxLayout,
+    attributes: Mapping[str, Any],
+) -> None:
+    root.create_array(
+        name,
+        shape=shape,
+        dtype=dtype,
+        chunks=layout.chunk,
+        shards=layout.shard,
+        compressors=_CODEC,
+        fill_value=fill,
+        dimension_names=_DIMS,
+        attributes=dict(attributes),
+    )
+
+
+def _create_static(root: zarr.Group, layout: FluxLayout) -> None:
+    grid = layout.grid
+    areas = np.broadcast_to(cell_areas(grid)[:, None], grid.shape).astype(np.float32)
+    sphere = f"On a sphere of radius {EARTH_RADIUS} m."
+    text = variable("areacella").attributes | {"comment": sphere, "cell_methods": "area: sum"}
+    _put(root, "areacella", areas, _DIMS[1:], text | {"grid_mapping": "crs"}, layout.layer_chunk)
+    land = variable("sftlf").attributes | _CELLS | {"cell_methods": "area: mean"}
+    _layer(root, "sftlf", np.float32, np.nan, layout, land)
+    _layer(root, "igbp", np.uint8, 0, layout, class_attributes("igbp") | _CELLS)
+    _layer(root, "koppen", np.uint8, 0, layout, class_attributes("koppen") | _CELLS)
+
+
+def _layer(
+    root: zarr.Group,
+    name: str,
+    dtype: Any,
+    fill: float,
+    layout: FluxLayout,
+    attributes: Mapping[str, Any],
+) -> None:
+    root.create_array(
+        name,
+        shape=layout.grid.shape,
+        dtype=dtype,
+        chunks=(layout.layer_chunk, layout.layer_chunk),
+        compressors=_CODEC,
+        fill_value=fill,
+        dimension_names=_DIMS[1:],
+        attributes=dict(attributes),
+    )
+
+
+def _create_sums(root: zarr.Group, layout: FluxLayout) -> None:
+    if layout.sums == "none":
+        return
+    segments = layout.segments
+    first = np.array([s.first for s in segments], np.int32)
+    bounds = np.stack([first, first + [s.count for s in segments]], 1).astype(np.int32)
+    calendar = {"units": TIME_UNITS, "calendar": CALENDAR}
+    text = {"long_name": "first day of the segment", "bounds": "segment_bnds"} | calendar
+    _put(root, "segment", first, ("segment",), text)
+    _put(root, "segment_bnds", bounds, ("segment", "bnds"), {})
+    numbers = np.arange(layout.members, dtype=np.int32)
+    text = {"standard_name": "realization", "long_name": "member of the ensemble", "units": "1"}
+    _put(root, "member", numbers, ("member",), text)
+    for flux in FLUXES:
+        _create_sum(root, flux, layout)
+    _create_days(root, layout)
+
+
+def _create_sum(root: zarr.Group, flux: str, layout: FluxLayout) -> None:
+    row = variable(flux)
+    root.create_array(
+        f"{flux}_member",
+        shape=(layout.members, len(layout.segments), *layout.grid.shape),
+        dtype=np.float32,
+        chunks=(layout.members, 1, layout.tile, layout.tile),
+        compressors=_CODEC,
+        fill_value=np.nan,
+        dimension_names=("member", "segment", "lat", "lon"),
+        attributes={
+            "long_name": f"{row.long_name}, sum over the days of the segment, by member",
+            "units": "g m-2",
+            "comment": f"{row.comment} Spreads of sums and means are made from these.",
+            **_CELLS,
+        },
+    )
+
+
+def _create_days(root: zarr.Group, layout: FluxLayout) -> None:
+    root.create_array(
+        "segment_days",
+        shape=(len(layout.segments), *layout.grid.shape),
+        dtype=np.uint16,
+        chunks=(1, layout.tile, layout.tile),
+        compressors=_CODEC,
+        fill_value=0,
+        dimension_names=("segment", "lat", "lon"),
+        attributes={
+            "long_name": "days with a value in the sums of the members",
+            "units": "1",
+            "standard_name": "number_of_observations",
+            **_CELLS,
+        },
+    )
+
+
+def _put(
+    root: zarr.Group,
+    name: str,
+    values: NDArray[Any],
+    dims: tuple[str, ...],
+    attributes: Mapping[str, Any],
+    chunk: int | None = None,
+) -> None:
+    """Write a small array whole, in chunks of at most `chunk` along each axis."""
+    array = root.create_array(
+        name,
+        shape=values.shape,
+        dtype=values.dtype,
+        chunks=tuple(min(n, chunk or n) for n in values.shape),
+        compressors=_CODEC,
+        fill_value=np.nan if values.dtype.kind == "f" else 0,
+        dimension_names=dims,
+        attributes=dict(attributes),
+    )
+    array[...] = values

@@ -1,0 +1,140 @@
+"""How a flux cube is cut: tiles in space, blocks in time, one shard for each of both.
+
+A block has a fixed number of days because a Zarr chunk has one fixed length and years do not.
+A segment is the days of one calendar year (or month) inside one block, so that the sums kept
+for each member have one writer, too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upscale.calendar import date_of, dates_of
+from upscale.grid import Grid, Tile, tile_from_id
+
+#: Days of a block: 24 strides of 15 days.
+BLOCK_DAYS = 360
+
+#: Values of a stored chunk.
+_CHUNK = 300_000
+
+Sums = Literal["annual", "monthly", "none"]
+_ITEM_ID = re.compile(r"(r\d+c\d+)-b(\d+)")
+
+
+@dataclass(frozen=True, order=True)
+class WorkItem:
+    """One tile in one block: one shard of every array, with one writer."""
+
+    block: int
+    tile: Tile
+
+    @property
+    def id(self) -> str:
+        return f"{self.tile.id}-b{self.block:03d}"
+
+
+def item_from_id(text: str) -> WorkItem:
+    """The work item of an id like `r012c034-b001`."""
+    match = _ITEM_ID.fullmatch(text)
+    if not match:
+        raise ValueError(f"expected a work item like r012c034-b001, found {text!r}")
+    return WorkItem(int(match[2]), tile_from_id(match[1]))
+
+
+@dataclass(frozen=True)
+class Segment:
+    """`count` days from day number `first`, all in one block and one year (or month)."""
+
+    block: int
+    first: int
+    count: int
+
+
+@dataclass(frozen=True)
+class FluxLayout:
+    """The cut of one flux cube: `count` days from day number `first` on `grid`.
+
+    tile: edge of a tile in cells; members: size of the ensemble; sums: period of the sums
+    that are kept for each member.
+    """
+
+    grid: Grid
+    first: int
+    count: int
+    tile: int
+    members: int
+    sums: Sums = "annual"
+    block: int = BLOCK_DAYS
+
+    @property
+    def blocks(self) -> int:
+        return -(-self.count // self.block)
+
+    @property
+    def shard(self) -> tuple[int, int, int]:
+        """Days, rows and columns of a shard."""
+        return self.block, self.tile, self.tile
+
+    @property
+    def chunk(self) -> tuple[int, int, int]:
+        """Days, rows and columns of a chunk inside a shard: at most 100 x 100 cells and about
+        300,000 values. A month of a large tile serves a map and a series alike; small tiles
+        hold more days, because a reader like dask pays for every chunk of the whole grid."""
+        edge = next(n for n in range(min(self.tile, 100), 0, -1) if self.tile % n == 0)
+        days = (n for n in range(self.block, 0, -1) if self.block % n == 0)
+        return next(n for n in days if n <= max(30, _CHUNK // edge**2)), edge, edge
+
+    @property
+    def layer_chunk(self) -> int:
+        """Edge of a chunk of the static layers: whole tiles, about 400 cells, so that a grid of
+        small tiles does not become a folder of a million files."""
+        return self.tile * max(1, 400 // self.tile)
+
+    def days(self, block: int) -> slice:
+        """Indices on the time axis of the days of a block."""
+        return slice(block * self.block, min((block + 1) * self.block, self.count))
+
+    def region(self, item: WorkItem) -> tuple[slice, slice, slice]:
+        """Days, rows and columns that a work item writes."""
+        return (self.days(item.block), *item.tile.slices(self.grid, self.tile))
+
+    @cached_property
+    def segments(self) -> tuple[Segment, ...]:
+        """All segments, in order of time."""
+        return tuple(self._segments())
+
+    def _segments(self) -> Iterator[Segment]:
+        if self.sums == "none":
+            return
+        days = self.first + np.arange(self.count)
+        unit: Literal["Y", "M"] = "Y" if self.sums == "annual" else "M"
+        period = dates_of(days).astype(f"datetime64[{unit}]").astype(np.int64)
+        block = np.arange(self.count) // self.block
+        starts = np.flatnonzero(np.diff(period, prepend=period[0] - 1) | np.diff(block, prepend=0))
+        for start, stop in zip(starts, [*starts[1:], self.count], strict=True):
+            yield Segment(int(block[start]), self.first + int(start), int(stop - start))
+
+    def segments_of(self, block: int) -> slice:
+        """Indices on the segment axis of the segments of a block."""
+        there = [i for i, segment in enumerate(self.segments) if segment.block == block]
+        return slice(there[0], there[-1] + 1) if there else slice(0, 0)
+
+    def segment_index(self, block: int) -> NDArray[np.int64]:
+        """For each day of a block, `(day,)`, its segment counted within the block."""
+        counts = [s.count for s in self.segments[self.segments_of(block)]]
+        return np.repeat(np.arange(len(counts)), counts)
+
+    def describe(self) -> str:
+        """One line for people."""
+        start, end = date_of(self.first), date_of(self.first + self.count - 1)
+        rows, cols = self.grid.shape
+        edge = f"{self.grid.resolution:g} degree{'s' * (self.grid.resolution != 1)}"
+        return f"{start} to {end} on {rows} x {cols} cells of {edge}"

@@ -1,0 +1,67 @@
+"""The quality layer: one bit per fact about a value, listed here and nowhere else."""
+
+from __future__ import annotations
+
+from enum import IntFlag
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Quality(IntFlag):
+    """Bits of the `quality` array (uint16).
+
+    The first ten qualify a value that is there; the others say why there is none.
+    """
+
+    SPINUP_SHORT = 1 << 0  # predicted with fewer than 30 days of past
+    CONTEXT_SHORT = 1 << 1  # the support set holds no full year
+    DRIVERS_FILLED = 1 << 2  # a driver of this day was gap-filled or comes from beyond the coast
+    DRIVERS_MISSING = 1 << 3  # an optional driver of this day was missing and masked
+    CLASS_UNKNOWN = 1 << 4  # IGBP or Koeppen class is not known
+    CLASS_UNSEEN = 1 << 5  # the class is known, but no training tower had it
+    CLIPPED = 1 << 6  # GPP or RECO of at least one member was negative and set to zero
+    OUTSIDE_TRAINING_RANGE = 1 << 7  # a driver of this day lies outside the training range
+    NO_DRIVERS = 1 << 10  # a required driver is missing on this day: NaN
+    TOO_SHORT = 1 << 11  # no unbroken stretch of 45 days around this day: NaN
+    NO_CONTEXT = 1 << 12  # no support window could be found for the cell: NaN
+    WATER = 1 << 13  # no land in the cell: NaN
+    ICE = 1 << 14  # permanent snow and ice: NaN
+    NOT_PRODUCED = 1 << 15  # outside the domain, or not computed yet: NaN
+
+
+#: Bits that explain a missing value.
+REASONS = (
+    Quality.NO_DRIVERS
+    | Quality.TOO_SHORT
+    | Quality.NO_CONTEXT
+    | Quality.WATER
+    | Quality.ICE
+    | Quality.NOT_PRODUCED
+)
+
+#: What a shard that was never written reads as.
+FILL = int(Quality.NOT_PRODUCED)
+
+
+def flag_attributes() -> dict[str, Any]:
+    """CF attributes of the quality array (section 3.5, flag masks)."""
+    return {
+        "long_name": "quality of the fluxes of this day, and the reason where there are none",
+        "standard_name": "quality_flag",
+        "units": "1",
+        "flag_masks": [int(flag) for flag in Quality],
+        "flag_meanings": " ".join(str(flag.name).lower() for flag in Quality),
+    }
+
+
+def has(quality: NDArray[np.uint16], flag: Quality) -> NDArray[np.bool_]:
+    """Where any bit of `flag` is set, same shape."""
+    return np.asarray((quality & np.uint16(flag)) != 0)
+
+
+def count_flags(quality: NDArray[np.uint16]) -> dict[str, int]:
+    """Number of values with each bit set, bits that never occur left out."""
+    counts = {str(flag.name).lower(): int(has(quality, flag).sum()) for flag in Quality}
+    return {name: count for name, count in counts.items() if count}

@@ -1,0 +1,93 @@
+"""Writing and reading back the shards of a flux cube: one work item, one writer."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upscale.product.cube import open_flux_group
+from upscale.product.layout import FluxLayout, WorkItem
+
+Region = tuple[slice, ...]
+
+
+class ReadBackError(OSError):
+    """What was read back from a store is not what was written."""
+
+
+@dataclass(frozen=True)
+class TileFluxes:
+    """What one work item writes.
+
+    daily: arrays `(day, row, col)` by name (fluxes, spreads, quality, filled_share);
+    sums: per-member sums `(member, segment, row, col)` in g m-2, by flux; days:
+    `(segment, row, col)` number of days in each sum. Both are empty without sums.
+    """
+
+    daily: Mapping[str, NDArray[Any]]
+    sums: Mapping[str, NDArray[np.float32]]
+    days: Mapping[str, NDArray[np.uint16]]
+
+
+def region_of(layout: FluxLayout, item: WorkItem, name: str) -> Region:
+    """The region that a work item owns in the array `name`."""
+    days, rows, cols = layout.region(item)
+    segments = layout.segments_of(item.block)
+    if name.endswith("_member"):
+        return slice(0, layout.members), segments, rows, cols
+    return (segments if name == "segment_days" else days), rows, cols
+
+
+def _arrays_of(fluxes: TileFluxes) -> dict[str, NDArray[Any]]:
+    """Every array of a work item by its name in the store, in the order of writing: `quality`
+    comes last, so that a tile that is not whole still says that it was not produced."""
+    sums = {f"{flux}_member": values for flux, values in fluxes.sums.items()}
+    arrays = {**fluxes.daily, **sums, **fluxes.days}
+    return arrays | {"quality": arrays.pop("quality")}
+
+
+def write_item(url: str, layout: FluxLayout, item: WorkItem, fluxes: TileFluxes) -> dict[str, str]:
+    """Write the shards of a work item, read them back, and return the digest of each array.
+
+    Only the owner of the item may call this: regions are whole shards, and every shard is
+    stored even where it is empty. Raises OSError where the store is full, ReadBackError
+    where it returns something else than it was given.
+    """
+    root = open_flux_group(url, "r+")
+    digests = {}
+    for name, values in _arrays_of(fluxes).items():
+        region = region_of(layout, item, name)
+        array: Any = root[name].with_config({"write_empty_chunks": True})
+        array[region] = values
+        digests[name] = digest_of(values)
+        if digest_of(np.asarray(array[region])) != digests[name]:
+            raise ReadBackError(f"{url}/{name}: item {item.id} reads back changed; write it again")
+    return digests
+
+
+def read_arrays(
+    url: str, layout: FluxLayout, item: WorkItem, names: Iterable[str]
+) -> Iterator[tuple[str, NDArray[Any] | None]]:
+    """The named arrays of a work item, one after the other; None where one cannot be decoded."""
+    root = open_flux_group(url)
+    for name in names:
+        try:
+            yield name, np.asarray(root[name][region_of(layout, item, name)])
+        except (ValueError, RuntimeError, OSError):  # a checksum that does not match
+            yield name, None
+
+
+def digest_of(values: NDArray[Any]) -> str:
+    """sha256 of the values as little-endian bytes in C order."""
+    return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
+
+
+def write_layer(url: str, name: str, rows: slice, cols: slice, values: NDArray[Any]) -> None:
+    """Write a part `(row, col)` of a static layer; parts must be whole chunks."""
+    array: Any = open_flux_group(url, "r+")[name]
+    array[rows, cols] = values
