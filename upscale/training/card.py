@@ -1,0 +1,171 @@
+"""CARD.md: what a release is, what it learned from, how good it is and where it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from upscale.network.release import ReleaseSpec
+from upscale.towers.skill import summary
+from upscale.towers.splits import Split
+from upscale.training.config import CardText
+from upscale.variables import IGBP, KOPPEN
+
+_TITLES = {"tamrl": "TAM-RL", "xgboost": "XGBoost", "seasonal-cycle": "mean seasonal cycle"}
+
+_PAPER = (
+    "Rozanov A., Renganathan A., Kumar V. (2026) Task Aware Modulation using Representation "
+    "Learning for Upscaling of Terrestrial Carbon Fluxes, arXiv:2603.09974"
+)
+
+
+def write_card(
+    spec: ReleaseSpec, text: CardText, split: Split, sites: pd.DataFrame, table: pd.DataFrame
+) -> str:
+    """The card of a release as Markdown.
+
+    split: of the towers; sites: their table; table: skill rows of all models at the towers
+    left out.
+    """
+    learned = sites[sites["site"].isin(split.train)]
+    parts = [
+        f"# {spec.name}\n",
+        _purpose(spec),
+        "## Skill at towers never seen\n",
+        _skill(table, split),
+        "## Where not to trust it\n",
+        _bullets([*_limits(learned), *text.failures]),
+        "## What it learned from\n",
+        _data(spec, sites, split),
+        "## How it was trained\n",
+        _training(spec),
+        "## What was tried, and what did not help\n",
+        _bullets(text.tried or ("nothing is recorded",)),
+        "## Licences and citations\n",
+        _licences(sites),
+        _bullets(spec.citations),
+    ]
+    return "\n".join(parts)
+
+
+def citations(sites: pd.DataFrame, more: Sequence[str] = ()) -> tuple[str, ...]:
+    """Every source named in the `citation` column (several are parted by ` | `), and `more`."""
+    named: list[str] = sites["citation"].dropna().tolist() if "citation" in sites else []
+    sources = {part.strip() for text in named for part in text.split(" | ")}
+    return (_PAPER, *sorted(sources), *more)
+
+
+def _purpose(spec: ReleaseSpec) -> str:
+    features = ", ".join(
+        f"`{f.name}` ({f.units}{'' if f.required else ', may be missing'})" for f in spec.features
+    )
+    return (
+        f"An ensemble of {len(spec.seeds)} TAM-RL networks ({_PAPER}) that gives daily GPP, RECO "
+        "and NEE (g of carbon m-2 d-1; NEE positive = release to the atmosphere) of any place "
+        f"from daily drivers: {features}, and its IGBP and Koeppen-Geiger classes, each of which "
+        "may be unknown. `sw_pot` and `day_length` follow from latitude and day.\n"
+    )
+
+
+def _skill(table: pd.DataFrame, split: Split) -> str:
+    test = table[table["split"] == "test"]
+    judged = "Every tower counts the same, whatever its length; r2 = 1 - SSE / SST, unclipped. "
+    return "\n".join(
+        [
+            f"{judged}Good flux days on which all three models predict. The mean seasonal cycle "
+            "is the mean over the training towers of the tower's IGBP class of their own mean by "
+            "day of the year (31-day smoothing, half a year shifted in the south). XGBoost has "
+            "the published settings, the same training towers and the same features per day.\n",
+            f"{len(split.test)} towers of clusters left out: {', '.join(split.test)}.\n",
+            _summary_table(test),
+            "\nThe same together with the suspect towers, whose own carbon balance or closure is "
+            f"implausible ({', '.join(split.suspect) or 'none'}):\n",
+            _summary_table(table),
+            "\nTower by tower (TAM-RL, RMSE / r2):\n",
+            _tower_table(table),
+        ]
+    )
+
+
+def _summary_table(table: pd.DataFrame) -> str:
+    lines = [
+        "| model | flux | towers | mean RMSE | r2 lower quartile | r2 median | r2 upper quartile "
+        "| r2 below 0 | mean bias |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for _, row in summary(table).iterrows():
+        lines.append(
+            f"| {_TITLES.get(row.model, row.model)} | {row.flux.upper()} "
+            f"| {row.towers:.0f} | {row.rmse:.2f} "
+            f"| {row.r2_q25:.2f} | {row.r2_median:.2f} | {row.r2_q75:.2f} "
+            f"| {100 * row.negative:.0f} % | {row.bias:+.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def _tower_table(table: pd.DataFrame) -> str:
+    mine = table[table["model"] == "tamrl"]
+    lines = ["| tower | split | days | GPP | RECO | NEE |", "|---|---|---|---|---|---|"]
+    for site, rows in mine.groupby("tower"):
+        cells = [f"{row.rmse:.2f} / {row.r2:.2f}" for row in rows.itertuples()]
+        first = rows.iloc[0]
+        lines.append(f"| {site} | {first['split']} | {first['n']} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _limits(learned: pd.DataFrame) -> list[str]:
+    igbp, koppen = set(learned["igbp"]), set(learned["koppen"])
+    absent = [name for name in IGBP if name not in igbp]
+    tropical = int(learned["koppen"].str.startswith("A").sum())
+    return [
+        f"{len(igbp & set(IGBP))} of {len(IGBP)} IGBP and {len(koppen & set(KOPPEN))} of "
+        f"{len(KOPPEN)} Koeppen-Geiger classes were seen in training; the others are treated as "
+        f"unknown. IGBP classes never seen: {', '.join(absent)}.",
+        f"{tropical} of {len(learned)} training towers {'is' if tropical == 1 else 'are'} "
+        "tropical: maps of the tropics are extrapolation.",
+        "No satellite series enters: harvest, fire, grazing, pests, stand age and irrigation are "
+        "not seen. Eddy covariance holds no fire, harvest or lateral transport of carbon.",
+        "The drivers of the towers are tower meteorology or reanalysis debiased to the tower; "
+        "those of a map are reanalysis alone.",
+        "GPP and RECO come from night-time partitioning of NEE and share its errors.",
+    ]
+
+
+def _data(spec: ReleaseSpec, sites: pd.DataFrame, split: Split) -> str:
+    learned = sites[sites["site"].isin(split.train)]
+    days = int(learned["n_good_days"].sum()) if "n_good_days" in learned else 0
+    sources = learned["source"].value_counts() if "source" in learned else pd.Series(dtype=int)
+    return (
+        f"{len(learned)} towers of {learned['cluster'].nunique()} clusters"
+        f"{f' with {days} good flux days' if days else ''}: "
+        f"{', '.join(learned['site'])}. "
+        f"Products: {', '.join(f'{name} ({count})' for name, count in sources.items())}. "
+        "A good flux day has GPP, RECO and NEE and NEE_QC of at least 0.75, or passed the mask "
+        "of its product. Days are those of the tower's local standard time. "
+        f"Clusters left out: {', '.join(spec.held_out)}.\n\n"
+        f"sha256 of the training data: `{spec.training_digest}`.\n"
+    )
+
+
+def _training(spec: ReleaseSpec) -> str:
+    size = spec.architecture
+    return (
+        f"Hidden {size.hidden}, latent {size.latent}, dropout {size.dropout}; windows of "
+        f"{spec.window.length} days of which the last {spec.window.stride} are used. Stage 1 "
+        "trains the decoder alone, stage 2 encoder, generator and decoder from there. Towers are "
+        "drawn evenly. Each member has a seed of its own and a fold of training clusters of its "
+        "own that decides when it stops, so that all members together have learned from every "
+        "training tower. All settings stand in `release.yaml` under `training_settings`. Seeds: "
+        f"{', '.join(map(str, spec.seeds))}.\n"
+    )
+
+
+def _licences(sites: pd.DataFrame) -> str:
+    counts = sites["licence"].value_counts() if "licence" in sites else pd.Series(dtype=int)
+    listed = "; ".join(f"{name}: {count} towers" for name, count in counts.items())
+    return f"Weights: Apache-2.0, as the code. Flux data: {listed or 'see the sources'}. Cite:\n"
+
+
+def _bullets(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines) + "\n"

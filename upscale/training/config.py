@@ -1,0 +1,158 @@
+"""TRAIN.yaml: everything that decides a training run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Window(_Section):
+    """Windows in days, as `upscale.network.windows.WindowRule`."""
+
+    length: Count = 45
+    stride: Count = 15
+
+
+class Holdout(_Section):
+    """share: of the clusters, kept for judging; folds: validation folds of the others."""
+
+    share: Share = 0.22
+    seed: int = 4
+    folds: Annotated[int, Field(ge=2)] = 5
+
+
+class Network(_Section):
+    """Sizes of `upscale.network.tamrl.TamRlConfig`; channels and classes follow from data."""
+
+    hidden: Count = 64
+    latent: Count = 16
+    encoder_hidden: Count = 32
+    generator_hidden: Count = 32
+    layers: Count = 1
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
+
+
+class Draw(_Section):
+    """One step: `towers` towers of `windows` query windows and `support` support windows each,
+    the latter from one to `years` random years."""
+
+    towers: Count = 32
+    windows: Count = 8
+    support: Count = 8
+    years: Count = 3
+
+
+class Augmentation(_Section):
+    """How training inputs are spoilt, so that the run's are not strange.
+
+    hide_optional: share of places whose optional feature is hidden, for each feature;
+    unknown_class: share of classes turned to unknown; offset: standard deviation of a
+    constant shift of the features in `noisy`, per place and step, in scaled units;
+    embedding: standard deviation of noise added to z.
+    """
+
+    hide_optional: Share = 0.15
+    unknown_class: Share = 0.2
+    offset: Annotated[float, Field(ge=0)] = 0.0
+    embedding: Annotated[float, Field(ge=0)] = 0.0
+    noisy: tuple[str, ...] = ("ta", "sw_in", "vpd", "p")
+
+
+class LossWeights(_Section):
+    """alpha: weight of the carbon balance; class_power: 1 = inverse class frequencies as in
+    the paper, 0 = none; variance_power: towers weigh by the inverse of the variance of their
+    fluxes to this power, 1 = as by R2, 0 = as by squared error; days: how many last days of a
+    window count; embedding: weight of the mean square of z."""
+
+    alpha: Annotated[float, Field(ge=0)] = 0.1
+    class_power: Annotated[float, Field(ge=0, le=1)] = 0.5
+    variance_power: Annotated[float, Field(ge=0, le=1)] = 0.0
+    days: Count = 15
+    embedding: Annotated[float, Field(ge=0)] = 0.0
+
+
+class Stage(_Section):
+    """One stage of training: AdamW, a cosine from `rate` to a tenth of it, early stopping.
+
+    epochs of `steps` steps; patience: epochs without a better validation; decay: weight decay;
+    clip: largest norm of a gradient; average: decay of the running mean of the weights that is
+    validated and kept, 0 = the weights themselves.
+    """
+
+    rate: Annotated[float, Field(gt=0)] = 1e-3
+    epochs: Count = 20
+    steps: Count = 40
+    patience: Count = 8
+    decay: Annotated[float, Field(ge=0)] = 1e-2
+    clip: Annotated[float, Field(gt=0)] = 1.0
+    average: Annotated[float, Field(ge=0, lt=1)] = 0.98
+
+
+class CardText(_Section):
+    """What the model card says beyond what is computed: texts, one bullet each."""
+
+    failures: tuple[str, ...] = ()
+    tried: tuple[str, ...] = ()
+    citations: tuple[str, ...] = ()
+
+
+class TrainConfig(_Section):
+    """A training run.
+
+    data: folder of towers; out: folder of the release; features: in order, the ones in
+    `optional` may be missing; members: trained with different seeds and validation folds.
+    """
+
+    name: str
+    data: Path
+    out: Path
+    features: tuple[str, ...] = ("ta", "sw_in", "vpd", "p", "sw_pot", "day_length")
+    optional: tuple[str, ...] = ("vpd", "p")
+    context: Literal["support-years", "query"] = "support-years"
+    seed: int = 1
+    members: Count = 5
+    workers: Count = 1
+    window: Window = Window()
+    holdout: Holdout = Holdout()
+    network: Network = Network()
+    draw: Draw = Draw()
+    augmentation: Augmentation = Augmentation()
+    loss: LossWeights = LossWeights()
+    decoder_stage: Stage = Stage(epochs=10)
+    joint_stage: Stage = Stage(epochs=40)
+    boosting_rounds: Count = 1000
+    card: CardText = CardText()
+
+
+def read_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
+    """Read TRAIN.yaml; `key=value` overrides, dots for nested keys, values are YAML.
+
+    ValueError (pydantic's ValidationError among them) names the key at fault. Relative paths
+    are taken from the working directory.
+    """
+    text = Path(path).read_text(encoding="utf-8")
+    raw = yaml.safe_load(text) or {}
+    for override in overrides:
+        _apply(raw, override)
+    return TrainConfig.model_validate(raw)
+
+
+def _apply(raw: dict[str, Any], override: str) -> None:
+    key, sign, value = override.partition("=")
+    if not sign:
+        raise ValueError(f"expected key=value, found {override!r}, e.g. joint_stage.epochs=20")
+    *parents, last = key.split(".")
+    for name in parents:
+        raw = raw.setdefault(name, {})
+    raw[last] = yaml.safe_load(value)
