@@ -1,0 +1,375 @@
+"""Bad input: each kind gets its own clear error or flag, and nothing half-written reads as data."""
+
+import contextlib
+import resource
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import xarray as xr
+import yaml
+import zarr
+
+from upscale.drivers.cube import open_cube
+from upscale.drivers.packing import MISSING
+from upscale.drivers.writer import seal
+from upscale.engine.config import ConfigError, load_run
+from upscale.engine.provenance import attributes_of
+from upscale.engine.run import init, status
+from upscale.engine.worker import open_session, process
+from upscale.product.cube import create_flux_cube, layout_of
+from upscale.product.layout import item_from_id
+from upscale.product.quality import Quality, has
+from upscale.testing.releases import fake_release
+from upscale.testing.runs import differences, prepare, run_here
+
+JUNE = ("2012-06-01", "2012-06-30")
+
+
+@pytest.fixture
+def cube(world, tmp_path):
+    """A copy of the driver cube, to be spoilt."""
+    return shutil.copytree(world.drivers, tmp_path / "drivers.zarr")
+
+
+def run_june(world, drivers, tmp_path, **keys):
+    checked = prepare(world.model, drivers, tmp_path / "f.zarr", period=JUNE, **keys)
+    return xr.open_zarr(run_here(checked))
+
+
+def spoil(cube, group, name, change):
+    array = zarr.open_group(str(cube), mode="r+", path=group)[name]
+    values = array[...]
+    change(values)
+    array[...] = values
+    seal(str(cube))
+
+
+def test_a_required_variable_that_is_missing_is_refused_by_name(world, cube, tmp_path):
+    shutil.rmtree(cube / "meteo" / "sw_in")
+    with pytest.raises(ConfigError, match=r"drivers: .* needs 'sw_in'.* add it"):
+        run_june(world, cube, tmp_path)
+
+
+def test_wrong_units_are_refused_with_what_was_expected(world, cube, tmp_path):
+    zarr.open_group(str(cube), mode="r+", path="meteo")["ta"].attrs["units"] = "K"
+    with pytest.raises(ConfigError, match="expected units 'degC', found 'K'"):
+        run_june(world, cube, tmp_path)
+
+
+def test_a_period_outside_the_drivers_is_refused_with_what_they_hold(world, tmp_path):
+    with pytest.raises(ConfigError, match="holds 2011-01-01 to 2012-12-31"):
+        prepare(
+            world.model, world.drivers, tmp_path / "f.zarr", period=("2012-06-01", "2013-01-01")
+        )
+    assert not (tmp_path / "f.zarr").exists()
+
+
+def test_a_release_with_a_flipped_byte_is_refused(world, tmp_path):
+    model = shutil.copytree(world.model, tmp_path / "model")
+    weights = model / "members.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-100] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"model: .*sha256"):
+        prepare(model, world.drivers, tmp_path / "f.zarr", period=JUNE)
+
+
+def test_every_fault_of_a_run_is_named_at_once(world, tmp_path):
+    with pytest.raises(ConfigError) as error:
+        prepare("no-such-model", tmp_path / "no.zarr", tmp_path / "f.zarr", period=JUNE)
+    assert "model:" in str(error.value)
+    assert "drivers:" in str(error.value)
+
+
+def test_a_year_without_drivers_is_missing_with_its_reason(world, cube, tmp_path):
+    def lose_2012(values):
+        values[365:] = MISSING
+
+    spoil(cube, "meteo", "ta", lose_2012)
+    fluxes = run_june(world, cube, tmp_path)
+    land = ~has(fluxes.quality.values, Quality.WATER | Quality.ICE)
+    assert np.isnan(fluxes.nee.values).all()
+    assert has(fluxes.quality.values[land], Quality.NO_DRIVERS).all()
+
+
+def test_a_gap_of_one_day_costs_that_day_alone_where_windows_can_slide(world, cube, tmp_path):
+    day = 365 + 31 + 29 + 31 + 30 + 31 + 9  # 10 June 2012
+
+    def lose_a_day(values):
+        values[day] = MISSING
+
+    spoil(cube, "meteo", "sw_in", lose_a_day)
+    fluxes = run_june(world, cube, tmp_path)
+    land = np.isfinite(fluxes.nee.values).any(axis=0)
+    assert land.any()
+    missing = np.isnan(fluxes.nee.values[:, land])
+    assert missing[9].all()
+    assert not missing[:9].any()
+    assert not missing[10:].any()
+    assert has(fluxes.quality.values[10, land], Quality.SPINUP_SHORT).all()
+
+
+def test_a_stretch_shorter_than_a_window_is_missing_with_its_reason(world, cube, tmp_path):
+    def leave_forty_days(values):
+        values[365 + 100 : 365 + 152] = MISSING
+        values[365 + 152 + 40 :] = MISSING
+
+    spoil(cube, "meteo", "ta", leave_forty_days)
+    fluxes = run_june(world, cube, tmp_path)
+    land = ~has(fluxes.quality.values, Quality.WATER | Quality.ICE)
+    assert has(fluxes.quality.values[land], Quality.TOO_SHORT).all()
+    assert np.isnan(fluxes.nee.values).all()
+
+
+def test_a_missing_optional_driver_is_flagged_and_predicted(world, cube, tmp_path):
+    def lose_rain(values):
+        values[365 + 152 + 4] = MISSING
+
+    spoil(cube, "meteo", "p", lose_rain)
+    fluxes = run_june(world, cube, tmp_path)
+    land = np.isfinite(fluxes.nee.values).all(axis=0)
+    flagged = has(fluxes.quality.values[:, land], Quality.DRIVERS_MISSING)
+    assert land.any()
+    assert flagged[4].all()
+    assert not flagged[5:].any()
+
+
+def test_an_unknown_class_is_flagged_and_predicted(world, cube, tmp_path):
+    def forget(values):
+        values[...] = np.where(np.isin(values, (15, 17)), values, 0)
+
+    spoil(cube, "static", "igbp", forget)
+    fluxes = run_june(world, cube, tmp_path)
+    land = np.isfinite(fluxes.nee.values)
+    assert land.any()
+    assert has(fluxes.quality.values[land], Quality.CLASS_UNKNOWN).all()
+
+
+def test_an_impossible_value_fails_its_tile_by_name_and_no_other(world, cube, tmp_path):
+    values = zarr.open_group(str(cube), mode="r+", path="meteo")["ta"]
+    values.attrs["add_offset"] = float(values.attrs["add_offset"]) + 273.15
+    seal(str(cube))
+    checked = prepare(world.model, cube, tmp_path / "f.zarr", period=JUNE)
+    init(checked)
+    session = open_session(checked.plan.job)
+    item = next(i for i in checked.plan.items())
+    with pytest.raises(ValueError, match=r"ta: .* outside .* degC.* is the unit wrong"):
+        process(session, item, land=True)
+
+
+def test_a_store_that_holds_another_run_is_not_touched(world, tmp_path):
+    run_june(world, world.drivers, tmp_path)
+    with pytest.raises(ConfigError, match=r"output.store: .* holds another run"):
+        prepare(
+            world.model, world.drivers, tmp_path / "f.zarr", period=("2012-06-01", "2012-06-20")
+        )
+
+
+def test_too_small_a_disk_is_seen_before_the_run(world, tmp_path, monkeypatch):
+    full = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: full)
+    with pytest.raises(ConfigError, match=r"output.store: about .* MB are needed"):
+        prepare(world.model, world.drivers, tmp_path / "f.zarr", period=JUNE)
+
+
+def test_too_little_memory_is_seen_before_the_run(world, tmp_path):
+    with pytest.raises(ConfigError, match=r"output.tile: a worker needs about .* GiB"):
+        prepare(world.model, world.drivers, tmp_path / "f.zarr", period=JUNE,
+                cluster={"memory": 0.3})  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"modell": "x"}, "modell: unknown key"),
+        ({"period": {"start": "2012-01-01"}}, "period.end: this key is required"),
+        ({"period": {"start": "2012-02-30", "end": "2012-03-01"}}, "period.start"),
+        ({"period": {"start": "2012-03-02", "end": "2012-03-01"}}, "lies before start"),
+        ({"output": {"store": "f.zarr", "members": "weekly"}}, "output.members"),
+        ({"output": {"store": "f.zarr", "tile": "big"}}, "output.tile"),
+    ],
+)
+def test_a_wrong_key_is_named(change, message, tmp_path):
+    content = {"model": "m", "drivers": "d", "period": {"start": "2012-01-01", "end": "2012-01-02"},
+               "output": {"store": "f.zarr"}}  # fmt: skip
+    path = tmp_path / "RUN.yaml"
+    path.write_text(yaml.safe_dump(content | change))
+    with pytest.raises(ConfigError, match=message):
+        load_run(path)
+
+
+def test_a_key_can_be_overridden_on_the_command_line(tmp_path):
+    path = tmp_path / "RUN.yaml"
+    path.write_text(
+        "model: m\ndrivers: d\noutput: {store: f.zarr}\n"
+        "period: {start: 2012-01-01, end: 2012-01-02}\n"
+    )
+    run = load_run(path, ["output.tile=7", "period.end=2012-03-01", "cluster.workers=3"])
+    assert (run.output.tile, run.period.count, run.cluster.workers) == (7, 61, 3)
+
+
+@pytest.mark.cluster
+@pytest.mark.xdist_group("cluster")
+def test_a_full_disk_fails_the_tile_and_leaves_nothing_that_reads_as_data(world, tmp_path):
+    """A limit on the size of a file stands for the full disk: each shard's write fails."""
+    config = {
+        "model": str(world.model), "drivers": str(world.drivers), "retries": 0,
+        "period": {"start": "2012-01-01", "end": "2012-12-31"},
+        "output": {"store": str(tmp_path / "f.zarr"), "tile": 20},
+        "cluster": {"workers": 1, "memory": 2.0},
+    }  # fmt: skip
+    path = tmp_path / "RUN.yaml"
+    path.write_text(yaml.safe_dump(config))
+    command = [sys.executable, "-m", "upscale", "run", str(path)]
+    limit = 20_000
+    subprocess.run([*command[:3], "init", str(path)], check=True, capture_output=True)
+
+    def limited():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    failed = subprocess.run(command, capture_output=True, text=True, preexec_fn=limited)
+    assert failed.returncode == 1, failed.stderr
+    assert "File too large" in failed.stderr
+    first_block = xr.open_zarr(tmp_path / "f.zarr").isel(time=slice(0, 360))
+    assert has(first_block.quality.values, Quality.NOT_PRODUCED).all()
+    state = status(str(tmp_path / "f.zarr"))
+    assert state.missing == ("r000c000-b000",)
+    assert "File too large" in state.failed[0].error
+    assert not list(tmp_path.rglob("*.part*"))
+    again = subprocess.run(command, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+
+
+def test_the_cube_of_these_tests_is_whole(world):
+    assert open_cube(str(world.drivers)).attributes["synthetic"]
+
+
+@pytest.mark.parametrize("remains", ["a folder of files", "a driver cube", "a foreign group"])
+def test_a_place_that_holds_something_else_is_never_taken(world, cube, tmp_path, remains):
+    place = tmp_path / "precious.zarr"
+    if remains == "a folder of files":
+        place.mkdir()
+        (place / "thesis.tex").write_text("years of work")
+    elif remains == "a driver cube":
+        shutil.copytree(cube, place)
+    else:
+        zarr.create_group(str(place), attributes={"kind": "somebody's"})
+    before = sorted(str(p) for p in place.rglob("*"))
+    for store in (str(place), f"file://{place}"):
+        with pytest.raises(ConfigError, match=r"output.store: something else lies at"):
+            prepare(world.model, world.drivers, store, period=JUNE)
+    assert sorted(str(p) for p in place.rglob("*")) == before
+
+
+def test_the_ledger_of_another_store_is_not_taken(world, tmp_path):
+    run_june(world, world.drivers, tmp_path)
+    with pytest.raises(ConfigError, match=r"is the ledger of f.zarr; choose another name"):
+        prepare(world.model, world.drivers, tmp_path / "f", period=JUNE)
+
+
+def test_a_finished_store_needs_no_more_room(world, tmp_path, monkeypatch):
+    run_june(world, world.drivers, tmp_path)
+    full = shutil.disk_usage(tmp_path)._replace(free=0)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: full)
+    prepare(world.model, world.drivers, tmp_path / "f.zarr", period=JUNE)
+
+
+def test_a_worker_refuses_a_model_that_was_exchanged(world, tmp_path):
+    model = tmp_path / "model"
+    fake_release(model, features=("ta", "sw_in"), seed=1)
+    checked = prepare(model, world.drivers, tmp_path / "f.zarr", period=JUNE)
+    fake_release(model, features=("ta", "sw_in"), seed=2)
+    with pytest.raises(ValueError, match="is not the one that the run was planned with"):
+        open_session(checked.plan.job)
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"context": {"years": [1990]}}, "context.years: 1990 not among the years"),
+        ({"output": {"attributes": {"run_digest": "x"}}}, "output.attributes.run_digest"),
+        ({"output": {"tile": 0}}, "output.tile"),
+        ({"output": {"tile": 101}}, "no chunk of 20 to 100 cells divides 101"),
+        ({"cluster": {"workers": 0}}, "cluster.workers"),
+    ],
+)
+def test_keys_that_cannot_be_right_are_refused(world, tmp_path, keys, message):
+    with pytest.raises(ConfigError, match=message):
+        prepare(world.model, world.drivers, tmp_path / "f.zarr", period=JUNE, **keys)
+
+
+def test_a_context_that_is_not_whole_is_made_again(world, tmp_path):
+    """Embeddings lost between their write and their use: NaN must not pass for no context."""
+    fluxes = run_june(world, world.drivers, tmp_path)
+    checked = prepare(world.model, world.drivers, tmp_path / "g.zarr", period=JUNE,
+                      context={"store": str(tmp_path / "f.context.zarr")})  # fmt: skip
+    group = zarr.open_group(checked.plan.job.context_store, mode="r+")
+    z = group[checked.plan.job.embeddings[:16]]["z"]
+    z[...] = np.nan
+    again = xr.open_zarr(run_here(checked))
+    np.testing.assert_array_equal(fluxes.nee.values, again.nee.values)
+
+
+@contextlib.contextmanager
+def small_disk(place):
+    """A file system of its own at `place`; the function given back sets its size in bytes."""
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(place)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting a small file system needs root")
+    try:
+        yield lambda size: subprocess.run(
+            ["mount", "-o", f"remount,size={size}", str(place)], check=True
+        )
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+@pytest.mark.cluster
+@pytest.mark.xdist_group("cluster")
+def test_a_disk_that_fills_in_the_middle_of_a_run_costs_what_did_not_fit(world, tmp_path):
+    """A real file system that returns ENOSPC; with more room the run goes on to the same store."""
+    with small_disk(tmp_path / "disk") as resize:
+        store = tmp_path / "disk" / "f.zarr"
+        config = {
+            "model": str(world.model), "drivers": str(world.drivers), "retries": 0,
+            "period": {"start": "2012-01-01", "end": "2012-12-31"},
+            "output": {"store": str(store)}, "cluster": {"workers": 1, "memory": 2.0},
+        }  # fmt: skip
+        path = tmp_path / "RUN.yaml"
+        path.write_text(yaml.safe_dump(config))
+        command = [sys.executable, "-m", "upscale", "run", str(path)]
+        subprocess.run([*command[:3], "init", str(path)], check=True, capture_output=True)
+        resize(shutil.disk_usage(store).used + 900_000)
+        failed = subprocess.run(command, capture_output=True, text=True)
+        assert failed.returncode == 1, failed.stderr
+        assert "No space left on device" in failed.stderr
+        fluxes = xr.open_zarr(store)
+        known = np.isfinite(fluxes.nee.values)
+        assert not has(fluxes.quality.values[known], Quality.NO_DRIVERS).any()
+        missing = {item_from_id(name) for name in status(str(store)).missing}
+        assert missing
+        layout = layout_of(fluxes.attrs)
+        for item in missing:
+            quality = fluxes.quality.values[layout.region(item)]
+            assert has(quality, Quality.NOT_PRODUCED).all()
+        resize(64 * 2**20)
+        again = subprocess.run(command, capture_output=True, text=True)
+        assert again.returncode == 0, again.stderr
+        whole = run_here(
+            prepare(world.model, world.drivers, tmp_path / "f.zarr", period=world.period)
+        )
+        assert differences(whole, str(store)) == []
+
+
+def test_a_store_whose_static_layers_were_never_written_is_begun_again(world, tmp_path):
+    """Killed between the metadata and the static layers: ours, but not initialised."""
+    whole = run_here(prepare(world.model, world.drivers, tmp_path / "whole.zarr", period=JUNE))
+    checked = prepare(world.model, world.drivers, tmp_path / "f.zarr", period=JUNE)
+    job = checked.plan.job
+    attributes = attributes_of(checked.run, job, checked.release, checked.cube)
+    create_flux_cube(job.store, job.layout, attributes)
+    assert differences(whole, run_here(checked)) == []

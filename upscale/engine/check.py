@@ -1,0 +1,45 @@
+"""The last word on a store: its values, and that they are the ones that were computed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from upscale.engine.ledger import Entry, Ledger
+from upscale.engine.run import status
+from upscale.product.checks import Check, CheckReport, check_cube
+from upscale.product.cube import layout_of, open_flux_group
+from upscale.product.layout import item_from_id
+from upscale.product.shards import digest_of, read_arrays
+
+
+def check_store(store: str) -> CheckReport:
+    """All checks of the values, that every work item is there, and that every array still has
+    the digest that the ledger holds."""
+    report = check_cube(store)
+    return replace(report, checks=(*report.checks, _complete(store), _unchanged(store)))
+
+
+def _complete(store: str) -> Check:
+    found = status(store)
+    some = ", ".join(found.missing[:3])
+    text = f"{found.done} of {found.total} work items done" + (f"; missing {some}" if some else "")
+    return Check("ledger", not found.missing, text, "run the same RUN.yaml again")
+
+
+def _unchanged(store: str) -> Check:
+    entries = Ledger(store).entries(status(store).run)
+    changed = [place for entry in entries.values() for place in changed_arrays(store, entry)]
+    text = f"{len(entries)} work items read back with the digests of the ledger"
+    if changed:
+        text = f"{len(changed)} arrays changed since they were written: {', '.join(changed[:3])}"
+    return Check("digests", not changed, text, "delete their ledger entries and run again")
+
+
+def changed_arrays(store: str, entry: Entry) -> Iterator[str]:
+    """`item/array` of each array whose values are not the ones that the ledger knows."""
+    layout = layout_of(open_flux_group(store).attrs)
+    arrays = read_arrays(store, layout, item_from_id(entry.item), tuple(entry.digests))
+    for name, values in arrays:
+        if values is None or digest_of(values) != entry.digests[name]:
+            yield f"{entry.item}/{name}"

@@ -1,0 +1,109 @@
+"""One process at a time: a claim that others see, on any file system that fsspec opens.
+
+Many machines start the parts of a run at once, and one of them alone may create the store.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import fsspec
+import psutil
+
+from upscale.engine.config import ConfigError
+
+#: Seconds to wait for the one who holds a claim.
+PATIENCE = 600.0
+
+
+@contextmanager
+def claimed(url: str, patience: float = PATIENCE) -> Iterator[None]:
+    """Hold the claim at `url` for the time of the context, waiting for others to let it go.
+
+    A claim whose process ended on this machine is taken over. ConfigError where somebody
+    elsewhere keeps it for longer than `patience` seconds.
+    """
+    fs, path = fsspec.core.url_to_fs(url)
+    deadline = time.monotonic() + patience
+    while not _take(fs, path):
+        holder = _holder(fs, path)
+        if holder is not None and _is_gone(holder):
+            _remove(fs, path)
+        elif time.monotonic() > deadline:
+            raise ConfigError(
+                f"{url}: claimed by process {holder and holder['pid']} on "
+                f"{holder and holder['host']}; if it is gone, delete this file and run again"
+            )
+        else:
+            time.sleep(0.2)
+    try:
+        yield
+    finally:
+        _remove(fs, path)
+
+
+def _me() -> dict[str, Any]:
+    started = psutil.Process().create_time()
+    return {"host": socket.gethostname(), "pid": os.getpid(), "started": started}
+
+
+def _take(fs: Any, path: str) -> bool:
+    """Create the claim unless it is there."""
+    payload = json.dumps(_me()).encode()
+    try:
+        if is_local(fs):
+            fs.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "xb") as file:
+                file.write(payload)
+        else:
+            fs.pipe_file(path, payload, mode="create")
+    except FileExistsError:
+        return False
+    return True
+
+
+def _holder(fs: Any, path: str) -> dict[str, Any] | None:
+    """Who holds the claim; None where that cannot be read (yet, or any more)."""
+    try:
+        found: dict[str, Any] = json.loads(fs.cat_file(path))
+    except (FileNotFoundError, ValueError):
+        return None
+    return found
+
+
+def _is_gone(holder: dict[str, Any]) -> bool:
+    """Whether the holder was a process of this machine that has ended."""
+    if holder["host"] != socket.gethostname():
+        return False
+    try:
+        return bool(psutil.Process(holder["pid"]).create_time() != holder["started"])
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _remove(fs: Any, path: str) -> None:
+    try:
+        fs.rm_file(path)
+    except FileNotFoundError:
+        return
+
+
+def is_local(fs: Any) -> bool:
+    """Whether an fsspec file system is the local one."""
+    return "file" in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,))
+
+
+def is_empty(url: str) -> bool:
+    """Whether nothing lies at a URL or path; an empty folder counts as nothing."""
+    fs, path = fsspec.core.url_to_fs(url)
+    fs.invalidate_cache()
+    try:
+        return not fs.ls(path, detail=False)
+    except (FileNotFoundError, NotADirectoryError):
+        return not fs.exists(path)

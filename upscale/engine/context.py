@@ -1,0 +1,225 @@
+"""The context cube: the embedding z of every cell, made once and kept.
+
+It lies beside the flux cube, one group for each digest of what the embeddings are made from
+(weights, drivers, support rule, grid), so that a later run reuses what is still right and
+never what is not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import ZstdCodec
+
+from upscale.drivers.cube import DriverCube
+from upscale.drivers.tiles import Surface, read_features
+from upscale.engine.claim import claimed
+from upscale.engine.plan import Job
+from upscale.grid import Tile, tile_counts
+from upscale.network.ensemble import Ensemble
+from upscale.network.support import Support, SupportRule, choose
+
+_CODEC = ZstdCodec(level=3, checksum=True)
+#: Cells that are encoded in one call.
+_CELLS = 512
+#: Days of drivers that are read at once.
+_SPAN = 366
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """The embeddings of the land cells of a tile.
+
+    z: `(member, cell, latent)`, NaN without any support window; years: `(cell, year)`, 0 for
+    none; short: `(cell,)` no full year was there.
+    """
+
+    z: NDArray[np.float32]
+    years: NDArray[np.int16]
+    short: NDArray[np.bool_]
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """`(cell,)` True where there is an embedding."""
+        return np.asarray(np.isfinite(self.z).all(axis=(0, 2)))
+
+
+def group_path(job: Job) -> str:
+    """Name of the group that holds this job's embeddings."""
+    return job.embeddings[:16]
+
+
+def create_context(job: Job, latent: int) -> None:
+    """Make the group of a job's embeddings unless it is there; one process at a time."""
+    with claimed(f"{job.context_store}.claim"):
+        root = zarr.open_group(job.context_store, mode="a", zarr_format=3)
+        there = group_path(job) in root
+        if not (there and root[group_path(job)].attrs.get("complete")):
+            _create_group(root, job, latent)
+
+
+def _create_group(root: zarr.Group, job: Job, latent: int) -> None:
+    group = root.create_group(group_path(job), overwrite=True)
+    tile, grid = job.layout.tile, job.layout.grid
+    blocks = job.layout.blocks if job.strict_past else 1
+    lead = (blocks, job.layout.members, latent)
+    dims: tuple[str, ...] = ("block", "member", "z", "lat", "lon")
+    cells: tuple[int, ...]
+    names: tuple[str, ...]
+    cells = (*lead, *grid.shape)
+    _array(group, "z", cells, (1, *lead[1:], tile, tile), np.float32, np.nan, dims)
+    years = job.support.most_windows // job.support.windows_per_year
+    cells = (blocks, years, *grid.shape)
+    names = ("block", "year", "lat", "lon")
+    _array(group, "support_years", cells, (1, years, tile, tile), np.int16, 0, names)
+    cells, names = (blocks, *grid.shape), ("block", "lat", "lon")
+    _array(group, "context_short", cells, (1, tile, tile), np.uint8, 0, names)
+    cells, names = (blocks, *tile_counts(grid, tile)), ("block", "tile_row", "tile_col")
+    _array(group, "done", cells, (1, 1, 1), np.uint8, 0, names)
+    group.attrs.update({"grid": grid.to_dict(), "digest": job.embeddings, "complete": True})
+
+
+def _array(
+    group: zarr.Group,
+    name: str,
+    shape: tuple[int, ...],
+    chunks: tuple[int, ...],
+    dtype: Any,
+    fill: float,
+    dims: tuple[str, ...],
+) -> None:
+    group.create_array(
+        name, shape=shape, chunks=chunks, dtype=dtype, fill_value=fill,
+        dimension_names=dims, compressors=_CODEC,
+    )  # fmt: skip
+
+
+def read_embeddings(job: Job, tile: Tile, block: int, land: NDArray[np.bool_]) -> Embeddings | None:
+    """The kept embeddings of the land cells `(row, col)` of a tile; None where they were not
+    made yet, or are not whole: a cell with support years has an embedding."""
+    group = zarr.open_group(job.context_store, mode="r", path=group_path(job))
+    lead = block if job.strict_past else 0
+    if not group["done"][lead, tile.row, tile.col]:
+        return None
+    rows, cols = tile.slices(job.layout.grid, job.layout.tile)
+    z = np.asarray(group["z"][lead, :, :, rows, cols])[:, :, land]
+    years = np.asarray(group["support_years"][lead, :, rows, cols])[:, land]
+    short = np.asarray(group["context_short"][lead, rows, cols])[land]
+    kept = Embeddings(np.ascontiguousarray(z.transpose(0, 2, 1)), years.T, short.astype(bool))
+    supported = kept.short | (kept.years > 0).any(axis=1)
+    return kept if np.array_equal(kept.known, supported) else None
+
+
+def write_embeddings(
+    job: Job, tile: Tile, block: int, land: NDArray[np.bool_], made: Embeddings
+) -> None:
+    """Keep the embeddings of a tile; the mark that they are there is written last."""
+    group: Any = zarr.open_group(job.context_store, mode="r+", path=group_path(job))
+    lead = block if job.strict_past else 0
+    rows, cols = tile.slices(job.layout.grid, job.layout.tile)
+    z = np.full((*group["z"].shape[1:3], *land.shape), np.nan, np.float32)
+    z[:, :, land] = made.z.transpose(0, 2, 1)
+    years = np.zeros((made.years.shape[1], *land.shape), np.int16)
+    years[:, land] = made.years.T
+    short = np.zeros(land.shape, np.uint8)
+    short[land] = made.short
+    group["z"][lead, :, :, rows, cols] = z
+    group["support_years"][lead, :, rows, cols] = years
+    group["context_short"][lead, rows, cols] = short
+    group["done"][lead, tile.row, tile.col] = 1
+
+
+@dataclass(frozen=True)
+class SupportSet:
+    """The support windows of the land cells of a tile, read.
+
+    windows: `(cell, window, day, feature)` in the units of the table, NaN where none.
+    """
+
+    choice: Support
+    windows: NDArray[np.float32]
+
+
+def read_support(
+    cube: DriverCube,
+    surface: Surface,
+    features: tuple[str, ...],
+    required: tuple[str, ...],
+    rule: SupportRule,
+    before: int | None,
+) -> SupportSet:
+    """Choose and read the support windows of a tile's land cells.
+
+    before: day number; only earlier days may be used (strict past).
+    """
+    valid = _validity(cube, surface, required)
+    days = cube.first + np.arange(valid.shape[1])
+    choice = choose(valid, days, rule, before)
+    return SupportSet(choice, _read_windows(cube, surface, features, choice, rule))
+
+
+def encode_support(support: SupportSet, surface: Surface, ensemble: Ensemble) -> Embeddings:
+    """Embeddings of a tile's land cells from their support windows."""
+    choice, codes = support.choice, class_codes(surface)
+    z = np.full((ensemble.members, len(codes), ensemble.latent), np.nan, np.float32)
+    for first in range(0, len(codes), _CELLS):
+        cells = slice(first, first + _CELLS)
+        z[:, cells] = ensemble.encode(support.windows[cells], choice.present[cells], codes[cells])
+    return Embeddings(z, choice.years.astype(np.int16), choice.short)
+
+
+def class_codes(surface: Surface) -> NDArray[np.int64]:
+    """IGBP and Koeppen codes `(cell, 2)` of the land cells of a tile."""
+    codes = np.stack([surface.igbp[surface.land], surface.koppen[surface.land]], axis=1)
+    return codes.astype(np.int64)
+
+
+def _validity(cube: DriverCube, surface: Surface, required: tuple[str, ...]) -> NDArray[np.bool_]:
+    """Where all required drivers are there, `(cell, day)` over the whole record."""
+    count = cube.last - cube.first + 1
+    parts = []
+    for day in range(0, count, _SPAN):
+        length = min(_SPAN, count - day)
+        read = read_features(cube, surface, required, cube.first + day, length)
+        parts.append(np.asarray(np.isfinite(read.values).all(axis=2)))
+    return np.concatenate(parts, axis=1)
+
+
+def _read_windows(
+    cube: DriverCube,
+    surface: Surface,
+    features: tuple[str, ...],
+    support: Support,
+    rule: SupportRule,
+) -> NDArray[np.float32]:
+    """Support windows `(cell, window, day, feature)` of the land cells, NaN where none.
+
+    Only the days that some cell uses are read, each once.
+    """
+    shape = (*support.start.shape, rule.window, len(features))
+    windows = np.full(shape, np.nan, np.float32)
+    starts = np.unique(support.start[support.start >= 0])
+    for span in _spans(starts, rule.window):
+        length = int(span[-1] - span[0]) + rule.window
+        read = read_features(cube, surface, features, cube.first + int(span[0]), length)
+        for start in span:
+            cell, window = np.nonzero(support.start == start)
+            offset = int(start - span[0])
+            windows[cell, window] = read.values[cell, offset : offset + rule.window]
+    return windows
+
+
+def _spans(starts: NDArray[np.int32], window: int) -> list[NDArray[np.int32]]:
+    """Window starts, ascending, grouped where windows touch, at most `_SPAN` days a group."""
+    groups: list[list[int]] = []
+    for start in starts.tolist():
+        touches = groups and start - groups[-1][-1] <= window
+        if touches and start + window - groups[-1][0] <= _SPAN:
+            groups[-1].append(start)
+        else:
+            groups.append([start])
+    return [np.array(group, np.int32) for group in groups]

@@ -1,0 +1,71 @@
+"""What a flux cube says of itself: title, sources, digests, the sign of its fluxes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from upscale import __version__
+from upscale.drivers.cube import DriverCube
+from upscale.engine.config import Run
+from upscale.engine.plan import Job
+from upscale.network.release import Release
+
+_PAPER = (
+    "Rozanov, A., Renganathan, A. and Kumar, V. (2026): Task Aware Modulation using "
+    "Representation Learning for Upscaling of Terrestrial Carbon Fluxes, arXiv 2603.09974"
+)
+_COMMENT = (
+    "Fluxes are grams of carbon per square metre of land and day. NEE = RECO - GPP, positive = "
+    "release to the atmosphere, as eddy covariance measures it: without fire, harvest and "
+    "lateral transport. A total is the sum of flux x areacella x sftlf / 100."
+)
+
+
+#: Global attributes that a run writes itself and nobody may replace.
+RESERVED = frozenset(
+    (
+        "Conventions", "kind", "layout", "complete", "initialised", "synthetic", "source",
+        "comment", "config", "date_created", "history", "held_out_clusters", "upscale_version",
+        "model_name", "model_digest", "model_day_definition", "driver_title", "driver_digest",
+        "run_digest", "day_definition",
+    )
+)  # fmt: skip
+
+
+def attributes_of(run: Run, job: Job, release: Release, cube: DriverCube) -> dict[str, Any]:
+    """Global attributes of CF-1.11 and ACDD-1.3, and the provenance of the run.
+
+    They follow from the run, its model and its drivers alone, but for `date_created` and
+    `history`.
+    """
+    planet = "Synthetic planet (not Earth): " if cube.synthetic else ""
+    title = run.output.title or "Daily terrestrial carbon fluxes (GPP, RECO, NEE)"
+    manifest = release.manifest
+    return {
+        "title": f"{planet}{title}",
+        "summary": (
+            f"{planet}Gross primary productivity, ecosystem respiration and net ecosystem "
+            f"exchange of carbon, daily on {job.layout.describe()}, predicted by "
+            f"{release.members} members of {manifest.name} from daily drivers."
+        ),
+        "keywords": "carbon cycle, GPP, ecosystem respiration, NEE, eddy covariance, upscaling",
+        "source": f"{manifest.name} driven by: {cube.attributes['title']}",
+        "references": _PAPER,
+        "comment": _COMMENT,
+        "synthetic": cube.synthetic,
+        "day_definition": cube.day_definition,
+        "model_name": manifest.name,
+        "model_digest": release.digest,
+        "model_day_definition": manifest.day_definition,
+        "held_out_clusters": list(manifest.held_out),
+        "driver_title": str(cube.attributes["title"]),
+        "driver_digest": cube.digest,
+        "run_digest": job.digest,
+        "config": json.dumps(run.science() | {"model": manifest.name}, sort_keys=True),
+        "upscale_version": __version__,
+        "cdm_data_type": "Grid",
+        "processing_level": "L4",
+        "product_version": __version__,
+        **run.output.attributes,
+    }

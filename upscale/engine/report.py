@@ -1,0 +1,164 @@
+"""The report at the end of a run, made from the ledger alone."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from upscale.calendar import date_of
+from upscale.engine.ledger import PLAN, Entry, Ledger
+from upscale.product.cube import layout_of, open_flux_group
+from upscale.product.layout import FluxLayout
+from upscale.variables import FLUXES
+
+_PETAGRAM = 1e15
+
+
+@dataclass(frozen=True)
+class YearTotal:
+    """Total of one flux over the cells of the store and the days of one calendar year that it
+    holds, Pg of carbon; spread: sample standard deviation over the members."""
+
+    year: int
+    flux: str
+    days: int
+    total: float
+    spread: float
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What a run did.
+
+    cell_days: values predicted; seconds: by stage, summed over workers; rates: cell-days per
+    second of a stage and worker; memory: peak of a worker, bytes; wall: seconds of this
+    session; totals: see `YearTotal`; failed: item and reason.
+    """
+
+    store: str
+    title: str
+    model: str
+    synthetic: bool
+    items: int
+    done: int
+    land_cells: int
+    cell_days: int
+    seconds: Mapping[str, float]
+    rates: Mapping[str, float]
+    memory: int
+    wall: float
+    workers: int
+    flags: Mapping[str, int]
+    totals: tuple[YearTotal, ...]
+    failed: tuple[tuple[str, str], ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+def make_report(store: str, wall: float) -> RunReport:
+    """Sum up the ledger of a store; wall: seconds that this session took."""
+    attributes = dict(open_flux_group(store).attrs)
+    layout, ledger = layout_of(attributes), Ledger(store)
+    digest = str(attributes["run_digest"])
+    entries, failed = ledger.entries(digest), ledger.entries(digest, "failed")
+    plan = ledger.read_object(PLAN)
+    seconds = _sum(entry.seconds for entry in entries.values())
+    counts = _sum(entry.counts for entry in entries.values())
+    cell_days = int(counts.pop("values", 0))
+    known = {"land", "cells"}
+    return RunReport(
+        store=store,
+        title=str(attributes["title"]),
+        model=str(attributes["model_name"]),
+        synthetic=bool(attributes["synthetic"]),
+        items=len(plan["items"]),
+        done=len(entries),
+        land_cells=int(plan["land"]),
+        cell_days=cell_days,
+        seconds={name: round(spent, 1) for name, spent in seconds.items()},
+        rates={name: round(cell_days / max(s, 1e-3)) for name, s in seconds.items()},
+        memory=max((entry.memory for entry in entries.values()), default=0),
+        wall=wall,
+        workers=len({entry.worker for entry in entries.values()}),
+        flags={name: int(n) for name, n in sorted(counts.items()) if name not in known},
+        totals=_totals(layout, entries),
+        failed=tuple((name, entry.error) for name, entry in failed.items() if name not in entries),
+    )
+
+
+def _sum(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    total: dict[str, float] = defaultdict(float)
+    for row in rows:
+        for name, value in row.items():
+            total[name] += value
+    return dict(total)
+
+
+def _totals(layout: FluxLayout, entries: Mapping[str, Entry]) -> tuple[YearTotal, ...]:
+    """Totals of each calendar year and flux, from the members' totals of every item."""
+    years: dict[tuple[int, str], NDArray[np.float64]] = {}
+    for name in sorted(entries):
+        entry = entries[name]
+        segments = layout.segments[layout.segments_of(int(name.rsplit("-b", 1)[1]))]
+        for flux, totals in entry.totals.items():
+            for segment, members in zip(segments, totals, strict=True):
+                key = date_of(segment.first).year, flux
+                years[key] = years.get(key, np.zeros(len(members))) + members
+    days: dict[int, int] = defaultdict(int)
+    for segment in layout.segments:
+        days[date_of(segment.first).year] += segment.count
+    return tuple(
+        YearTotal(year, flux, days[year], float(sums.mean()) / _PETAGRAM, _spread(sums))
+        for (year, flux), sums in sorted(years.items(), key=_in_order)
+    )
+
+
+def _in_order(pair: tuple[tuple[int, str], object]) -> tuple[int, int]:
+    (year, flux), _ = pair
+    return year, FLUXES.index(flux)
+
+
+def _spread(members: NDArray[np.float64]) -> float:
+    return float(members.std(ddof=1)) / _PETAGRAM if len(members) > 1 else 0.0
+
+
+def show(report: RunReport, console: Console) -> None:
+    """Print a report for people."""
+    console.print(f"\n{report.title}", style="bold", highlight=False, markup=False)
+    console.print(f"store {report.store}, model {report.model}", highlight=False, markup=False)
+    _show_work(report, console)
+    if report.totals:
+        _show_totals(report, console)
+
+
+def _show_work(report: RunReport, console: Console) -> None:
+    state = "" if report.done == report.items else f" of {report.items}"
+    console.print(
+        f"{report.done}{state} work items, {report.land_cells:,} land cells, "
+        f"{report.cell_days:,} cell-days, {report.wall:.0f} s, "
+        f"peak memory of a worker {report.memory / 2**30:.1f} GiB",
+        highlight=False,
+    )
+    table = Table("stage", "worker seconds", "cell-days per second", title="Where the time went")
+    for name, spent in report.seconds.items():
+        table.add_row(name, f"{spent:,.1f}", f"{report.rates[name]:,.0f}")
+    console.print(table)
+
+
+def _show_totals(report: RunReport, console: Console) -> None:
+    what = "synthetic planet, not Earth" if report.synthetic else "cells of this store"
+    table = Table("year", "days", *FLUXES, title=f"Totals, Pg of carbon ({what}); +- spread")
+    for year in sorted({row.year for row in report.totals}):
+        rows = {row.flux: row for row in report.totals if row.year == year}
+        cells = [f"{rows[flux].total:.4g} +- {rows[flux].spread:.2g}" for flux in FLUXES]
+        table.add_row(str(year), str(rows["gpp"].days), *cells)
+    console.print(table)

@@ -1,0 +1,168 @@
+"""The life of a run: plan, init, run, finalise, check. Every step may be repeated at any time."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+
+import zarr
+
+from upscale.drivers.cube import DriverCube
+from upscale.engine.claim import claimed, is_empty
+from upscale.engine.cluster import connect
+from upscale.engine.config import ConfigError
+from upscale.engine.context import create_context
+from upscale.engine.ledger import PLAN, Entry, Ledger, store_name
+from upscale.engine.loop import Outcome, run_items
+from upscale.engine.plan import Job, Plan, read_part
+from upscale.engine.progress import Progress
+from upscale.engine.provenance import attributes_of
+from upscale.engine.validate import Checked, store_faults
+from upscale.engine.worker import now
+from upscale.product.cube import (
+    consolidate,
+    create_flux_cube,
+    is_consolidated,
+    open_flux_group,
+)
+from upscale.product.shards import write_layer
+
+Part = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a run is. missing: items without a valid ledger entry; failed: those that were
+    given up when they were last tried."""
+
+    run: str
+    total: int
+    done: int
+    missing: tuple[str, ...]
+    failed: tuple[Entry, ...]
+
+
+def init(checked: Checked) -> None:
+    """Create the flux cube with its static layers and the context cube, unless they are there.
+
+    One process does it while others wait. Raises ConfigError where the store has become that
+    of another run meanwhile.
+    """
+    plan, job = checked.plan, checked.plan.job
+    ledger = Ledger(job.store)
+    with claimed(f"{ledger.url}/init.claim"):
+        faults = store_faults(job)
+        if faults:
+            raise ConfigError("; ".join(faults))
+        if not _begun(job):
+            ledger.clear()
+            _create(checked, job)
+        known = ledger.read_object(PLAN)
+        if not known or known["run"] != job.digest:
+            ledger.write_object(PLAN, _plan_summary(plan))
+    if not job.query_context:
+        create_context(job, checked.release.manifest.architecture.latent)
+
+
+def _begun(job: Job) -> bool:
+    try:
+        group = open_flux_group(job.store)
+    except ValueError:
+        return False
+    return bool(group.attrs.get("initialised"))
+
+
+def _create(checked: Checked, job: Job) -> None:
+    attributes = attributes_of(checked.run, job, checked.release, checked.cube)
+    stamp = {"date_created": now(), "history": f"{now()} upscale init", "complete": False}
+    half_made = not is_empty(job.store) and not store_faults(job)
+    create_flux_cube(job.store, job.layout, attributes | stamp, overwrite=half_made)
+    _write_static(checked.cube, checked.plan)
+    zarr.open_group(job.store, mode="r+", use_consolidated=False).attrs["initialised"] = True
+    consolidate(job.store)
+
+
+def _plan_summary(plan: Plan) -> dict[str, object]:
+    """What `status` needs without the driver cube."""
+    return {
+        "run": plan.job.digest,
+        "store": store_name(plan.job.store),
+        "items": [item.id for item in plan.items()],
+        "land": plan.land,
+        "tiles": len(plan.tiles),
+    }
+
+
+def _write_static(cube: DriverCube, plan: Plan) -> None:
+    """Copy land share and classes of every band that holds a part of the domain."""
+    layout = plan.job.layout
+    edge, cols = layout.layer_chunk, slice(0, layout.grid.cols)
+    for band in sorted({tile.tile.row * layout.tile // edge for tile in plan.tiles}):
+        rows = slice(band * edge, min((band + 1) * edge, layout.grid.rows))
+        surface = read_part(cube, layout.grid, rows, cols)
+        for name in ("sftlf", "igbp", "koppen"):
+            write_layer(plan.job.store, name, rows, cols, getattr(surface, name))
+
+
+def execute(checked: Checked, progress: Progress, part: Part = (1, 1)) -> Outcome:
+    """Do every work item of a part that the ledger does not hold."""
+    plan, run = checked.plan, checked.run
+    ledger = Ledger(plan.job.store)
+    done = ledger.entries(plan.job.digest)
+    items = list(plan.items(part))
+    left = [item for item in items if item.id not in done]
+    progress.start(len(items), len(items) - len(left))
+    if not left:
+        return Outcome()
+    _reopen(plan.job.store)
+    progress.stage("starting cluster")
+    with connect(run.cluster, _logs(ledger)) as client:
+        progress.stage("predicting")
+        return run_items(client, plan, left, ledger, run.retries, progress)
+
+
+def _logs(ledger: Ledger) -> Path | None:
+    """Where the logs of workers are kept: with a ledger on this machine, nowhere else."""
+    return None if "://" in ledger.url else Path(ledger.url) / "logs"
+
+
+def _reopen(store: str) -> None:
+    """A store that was complete, and of which something is to be done again, is so no more."""
+    attributes = zarr.open_group(store, mode="r+", use_consolidated=False).attrs
+    if attributes.get("complete"):
+        attributes["complete"] = False
+
+
+def status(store: str) -> Status:
+    """How far the run of a store is, from the store and its ledger alone."""
+    attributes = open_flux_group(store).attrs
+    ledger = Ledger(store)
+    digest = str(attributes["run_digest"])
+    plan = ledger.read_object(PLAN)
+    if not plan or plan["run"] != digest:
+        raise ValueError(f"{ledger.url}: no plan of this store; run `upscale init` again")
+    done = ledger.entries(digest)
+    failed = ledger.entries(digest, "failed")
+    missing = tuple(item for item in plan["items"] if item not in done)
+    return Status(
+        digest, len(plan["items"]), len(plan["items"]) - len(missing), missing,
+        tuple(failed[item] for item in missing if item in failed),
+    )  # fmt: skip
+
+
+def finalise(store: str) -> Status:
+    """Mark a store complete; ValueError names what is missing where it is not."""
+    found = status(store)
+    if found.missing:
+        some = ", ".join(itertools.islice(found.missing, 5))
+        more = f" and {len(found.missing) - 5} more" if len(found.missing) > 5 else ""
+        raise ValueError(f"{store}: {len(found.missing)} work items are missing ({some}{more})")
+    attributes = zarr.open_group(store, mode="r+", use_consolidated=False).attrs
+    if not attributes.get("complete"):
+        stamp = now()
+        history = f"{attributes['history']}\n{stamp} upscale finalise"
+        attributes.update({"complete": True, "date_modified": stamp, "history": history})
+    if not is_consolidated(store):
+        consolidate(store)
+    return found

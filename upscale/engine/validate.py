@@ -1,0 +1,236 @@
+"""What is refused before any work: each fault names its key, what was found and the remedy."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+from upscale.calendar import date_of
+from upscale.drivers.cube import DriverCube, DriverError, open_cube
+from upscale.drivers.tiles import DERIVED, missing_features
+from upscale.engine.claim import is_empty
+from upscale.engine.cluster import worker_memory
+from upscale.engine.config import ConfigError, Run
+from upscale.engine.ledger import PLAN, Ledger, store_name
+from upscale.engine.plan import Job, Plan, make_plan, product_grid
+from upscale.engine.provenance import RESERVED
+from upscale.engine.worker import TASKS_PER_WORKER
+from upscale.network.release import Release, ReleaseError, load_release
+from upscale.product.cube import open_flux_group, was_begun
+
+T = TypeVar("T")
+
+#: Bytes of a worker process before it holds any tile.
+_BASE = 700 * 2**20
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A run that may start."""
+
+    run: Run
+    release: Release
+    cube: DriverCube
+    plan: Plan
+    warnings: tuple[str, ...]
+
+
+def validate(run: Run) -> Checked:
+    """Check a run against its model, its drivers, its store and this machine.
+
+    Raises ConfigError with every fault that was found.
+    """
+    faults: list[str] = []
+    release = _attempt(faults, "model", lambda: load_release(run.model))
+    cube = _attempt(faults, "drivers", lambda: open_cube(run.drivers))
+    if cube is not None:
+        faults += _period_faults(run, cube) + _grid_faults(run, cube)
+        faults += _years_faults(run, cube)
+    faults += _attribute_faults(run) + _device_faults(run)
+    if cube is not None and release is not None:
+        faults += _feature_faults(release, cube)
+    _raise(faults)
+    assert release is not None
+    assert cube is not None
+    plan = make_plan(run, release, cube)
+    _raise(store_faults(plan.job))
+    _raise(_room_faults(plan) + _memory_faults(run, plan, release))
+    return Checked(run, release, cube, plan, _warnings(release, cube))
+
+
+def _raise(faults: list[str]) -> None:
+    if faults:
+        raise ConfigError("this run cannot succeed:\n" + "\n".join(f"  {f}" for f in faults))
+
+
+def _attempt(faults: list[str], key: str, load: Callable[[], T]) -> T | None:
+    try:
+        return load()
+    except (ReleaseError, DriverError) as error:
+        faults.append(f"{key}: {error}")
+        return None
+
+
+def _period_faults(run: Run, cube: DriverCube) -> list[str]:
+    first, last = run.period.first, run.period.first + run.period.count - 1
+    if cube.first <= first and last <= cube.last:
+        return []
+    return [
+        f"period: {run.period.start} to {run.period.end} is not covered by {run.drivers}, which "
+        f"holds {date_of(cube.first)} to {date_of(cube.last)}; shorten the period or add drivers"
+    ]
+
+
+def _years_faults(run: Run, cube: DriverCube) -> list[str]:
+    years = run.context.years
+    if years is None or years == "auto":
+        return []
+    held = range(date_of(cube.first).year, date_of(cube.last).year + 1)
+    absent = [str(year) for year in years if year not in held]
+    if not absent and years:
+        return []
+    return [
+        f"context.years: {', '.join(absent) or 'no year'} not among the years of {run.drivers}, "
+        f"{held[0]} to {held[-1]}; name years that it holds, or auto"
+    ]
+
+
+def _attribute_faults(run: Run) -> list[str]:
+    taken = sorted(RESERVED & run.output.attributes.keys())
+    return [f"output.attributes.{name}: written by the run itself; leave it out" for name in taken]
+
+
+def _device_faults(run: Run) -> list[str]:
+    if run.cluster.device != "cuda" or run.cluster.address or torch.cuda.is_available():
+        return []
+    return ["cluster.device: cuda, but no GPU is visible here; use auto or cpu"]
+
+
+def _grid_faults(run: Run, cube: DriverCube) -> list[str]:
+    faults = []
+    grid = product_grid(run, cube)
+    for group in cube.series.values():
+        needs_lattice = group.name == "satellite" or group.land is None
+        if needs_lattice:
+            try:
+                group.grid.offset_of(grid)
+            except ValueError as error:
+                faults.append(f"drivers: group {group.name}: {error}")
+    return faults
+
+
+def _feature_faults(release: Release, cube: DriverCube) -> list[str]:
+    missing = missing_features(cube, release.scaler.required)
+    return [
+        f"drivers: {release.manifest.name} needs {name!r}, which the cube lacks (it holds "
+        f"{', '.join(cube.variables)}); add it, or choose another model"
+        for name in missing
+    ]
+
+
+def _room_faults(plan: Plan) -> list[str]:
+    """Whether the items that are still to be done fit on the disk."""
+    store, layout = plan.job.store, plan.job.layout
+    if "://" in store:
+        return []
+    items = len(plan.tiles) * layout.blocks
+    left = items - len(Ledger(store).entries(plan.job.digest))
+    parent = _existing_parent(Path(store))
+    free, needed = shutil.disk_usage(parent).free, store_bytes(plan) * left / items
+    if not left or needed <= free:
+        return []
+    return [
+        f"output.store: about {in_words(needed)} are needed and {in_words(free)} are free in "
+        f"{parent}; make room, choose another place, or shorten the period"
+    ]
+
+
+def store_faults(job: Job) -> list[str]:
+    """What speaks against the place of the store: it is never taken from anybody else."""
+    store = job.store
+    if store in {job.drivers, job.context_store}:
+        return [f"output.store: {store} is the driver cube or the context store; choose another"]
+    known = Ledger(store).read_object(PLAN)
+    if known and known.get("store") != store_name(store):
+        return [
+            f"output.store: {Ledger(store).url} is the ledger of {known.get('store')}; choose "
+            "another name"
+        ]
+    try:
+        group = open_flux_group(store)
+    except ValueError:
+        if is_empty(store) or was_begun(store):
+            return []
+        return [f"output.store: something else lies at {store}; choose another place"]
+    if group.attrs.get("run_digest") == job.digest:
+        return []
+    return [
+        f"output.store: {store} holds another run (other model, drivers, period or output); "
+        "choose another store, or delete this one"
+    ]
+
+
+def _existing_parent(path: Path) -> Path:
+    return next(place for place in path.absolute().parents if place.exists())
+
+
+def in_words(size: float) -> str:
+    """Bytes for people."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+
+
+def store_bytes(plan: Plan) -> int:
+    """Bytes that the store will take, a guess from 65 % of what is not missing."""
+    layout = plan.job.layout
+    daily = 6 * 4 + 2 + 1
+    sums = 3 * 4 * layout.members * len(layout.segments)
+    return int(0.65 * plan.land * (daily * layout.count + sums))
+
+
+def task_bytes(plan: Plan, release: Release) -> int:
+    """Bytes that one work item takes at its peak.
+
+    Drivers of a block with margins (and the copies that interpolation makes), all support
+    windows, the members of the cells in hand, and the arrays to be written.
+    """
+    layout, features = plan.job.layout, len(release.scaler.names)
+    cells = min(max(plan.tiles, key=lambda tile: tile.land).land, layout.tile**2)
+    days = min(layout.block, layout.count) + 2 * release.window_rule.margin
+    drivers = 3 * cells * days * features * 4
+    support = plan.job.support
+    windows = cells * support.most_windows * support.window * features * 4
+    members = 6 * 1024 * layout.members * layout.block * 3 * 4
+    written = 2 * layout.tile**2 * layout.block * 27
+    return drivers + windows + members + written
+
+
+def _memory_faults(run: Run, plan: Plan, release: Release) -> list[str]:
+    if run.cluster.address:
+        return []
+    needed = _BASE + TASKS_PER_WORKER * task_bytes(plan, release)
+    there = worker_memory(run.cluster)
+    if needed <= there:
+        return []
+    return [
+        f"output.tile: a worker needs about {needed / 2**30:.1f} GiB for tiles of "
+        f"{plan.job.layout.tile} cells and may use {there / 2**30:.1f} GiB; make tiles smaller, "
+        "use fewer workers, or raise cluster.memory"
+    ]
+
+
+def _warnings(release: Release, cube: DriverCube) -> tuple[str, ...]:
+    names = release.scaler.names
+    absent = missing_features(cube, tuple(n for n in names if n not in DERIVED))
+    warnings = [f"optional driver {name} is not in the cube and will be masked" for name in absent]
+    trained = release.manifest.day_definition
+    if trained != cube.day_definition:
+        warnings.append(
+            f"the model was trained on {trained} days and the drivers count {cube.day_definition} "
+            "days; the difference is recorded in the store"
+        )
+    return tuple(warnings)
