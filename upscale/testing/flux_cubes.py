@@ -1,0 +1,175 @@
+"""Small flux cubes made from formulas, for tests and for trying out what is published.
+
+Land, ice, seasons and a sink in the tropics are drawn with sines; every number follows from
+the formulas here, so that what is read back can be computed again.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upscale import __version__
+from upscale.calendar import day_number, day_of_year
+from upscale.grid import Grid, tiles_of
+from upscale.product.cube import create_flux_cube
+from upscale.product.layout import FluxLayout, Sums, WorkItem
+from upscale.product.quality import Quality, has
+from upscale.product.shards import TileFluxes, write_item, write_layer
+from upscale.variables import FLUXES
+
+Floats = NDArray[np.float32]
+
+ATTRIBUTES: dict[str, Any] = {
+    "title": "Made carbon fluxes on a synthetic planet",
+    "summary": "Fluxes from formulas; they mean nothing for the Earth.",
+    "institution": "none",
+    "source": f"upscale {__version__}, upscale.testing.flux_cubes",
+    "history": "made by upscale.testing.flux_cubes",
+    "references": "none",
+    "license": "Apache-2.0",
+    "model_name": "made-by-formula",
+    "model_digest": "0" * 64,
+    "driver_digest": "0" * 64,
+    "synthetic": True,
+}
+
+
+@dataclass(frozen=True)
+class World:
+    """Fields of the formulas on a grid, `(row, col)`.
+
+    sftlf: %; ice: permanent ice; gap: cells whose drivers fail in the first 40 days.
+    """
+
+    grid: Grid
+    sftlf: Floats
+    ice: NDArray[np.bool_]
+    gap: NDArray[np.bool_]
+
+
+def small_layout(
+    start: dt.date = dt.date(2011, 12, 20),
+    end: dt.date = dt.date(2012, 3, 10),
+    *,
+    rows: int = 10,
+    sums: Sums = "annual",
+    tile: int = 4,
+    members: int = 3,
+    block: int = 60,
+) -> FluxLayout:
+    """A global grid of `rows` x 2 `rows` cells; tiles and blocks that do not divide it."""
+    grid = Grid("made", rows, 2 * rows, 180 / rows)
+    count = (end - start).days + 1
+    return FluxLayout(grid, day_number(start), count, tile, members, sums, block)
+
+
+def made_world(grid: Grid) -> World:
+    """Continents of a few sines, ice near the poles, one cell in 41 with a gap."""
+    lat, lon = np.meshgrid(np.radians(grid.lat), np.radians(grid.lon), indexing="ij")
+    height = np.sin(2 * lon + 1) * np.cos(1.5 * lat) + 0.7 * np.sin(3 * lat + np.cos(lon))
+    height += 0.35 * np.sin(7 * lon + 3 * lat) * np.cos(5 * lat) - 0.05
+    sftlf = np.clip(np.round(100 * (0.5 + 4 * height)), 0, 100).astype(np.float32)
+    ice = (np.abs(lat) > np.radians(75)) & (sftlf > 0)
+    row, col = np.indices(grid.shape)
+    return World(grid, sftlf, ice, ((13 * row + 7 * col) % 41 == 0) & (sftlf > 0) & ~ice)
+
+
+def made_fluxes(world: World, days: NDArray[np.int64], member: float = 0.0) -> dict[str, Floats]:
+    """GPP, RECO and NEE `(day, row, col)` in g m-2 d-1 of one member, everywhere."""
+    lat = np.radians(world.grid.lat)[None, :, None]
+    phase = 2 * np.pi * (day_of_year(days) - 196)[:, None, None] / 365.25
+    summer = np.clip(0.5 + 0.5 * np.sin(lat) * 1.4 * np.cos(phase) + 0.3 * np.cos(2 * lat), 0, None)
+    dry = 0.55 + 0.45 * np.cos(6 * lat) + 0.0 * np.radians(world.grid.lon)
+    gpp = 9 * summer * dry * np.cos(lat) * (1 + 0.05 * member)
+    reco = 0.8 + 0.65 * gpp * (1 - 0.02 * member) + 0.1 * member
+    fields = {"gpp": gpp, "reco": reco, "nee": reco - gpp}
+    return {name: field.astype(np.float32) for name, field in fields.items()}
+
+
+def make_flux_cube(
+    url: str, layout: FluxLayout, attributes: Mapping[str, Any] | None = None
+) -> FluxLayout:
+    """Write a whole flux cube from the formulas; returns its layout."""
+    world = made_world(layout.grid)
+    create_flux_cube(url, layout, ATTRIBUTES | dict(attributes or {}))
+    for tile in tiles_of(layout.grid, layout.tile):
+        _write_layers(url, world, *tile.slices(layout.grid, layout.tile))
+        for block in range(layout.blocks):
+            item = WorkItem(block, tile)
+            write_item(url, layout, item, made_item(layout, world, item))
+    return layout
+
+
+def _write_layers(url: str, world: World, rows: slice, cols: slice) -> None:
+    sftlf = world.sftlf[rows, cols]
+    write_layer(url, "sftlf", rows, cols, sftlf)
+    row, col = np.indices(world.grid.shape)
+    for name, number in (("igbp", 16), ("koppen", 30)):
+        codes = np.where(world.sftlf > 0, 1 + (row + 2 * col) % number, 0)
+        write_layer(url, name, rows, cols, codes[rows, cols].astype(np.uint8))
+
+
+def made_item(layout: FluxLayout, world: World, item: WorkItem) -> TileFluxes:
+    """What one work item writes."""
+    span, rows, cols = layout.region(item)
+    days = layout.first + np.arange(span.start, span.stop)
+    quality = _quality(layout, world, days, rows, cols)
+    missing = quality >= int(Quality.NO_DRIVERS)
+    members = {name: [] for name in FLUXES}  # type: dict[str, list[Floats]]
+    for number in range(layout.members):
+        shift = number - (layout.members - 1) / 2
+        for name, field in made_fluxes(world, days, shift).items():
+            here = np.broadcast_to(field[:, rows, cols], missing.shape)
+            members[name].append(np.where(missing, np.float32(np.nan), here))
+    return _gather(layout, item, {n: np.stack(v) for n, v in members.items()}, quality)
+
+
+def _quality(
+    layout: FluxLayout, world: World, days: NDArray[np.int64], rows: slice, cols: slice
+) -> NDArray[np.uint16]:
+    sftlf, ice = world.sftlf[rows, cols], world.ice[rows, cols]
+    static = np.where(sftlf == 0, int(Quality.WATER), np.where(ice, int(Quality.ICE), 0))
+    gap = world.gap[rows, cols] & (days < layout.first + 40)[:, None, None]
+    return (static + np.where(gap, int(Quality.NO_DRIVERS), 0)).astype(np.uint16)
+
+
+def _gather(
+    layout: FluxLayout, item: WorkItem, members: Mapping[str, Floats], quality: NDArray[np.uint16]
+) -> TileFluxes:
+    daily: dict[str, NDArray[Any]] = {"quality": quality}
+    for name, field in members.items():
+        daily[name] = field.mean(axis=0, dtype=np.float32)
+        daily[f"{name}_sd"] = _spread(field)
+    there = np.isfinite(daily["gpp"])
+    assert not (there & has(quality, Quality.WATER)).any()
+    daily["filled_share"] = np.where(there, 7, 255).astype(np.uint8)
+    if layout.sums == "none":
+        return TileFluxes(daily, {}, {})
+    return TileFluxes(daily, *_segment_sums(layout, item, members, there))
+
+
+def _spread(members: Floats) -> Floats:
+    """Sample standard deviation over members; NaN for one alone."""
+    if len(members) < 2:
+        return np.full(members.shape[1:], np.nan, np.float32)
+    spread: Floats = members.std(axis=0, ddof=1, dtype=np.float32)
+    return spread
+
+
+def _segment_sums(
+    layout: FluxLayout, item: WorkItem, members: Mapping[str, Floats], there: NDArray[np.bool_]
+) -> tuple[dict[str, Floats], dict[str, NDArray[np.uint16]]]:
+    index = layout.segment_index(item.block)
+    numbers = range(index[-1] + 1)
+    count = np.stack([there[index == n].sum(axis=0) for n in numbers]).astype(np.uint16)
+    sums = {}
+    for name, field in members.items():
+        total = np.stack([np.nansum(field[:, index == n], axis=1) for n in numbers], axis=1)
+        sums[name] = np.where(count > 0, total, np.nan).astype(np.float32)
+    return sums, {"segment_days": count}

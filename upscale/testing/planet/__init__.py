@@ -1,0 +1,16 @@
+"""A synthetic planet for demonstrations, tests and benchmarks.
+
+    planet = Planet(seed=0)
+    planet.surface(lat, lon).igbp
+    planet.meteo(lat, lon, days)["ta"]
+    planet.satellite(lat, lon, days, ["ndvi"])["ndvi"]
+    write_planet("drivers.zarr", product_grid, meteo_grid, (first, last))
+
+Continents, climate, weather and vegetation are made up; what is computed from them says nothing
+about the Earth.
+"""
+
+from upscale.testing.planet.cube import write_planet
+from upscale.testing.planet.world import Planet, Region, Surface
+
+__all__ = ["Planet", "Region", "Surface", "write_planet"]

@@ -1,0 +1,131 @@
+"""Daily meteorology: the climate of a place with the weather of the day."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upscale.drivers.astronomy import declination, potential_radiation, year_angle
+from upscale.testing.planet.climate import Site
+from upscale.testing.planet.sphere import Floats, ramp
+from upscale.testing.planet.weather import BLOCK, weather
+
+#: What `meteorology` makes, in the order of the network's features.
+NAMES = ("ta", "sw_in", "vpd", "p")
+
+_TILT = np.radians(23.45)
+
+
+@dataclass(frozen=True)
+class Sky:
+    """Weather over places, `(pixel, day)`: unit-variance air and storm noise, slow anomalies."""
+
+    air: Floats
+    storm: Floats
+    warmth: Floats
+    wetness: Floats
+
+
+def sky(seed: int, place: Site, days: NDArray[np.int64]) -> Sky:
+    """Weather of `days` `(day,)`, all in one block of `BLOCK` days."""
+    block = int(days[0]) // BLOCK
+    made, index = weather(seed, block), days - block * BLOCK
+    read = place.at.read
+    later = (index / BLOCK).astype(np.float32)
+    ends = read(made.warmth)[:, :, None], read(made.wetness)[:, :, None]
+    warmth, wetness = (e[:, 0] * (1 - later) + e[:, 1] * later for e in ends)
+    return Sky(read(made.air[:, index]), read(made.storm[:, index]), warmth, wetness)
+
+
+def meteorology(seed: int, place: Site, days: NDArray[np.int64]) -> dict[str, Floats]:
+    """`NAMES` in the units of the table, `(pixel, day)`, for days of one block."""
+    angle, above = year_angle(days), sky(seed, place, days)
+    usual, root = place.temperature(angle), place.root_rain(angle)
+    humid = wetness_of(usual, root)
+    ta = usual + _anomaly(place, angle, above)
+    cover = cloud(place, humid, above.storm)
+    sun = potential_radiation(place.lat, days)
+    return {
+        "ta": ta,
+        "sw_in": sun * _clearness(place, cover),
+        "vpd": _deficit(ta, humid, above),
+        "p": _rain(root, above),
+    }
+
+
+def wetness_of(usual: Floats, root: Floats) -> Floats:
+    """0 in a desert to 1 in a rain forest, from mean temperature and root of mean rain."""
+    rain = root * root
+    thirst = 0.3 + 0.08 * np.maximum(usual, 0.0)
+    return np.asarray(rain / (rain + thirst), np.float32)
+
+
+def cloud(place: Site, humid: Floats, storm: Floats) -> Floats:
+    """Share of the sky under cloud, 0..1, `(pixel, day)`."""
+    haze = 0.08 + 0.20 * ramp(np.abs(place.lat).astype(np.float32), 35.0, 60.0)
+    usual = haze[:, None] + 0.57 * humid
+    return np.asarray(np.clip(usual + (0.12 + 0.20 * humid) * storm, 0.0, 1.0), np.float32)
+
+
+def _clearness(place: Site, cover: Floats) -> Floats:
+    """Share of the potential radiation that reaches the ground."""
+    clear = np.minimum(0.745 + 1.6e-5 * place.elevation, 0.82)[:, None]
+    return np.asarray(clear * (1.0 - 0.74 * cover * np.sqrt(cover)), np.float32)
+
+
+def _anomaly(place: Site, angle: NDArray[np.float64], above: Sky) -> Floats:
+    """Departure from the mean temperature in K: large inland, in high latitudes, in winter."""
+    north = np.sin(np.radians(place.lat)).astype(np.float32)[:, None]
+    summer = north * (declination(angle) / _TILT).astype(np.float32)
+    inland = place.inland[:, None]
+    spread = (0.9 + 4.6 * north * north * (0.55 + 0.45 * inland)) * (1.0 - 0.4 * summer)
+    noise = 0.95 * above.air - 0.35 * summer * above.storm
+    return np.asarray(spread * noise + (0.4 + 0.5 * north * north) * above.warmth, np.float32)
+
+
+def _deficit(ta: Floats, humid: Floats, above: Sky) -> Floats:
+    """Vapour pressure deficit in hPa (Magnus formula over water, Alduchov & Eskridge 1996)."""
+    saturation = 6.1094 * np.exp(17.625 * ta / (ta + 243.04))
+    relative = 0.20 + 0.66 * humid + 0.07 * above.storm + 0.03 * above.wetness
+    return np.asarray(saturation * (1.0 - np.clip(relative, 0.06, 0.99)), np.float32)
+
+
+def _rain(root: Floats, above: Sky) -> Floats:
+    """Rain falls where the storm noise exceeds what the climate asks for; the mean stays."""
+    anomaly = np.exp(0.16 * above.wetness)
+    position = np.minimum(root * np.float32(_PER_ROOT), np.float32(_ROOTS.size - 1.001))
+    index = position.astype(np.int16)
+    part = position - index
+    threshold = _THRESHOLD[index] + part * _THRESHOLD_STEP[index]
+    gain = _GAIN[index] + part * _GAIN_STEP[index]
+    excess = np.maximum(above.storm - threshold, 0.0)
+    rain = np.minimum(gain * excess * (1.0 + 0.5 * excess) * anomaly, 400.0)
+    return np.where(rain < 0.02, np.float32(0.0), rain)
+
+
+def _tables() -> tuple[Floats, Floats]:
+    """Threshold and gain of the storm noise by root of the mean rain (`_ROOTS`).
+
+    The share of wet days grows with the mean; the gain makes the mean of
+    gain * (excess + excess^2 / 2) over standard normal noise the mean rain.
+    """
+    normal = NormalDist()
+    threshold, gain = [], []
+    for rain in _ROOTS**2:
+        edge = -normal.inv_cdf(0.012 + 0.68 * rain / (rain + 3.0))
+        above, density = 1 - normal.cdf(edge), normal.pdf(edge)
+        first = density - edge * above
+        second = (1 + edge**2) * above - edge * density
+        threshold.append(edge)
+        gain.append(rain / (first + second / 2))
+    return np.array(threshold, np.float32), np.array(gain, np.float32)
+
+
+_PER_ROOT = 32
+_ROOTS = np.arange(6 * _PER_ROOT) / _PER_ROOT
+_THRESHOLD, _GAIN = _tables()
+_THRESHOLD_STEP = np.diff(_THRESHOLD, append=_THRESHOLD[-1])
+_GAIN_STEP = np.diff(_GAIN, append=_GAIN[-1])

@@ -1,0 +1,93 @@
+"""What a satellite would see: MODIS bands and the indices that follow from them.
+
+Bands are mixed of soil, leaves and snow; the indices are computed from the bands, so that they
+agree with one another: NDVI (Tucker 1979), EVI (Huete et al. 2002), NIRv (Badgley et al. 2017),
+fAPAR as a line through NDVI (Myneni & Williams 1994).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upscale.drivers.astronomy import day_length, year_angle
+from upscale.testing.planet.climate import Site
+from upscale.testing.planet.meteo import cloud, sky, wetness_of
+from upscale.testing.planet.relief import key_of
+from upscale.testing.planet.sphere import Floats, ramp, speckle
+from upscale.testing.planet.vegetation import Cover
+
+#: What `seen` can make.
+NAMES = ("ndvi", "evi", "nirv", "fapar", *(f"sur_refl_b{band:02d}" for band in range(1, 8)))
+
+_MONTH = 2.0 * np.pi / 12
+_SOIL = np.array([0.20, 0.27, 0.11, 0.16, 0.34, 0.38, 0.32], np.float32)
+_LEAF = np.array([0.030, 0.42, 0.018, 0.055, 0.38, 0.19, 0.075], np.float32)
+_SNOW = np.array([0.72, 0.66, 0.75, 0.74, 0.40, 0.10, 0.08], np.float32)
+
+
+def seen(
+    seed: int, place: Site, plants: Cover, days: NDArray[np.int64], names: Iterable[str]
+) -> tuple[dict[str, Floats], NDArray[np.bool_]]:
+    """Series `(pixel, day)` of `names`, and where they were filled, for days of one block.
+
+    Filled are days under cloud and of polar night; a filled value is the smooth course of the
+    season, as a gap filler gives it, while an observed one carries noise.
+    """
+    angle, above = year_angle(days), sky(seed, place, days)
+    usual = place.temperature(angle)
+    humid = wetness_of(usual, place.root_rain(angle))
+    filled = (cloud(place, humid, above.storm) > 0.62) | (day_length(place.lat, days) < 4.0)
+    green = _course(plants.green, angle)
+    green = np.clip(green * (1.0 + 0.22 * (1.0 - humid) * above.wetness), 0.0, 0.97)
+    snow = 0.88 * ramp(-usual, 1.0, 8.0) * (1.0 - green) * np.sqrt(1.0 - green)
+    noise = 1.0 + 0.03 * speckle(place.lat, place.lon, days, key_of(seed) + 13) * ~filled
+    bands = _Bands(green, snow, _brightness(plants), noise)
+    return {name: bands.index(name) for name in names}, filled
+
+
+class _Bands:
+    """Reflectances of a block, made when they are asked for."""
+
+    def __init__(self, green: Floats, snow: Floats, bright: Floats, noise: Floats) -> None:
+        self._green, self._snow = green, snow
+        self._bright, self._noise = bright, noise
+        self._made: dict[int, Floats] = {}
+
+    def band(self, number: int) -> Floats:
+        """Reflectance of MODIS band `number`; noise is strongest in the visible."""
+        if number not in self._made:
+            k = number - 1
+            ground = _SOIL[k] * self._bright * (1.0 - self._green) + _LEAF[k] * self._green
+            mixed = ground * (1.0 - self._snow) + _SNOW[k] * self._snow
+            noise = 1.0 + (self._noise - 1.0) * (1.0 if number in (1, 3, 4) else 0.4)
+            self._made[number] = np.asarray(mixed * noise, np.float32)
+        return self._made[number]
+
+    def index(self, name: str) -> Floats:
+        """One of `NAMES`; KeyError for another."""
+        if name.startswith("sur_refl_b"):
+            return self.band(int(name[-2:]))
+        red, nir, blue = self.band(1), self.band(2), self.band(3)
+        ndvi = (nir - red) / (nir + red)
+        if name == "evi":
+            return np.asarray(2.5 * (nir - red) / (nir + 6.0 * red - 7.5 * blue + 1.0), np.float32)
+        made = {"ndvi": ndvi, "nirv": ndvi * nir, "fapar": np.clip(1.24 * ndvi - 0.168, 0.0, 0.98)}
+        return made[name]
+
+
+def _course(green: Floats, angle: NDArray[np.float64]) -> Floats:
+    """Green cover `(pixel, day)` between the middles of the months `(12, pixel)`."""
+    position = angle / _MONTH - 0.5
+    month = np.floor(position).astype(int)
+    part = (position - month).astype(np.float32)
+    early, late = green[month % 12].T, green[(month + 1) % 12].T
+    return np.asarray(early * (1 - part) + late * part, np.float32)
+
+
+def _brightness(plants: Cover) -> Floats:
+    """Bare ground is brighter where little grows in the whole year, `(pixel, 1)`."""
+    bare = np.exp(-plants.green.mean(axis=0) / 0.12)
+    return np.asarray(0.75 + 0.45 * bare, np.float32)[:, None]

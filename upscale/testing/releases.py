@@ -1,0 +1,89 @@
+"""Releases with made weights, for tests, benchmarks and trying things out.
+
+Their fluxes mean nothing; everything else about them is real.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from upscale import __version__
+from upscale.network.classes import Classes
+from upscale.network.release import Release, ReleaseSpec, save_release
+from upscale.network.scaler import Feature, FluxScale, Scaler, Transform
+from upscale.network.tamrl import TamRlConfig
+from upscale.variables import FLUXES, variable
+
+#: Plausible mean and standard deviation, after the transform.
+_LIKELY: dict[str, tuple[float, float, Transform]] = {
+    "ta": (12.0, 11.0, "identity"),
+    "sw_in": (180.0, 100.0, "identity"),
+    "vpd": (6.0, 5.0, "identity"),
+    "p": (0.6, 0.9, "log1p"),
+    "sw_pot": (300.0, 120.0, "identity"),
+    "day_length": (12.0, 3.0, "identity"),
+}
+
+#: Made weights are torch's own start times this, so that outputs answer to their inputs.
+_GAIN = 2.0
+
+
+def fake_release(
+    path: Path,
+    features: Sequence[str] = ("ta", "sw_in", "vpd", "p"),
+    members: int = 3,
+    hidden: int = 16,
+    seed: int = 0,
+    **overrides: Any,
+) -> Release:
+    """Write and load a release whose weights follow from `seed`.
+
+    features: names of `upscale.variables`, TA and SW_IN required; hidden: all hidden sizes;
+    overrides: fields of `ReleaseSpec` in place of the made ones.
+    """
+    scaler = Scaler(tuple(_feature(name) for name in features), _flux_scales())
+    classes = Classes(("ENF", "DBF", "GRA", "CRO"), ("Aw", "BSk", "Csa", "Cfb", "Dfb", "Dfc"))
+    config = TamRlConfig(
+        scaler.channels, classes.width, hidden, hidden // 2, encoder_hidden=hidden,
+        generator_hidden=hidden,
+    )  # fmt: skip
+    seeds = tuple(range(seed, seed + members))
+    made: dict[str, Any] = {
+        "name": path.name, "architecture": config, "features": scaler.features,
+        "fluxes": scaler.fluxes, "classes": classes, "training_digest": "made weights",
+        "code_version": __version__, "seeds": seeds,
+    }  # fmt: skip
+    spec = ReleaseSpec(**(made | overrides))
+    weights = [_weights(spec.architecture, each) for each in spec.seeds]
+    card = f"# {spec.name}\n\nMade weights, never trained: its fluxes mean nothing.\n"
+    return save_release(
+        path, spec, weights, card, "tower,cluster,flux,model,split,n,rmse,r2,bias\n"
+    )
+
+
+def _feature(name: str) -> Feature:
+    row = variable(name)
+    middle, quarter = (row.valid_min + row.valid_max) / 2, (row.valid_max - row.valid_min) / 4
+    mean, std, transform = _LIKELY.get(name, (middle, quarter, "identity"))
+    return Feature(
+        name, row.units, name in ("ta", "sw_in"), mean, std, row.valid_min, row.valid_max, transform
+    )
+
+
+def _flux_scales() -> tuple[FluxScale, ...]:
+    likely = ((3.5, 3.8), (2.8, 2.4), (-0.7, 2.2))
+    return tuple(
+        FluxScale(name, variable(name).units, mean, std)
+        for name, (mean, std) in zip(FLUXES, likely, strict=True)
+    )
+
+
+def _weights(config: TamRlConfig, seed: int) -> dict[str, Tensor]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return {name: tensor * _GAIN for name, tensor in config.build().state_dict().items()}

@@ -1,0 +1,75 @@
+"""A run without a cluster: every work item in this process, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from upscale.engine.config import parse_run
+from upscale.engine.run import finalise, init
+from upscale.engine.validate import Checked, validate
+from upscale.engine.worker import open_session, process
+from upscale.product.layout import WorkItem
+
+#: Attributes that say when, not what.
+_STAMPS = ("date_created", "date_modified", "history")
+
+
+def run_here(checked: Checked, items: Iterable[WorkItem] | None = None) -> str:
+    """Init, process all work items (or the given ones, in their order) and finalise.
+
+    Returns the URL of the store.
+    """
+    init(checked)
+    session = open_session(checked.plan.job)
+    land = {tile.tile: tile.land > 0 for tile in checked.plan.tiles}
+    for item in checked.plan.items() if items is None else items:
+        process(session, item, land[item.tile])
+    finalise(checked.run.output.store)
+    return checked.run.output.store
+
+
+def prepare(model: Path | str, drivers: Path | str, store: Path | str, **keys: Any) -> Checked:
+    """A checked run of the days in `keys['period']` (start, end), with other keys of RUN.yaml."""
+    start, end = keys.pop("period")
+    output = {"store": str(store)} | keys.pop("output", {})
+    content = {
+        "model": str(model),
+        "drivers": str(drivers),
+        "period": {"start": start, "end": end},
+        "output": output,
+        "cluster": {"workers": 1, "memory": 4.0},
+    }
+    return validate(parse_run(content | keys, "run"))
+
+
+def differences(one: str, other: str) -> list[str]:
+    """Names of the arrays and attributes in which two stores differ, bit for bit.
+
+    Time stamps (`history`, `date_*`) are left out.
+    """
+    first, second = (zarr.open_group(url, mode="r") for url in (one, other))
+    names = sorted({name for group in (first, second) for name in group.array_keys()})
+    found = [name for name in names if not _same_array(first.get(name), second.get(name))]
+    left, right = (
+        {key: value for key, value in group.attrs.items() if key not in _STAMPS}
+        for group in (first, second)
+    )
+    keys = sorted(left.keys() | right.keys())
+    return found + [f"@{key}" for key in keys if left.get(key) != right.get(key)]
+
+
+def _same_array(one: Any, other: Any) -> bool:
+    if one is None or other is None or one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    return dict(one.attrs) == dict(other.attrs) and same_bits(one[...], other[...])
+
+
+def same_bits(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    """Equality of every bit, NaN included."""
+    return np.ascontiguousarray(one).tobytes() == np.ascontiguousarray(other).tobytes()
