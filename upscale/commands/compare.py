@@ -1,0 +1,46 @@
+"""`upscale compare`: the fluxes of a flux cube beside measured ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from upscale.product import compare as product
+from upscale.variables import variable
+
+
+def compare(
+    store: Annotated[str, typer.Argument(help="Flux cube.")],
+    towers: Annotated[Path, typer.Argument(help="Folder with towers.parquet, sites.parquet.")],
+    json: Annotated[Path | None, typer.Option(help="File for the rows, one per tower.")] = None,
+) -> None:
+    """Set the fluxes of a flux cube beside the ones that towers measured."""
+    comparison = product.compare(store, towers)
+    if json is not None:
+        product.write_json(comparison.rows, json)
+    show(comparison, Console())
+
+
+def show(comparison: product.Comparison, console: Console) -> None:
+    """Print quartiles over towers, and every tower that was not compared."""
+    units = variable("nee").units
+    table = Table(
+        "group", "flux", "towers", "days", title=f"Median (quartiles); rmse, bias: {units}"
+    )
+    for score in ("rmse", "r2", "bias"):
+        table.add_column(score)
+    for row in product.quartiles(comparison).to_dict("records"):
+        scores = [
+            f"{row[f'{s}_median']:.2f} ({row[f'{s}_q25']:.2f} .. {row[f'{s}_q75']:.2f})"
+            for s in ("rmse", "r2", "bias")
+        ]
+        counts = str(row["towers"]), str(row["days"])
+        table.add_row(row["group"], row["flux"], *counts, *scores)
+    console.print(table)
+    console.print(f"good flux days without a value in the cube: {comparison.unmatched}")
+    for left in comparison.left_out:
+        console.print(f"not compared: {left.site}: {left.reason}", highlight=False, soft_wrap=True)

@@ -1,0 +1,141 @@
+"""`upscale demo`: the whole service on a synthetic planet, from drivers to checked maps."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from upscale.commands.run import finish, predict
+from upscale.drivers.cube import DriverError, open_cube
+from upscale.engine.config import ConfigError, Run, parse_run
+from upscale.engine.ledger import beside
+from upscale.engine.validate import validate
+from upscale.grid import load_grid
+from upscale.product.cube import open_flux_group
+from upscale.product.plots import plot_cube
+from upscale.testing.planet.cube import write_planet
+
+#: Title of the flux cube of a demonstration.
+DEMO = "Daily terrestrial carbon fluxes of a demonstration"
+
+
+@dataclass(frozen=True)
+class World:
+    """The planet of the demonstration: two years of drivers, of which the second is mapped."""
+
+    grid: str = "global-1p0"
+    nodes: str = "nodes-2p0"
+    start: dt.date = dt.date(2011, 1, 1)
+    first: dt.date = dt.date(2012, 1, 1)
+    last: dt.date = dt.date(2012, 12, 31)
+    tile: int = 30
+    seed: int = 0
+
+
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where the demonstration goes.")] = Path("demo"),
+    model: Annotated[str, typer.Option(help="Model release.")] = "tamrl-met-v1",
+) -> None:
+    """Make a planet, map its carbon fluxes, check them and draw them."""
+    console, start = Console(), time.monotonic()
+    folder.mkdir(parents=True, exist_ok=True)
+    world = World()
+    _make_planet(folder / "drivers.zarr", world, console)
+    run = parse_run(_run(folder, model, world), "demo")
+    _clear_older(run, console)
+    checked = validate(run)
+    console.print(f"run    {checked.plan.job.layout.describe()}", highlight=False)
+    outcome = predict(checked)
+    if not outcome.done:
+        console.print("run    every work item was in the ledger: nothing was computed again")
+    report = finish(checked, outcome, start, Console(stderr=True))
+    pictures = plot_cube(checked.run.output.store, folder)
+    summary = report.to_dict() | {"seconds_in_all": round(time.monotonic() - start, 1)}
+    (folder / "report.json").write_text(json.dumps(summary, indent=1, sort_keys=True))
+    _tell(folder, pictures, time.monotonic() - start, console)
+
+
+def _make_planet(path: Path, world: World, console: Console) -> None:
+    if _is_made(path, world):
+        console.print(
+            f"planet {path} is there already and is kept", highlight=False, soft_wrap=True
+        )
+        return
+    console.print(f"planet {path}: two years of drivers on {world.grid}", highlight=False)
+    older = _attributes(path)
+    write_planet(
+        str(path),
+        load_grid(world.grid),
+        load_grid(world.nodes),
+        (world.start, world.last),
+        seed=world.seed,
+        tile=world.tile,
+        overwrite=bool(older.get("synthetic")) and "planet_seed" in older,
+    )
+
+
+def _attributes(path: Path) -> dict[str, Any]:
+    """Root attributes of a finished driver cube, none where there is none."""
+    try:
+        return dict(open_cube(str(path)).attributes)
+    except DriverError:
+        return {}
+
+
+def _clear_older(run: Run, console: Console) -> None:
+    """Remove the store of an older demonstration (another model or planet), and nothing else."""
+    store = Path(run.output.store)
+    try:
+        found = dict(open_flux_group(str(store)).attrs)
+    except ValueError:
+        return
+    try:
+        validate(run)
+    except ConfigError:
+        if not (found.get("synthetic") and DEMO in str(found.get("title"))):
+            raise
+        console.print(f"run    {store} is of an older demonstration and is made anew")
+        for suffix in ("ledger", "context.zarr"):
+            shutil.rmtree(beside(str(store), suffix), ignore_errors=True)
+        shutil.rmtree(store)
+
+
+def _is_made(path: Path, world: World) -> bool:
+    """Whether the planet at `path` is finished and the one that is wanted."""
+    try:
+        cube = open_cube(str(path))
+    except DriverError:
+        return False
+    same_days = cube.last - cube.first == (world.last - world.start).days
+    same = cube.attributes.get("planet_seed") == world.seed and cube.grid == load_grid(world.grid)
+    return same and same_days and cube.attributes["tile"] == world.tile
+
+
+def _run(folder: Path, model: str, world: World) -> dict[str, Any]:
+    return {
+        "model": model,
+        "drivers": str(folder / "drivers.zarr"),
+        "period": {"start": world.first, "end": world.last},
+        "output": {"store": str(folder / "fluxes.zarr"), "title": DEMO},
+        "interval": 10,
+    }
+
+
+def _tell(folder: Path, pictures: list[Path], spent: float, console: Console) -> None:
+    console.print(f"\n[bold]done in {spent:.0f} s[/bold]; this is a synthetic planet, not Earth")
+    lines = {
+        folder / "fluxes.zarr": "daily GPP, RECO and NEE: xarray.open_zarr(...)",
+        folder / "drivers.zarr": "the drivers they were made from",
+        folder / "report.json": "what was computed, how fast, global totals",
+        **dict.fromkeys(pictures, "picture"),
+    }
+    for path, what in lines.items():
+        console.print(f"  {path}  {what}", highlight=False, soft_wrap=True)
