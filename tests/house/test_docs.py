@@ -1,0 +1,184 @@
+"""What the documents say is run: YAML, Python, command lines, keys, links, figures of skill."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import typer
+import yaml
+from pydantic import BaseModel
+
+from upscale.commands import COMMANDS, make_app
+from upscale.engine.config import Run, parse_run
+from upscale.product.cube import consolidate
+from upscale.testing.flux_cubes import make_flux_cube, small_layout
+from upscale.training.config import TrainConfig
+
+FENCE = re.compile(r"^( *)```(\w+)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\((?!\w+:)([^)\s]*)\)|<img [^>]*src=\"(?!\w+:)([^\"]+)\"")
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Block:
+    """One fenced block of a document."""
+
+    document: str
+    language: str
+    text: str
+
+
+def documents() -> list[Path]:
+    return sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "docker" / "README.md"])
+
+
+def blocks(*languages: str) -> list[Block]:
+    return [
+        Block(str(path.relative_to(ROOT)), language, text)
+        for path in documents()
+        for _, language, text in FENCE.findall(path.read_text())
+        if language in languages
+    ]
+
+
+def named(found: list[Block]) -> list[Any]:
+    return [pytest.param(b, id=f"{b.document}-{i}") for i, b in enumerate(found)]
+
+
+@pytest.fixture(scope="module")
+def smallest() -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load((ROOT / "examples" / "run.yaml").read_text())
+    return content
+
+
+@pytest.mark.parametrize("block", named(blocks("yaml")))
+def test_yaml_is_accepted_by_the_model_it_is_written_for(
+    block: Block, smallest: dict[str, Any]
+) -> None:
+    content = yaml.safe_load(block.text)
+    if "features" in content or "data" in content:
+        assert TrainConfig.model_validate(content)
+    else:  # a part of a RUN.yaml stands for the smallest one with it
+        assert parse_run(smallest | content, block.document)
+
+
+def test_the_readme_shows_the_smallest_run(smallest: dict[str, Any]) -> None:
+    shown = [yaml.safe_load(b.text) for b in blocks("yaml") if b.document == "README.md"]
+    assert smallest in shown
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a flux cube in it, as a run leaves one."""
+    folder = tmp_path_factory.mktemp("results")
+    store = str(folder / "fluxes.zarr")
+    make_flux_cube(store, small_layout(dt.date(2012, 1, 1), dt.date(2012, 12, 31)))
+    consolidate(store)
+    return folder
+
+
+@pytest.mark.parametrize("document", sorted({b.document for b in blocks("python")}))
+def test_python_runs_from_top_to_bottom(
+    document: str, results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(results)
+    names: dict[str, Any] = {}
+    for block in blocks("python"):
+        if block.document == document:
+            exec(compile(block.text, document, "exec"), names)
+
+
+def command_lines() -> Iterator[tuple[str, list[str]]]:
+    """Document and words of every line that calls upscale, also inside a longer command."""
+    for block in blocks("sh", "bash", "console"):
+        for line in block.text.replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True)
+            starts = [i for i, word in enumerate(words) if word == "upscale"]
+            if starts and "build" not in words:
+                yield block.document, words[starts[-1] + 1 :]
+
+
+@pytest.mark.parametrize(
+    "words", [pytest.param(w, id=f"{d}: {' '.join(w)}"[:70]) for d, w in command_lines()]
+)
+def test_command_lines_name_commands_and_options_that_exist(words: list[str]) -> None:
+    app = typer.main.get_command(make_app(list(COMMANDS)))
+    if words == ["--help"]:
+        return
+    command = app.commands.get(words[0])  # type: ignore[attr-defined]
+    assert command is not None, f"no command {words[0]}; known: {', '.join(COMMANDS)}"
+    command.make_context(words[0], list(words[1:]))  # raises where an argument does not fit
+
+
+def test_make_targets_in_documents_exist() -> None:
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    used = re.findall(r"(?:^|`)(?:\w+=\S+ )?make ([a-z]+)", "\n".join(
+        path.read_text() for path in documents()), re.MULTILINE)  # fmt: skip
+    assert used
+    assert set(used) <= set(targets)
+
+
+def keys_of(model: type[BaseModel], before: str = "") -> Iterator[tuple[str, Any]]:
+    """Full name of every key of a model that holds a value, and its default."""
+    for name, field in model.model_fields.items():
+        inner = [t for t in (field.annotation, *getattr(field.annotation, "__args__", ()))
+                 if isinstance(t, type) and issubclass(t, BaseModel)]  # fmt: skip
+        if inner:
+            yield from keys_of(inner[0], f"{before}{name}.")
+        else:
+            yield f"{before}{name}", field.default
+
+
+def test_every_key_of_a_run_is_explained_with_its_default() -> None:
+    section = (ROOT / "docs" / "run.md").read_text().split("## Keys")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `([\w.]+)` \| ([^|]*) \|", section, re.MULTILINE)
+    written = {key: default.strip("` ") for key, default in rows}
+    known = dict(keys_of(Run))
+    assert set(written) == set(known)
+    for key, default in known.items():
+        needed = repr(default) == "PydanticUndefined"
+        assert needed == (written[key] == "required"), key
+        assert needed or yaml.safe_load(written[key]) == default, key
+
+
+def anchors(path: Path) -> set[str]:
+    heads = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize(
+    "path", [pytest.param(p, id=str(p.relative_to(ROOT))) for p in documents()]
+)
+def test_links_and_pictures_lead_to_files_of_the_repository(
+    path: Path, tracked: list[Path]
+) -> None:
+    for one, other in LINK.findall(path.read_text()):
+        name, _, anchor = (one or other).partition("#")
+        target = (path.parent / name).resolve() if name else path
+        inside = target.relative_to(ROOT)
+        assert target.is_dir() or inside in tracked, f"{path}: no {name}"
+        if anchor:
+            assert anchor in anchors(target), f"{path}: no section {anchor} in {inside}"
+
+
+def test_figures_of_skill_in_the_readme_are_those_of_the_shipped_release() -> None:
+    skill = pd.read_csv(ROOT / "models" / "tamrl-met-v1" / "skill.csv")
+    skill = skill[skill["split"] == "test"]
+    named = {"TAM-RL": "tamrl", "XGBoost": "xgboost", "mean seasonal cycle": "seasonal-cycle"}
+    rows = re.findall(
+        r"^\| (TAM-RL|XGBoost|mean seasonal cycle) \| (GPP|RECO|NEE) \| ([\d.]+) \| (-?[\d.]+) \|",
+        (ROOT / "README.md").read_text(), re.MULTILINE,
+    )  # fmt: skip
+    assert len(rows) == 9
+    for model, flux, rmse, r2 in rows:
+        part = skill[(skill["model"] == named[model]) & (skill["flux"] == flux.lower())]
+        assert f"{part['rmse'].mean():.2f}" == rmse, (model, flux)
+        assert f"{part['r2'].median():.2f}" == r2, (model, flux)
