@@ -156,14 +156,20 @@ class _Loop:
 
 
 def _entry_of(future: Future, job: Job, item: WorkItem, client: Client) -> Entry:
-    if future.status == "finished":
+    """What became of an item; waits for it where its worker died with the result in hand.
+
+    A future that is done may be pending again a moment later: the state is asked for only once,
+    by `result`, which waits until the cluster has computed a lost result anew.
+    """
+    try:
         entry: Entry = future.result()
-        return entry
-    if client.status != "running" or future.status == "cancelled":
-        raise _lost(None)
-    error = future.exception()
-    assert error is not None
-    return failed_entry(job, item, error)
+    except (CancelledError, CommClosedError):
+        raise
+    except Exception as error:
+        if client.status != "running":
+            raise _lost(error) from None
+        return failed_entry(job, item, error)
+    return entry
 
 
 def _lost(error: BaseException | None) -> ClusterError:
