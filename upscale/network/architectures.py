@@ -1,0 +1,73 @@
+"""The networks that a release may hold, by the name that its `release.yaml` gives them.
+
+A network is described by its sizes alone: a frozen dataclass that builds it. Adding one means
+writing the two and adding a line here.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, Self
+
+import torch
+from torch import Tensor
+
+from upscale.network.tamrl import TamRlConfig
+
+
+class Architecture(Protocol):
+    """Sizes of a network.
+
+    channels: width of the scaled input; classes: width of the one-hots; latent: of z.
+    """
+
+    @property
+    def channels(self) -> int: ...
+    @property
+    def classes(self) -> int: ...
+    @property
+    def latent(self) -> int: ...
+    def build(self) -> Network:
+        """A network of these sizes with random weights from torch's global generator."""
+        ...
+
+
+class Network(Protocol):
+    """One member of an ensemble: a `torch.nn.Module` with the methods that a run calls.
+
+    The FiLM parameters are whatever the network's own `decode_days` takes.
+    """
+
+    @property
+    def config(self) -> Architecture: ...
+    def embed(self, windows: Tensor, onehot: Tensor) -> Tensor:
+        """z `(row, latent)` of windows `(row, day, channel)`, one-hots `(row, class)`."""
+        ...
+
+    def generate(self, z: Tensor) -> Any:
+        """What modulates the decoder, from z `(row, latent)`."""
+        ...
+
+    def decode_days(self, days: Tensor, film: Any) -> Tensor:
+        """Scaled fluxes `(day, row, 3)` of `(day, row, channel)`; film None = not modulated."""
+        ...
+
+    def decode(self, x: Tensor, z: Tensor | None = None) -> Tensor:
+        """Scaled fluxes `(row, day, 3)` of `(row, day, channel)`, z `(row, latent)`."""
+        ...
+
+    def encode(self, support: Tensor, present: Tensor, onehot: Tensor) -> Tensor:
+        """z `(task, latent)`: the mean over the windows `(task, window, day, channel)` that
+        are present `(task, window)`."""
+        ...
+
+    def eval(self) -> Self: ...
+    def to(self, device: torch.device) -> Self: ...
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state_dict: dict[str, Any]) -> Any: ...
+
+
+#: Sizes by name of the network. Those without a history of the place run under the context
+#: rule `query`.
+ARCHITECTURES: dict[str, type[Architecture]] = {
+    "tamrl": TamRlConfig,
+}
