@@ -98,6 +98,41 @@ def test_support_years_are_read_as_a_rule(tmp_path: Path) -> None:
     assert rule.most_windows == 16
 
 
+def test_the_first_release_has_the_digest_it_was_shipped_with() -> None:
+    digest = "d1c78124792fe7d1dc1a175e508db5072db80fc08b6a074dff29b676fd5af553"
+    release = load_release("tamrl-met-v1")
+    assert release.digest == digest
+    assert (release.manifest.learned, release.manifest.applicability) == ((), None)
+
+
+def test_sites_that_were_learned_from_are_named(tmp_path: Path) -> None:
+    saved = fake_release(tmp_path / "named", learned=("AT-Neu", "DE-Tha"))
+    assert load_release(saved.path).manifest.learned == ("AT-Neu", "DE-Tha")
+
+
+@pytest.fixture
+def wider(made: Release, tmp_path: Path) -> Release:
+    """A release with a file of its own for where it applies."""
+    states = [network.state_dict() for network in made.networks()]
+    tensors = {"reference": torch.arange(12.0).reshape(4, 3), "threshold": torch.tensor([0.5])}
+    return save_release(tmp_path / "wider", made.spec, states, "", "", tensors)
+
+
+def test_where_it_applies_is_kept_beside_the_weights(made: Release, wider: Release) -> None:
+    loaded = load_release(wider.path)
+    assert loaded.applicability["reference"].tolist()[3] == [9.0, 10.0, 11.0]
+    assert loaded.digest == wider.digest != made.digest
+    assert made.applicability == {}
+    assert loaded.spec == made.spec
+
+
+def test_a_changed_file_of_where_it_applies_is_found(wider: Release) -> None:
+    path = wider.path / "applicability.safetensors"
+    path.write_bytes(path.read_bytes()[:-4] + b"\0\0\0\0")
+    with pytest.raises(ReleaseError, match=r"applicability\.safetensors is not the file"):
+        load_release(wider.path)
+
+
 @pytest.mark.parametrize("byte", [0, 700, -1])
 def test_a_flipped_byte_is_found(folder: Path, byte: int) -> None:
     path = folder / "members.safetensors"
@@ -172,6 +207,14 @@ def widen_network(content: dict[str, Any]) -> None:
     content["architecture"]["hidden"] = 32
 
 
+def add_size(content: dict[str, Any]) -> None:
+    content["architecture"]["colour"] = 3
+
+
+def shrink_to_nothing(content: dict[str, Any]) -> None:
+    content["architecture"]["hidden"] = 0
+
+
 def add_layer(content: dict[str, Any]) -> None:
     content["architecture"]["layers"] = 2
 
@@ -192,9 +235,11 @@ def add_seed(content: dict[str, Any]) -> None:
         (add_key, "colour: Extra inputs"),
         (add_inner_key, r"features\.0\.colour: Unexpected"),
         (add_class, "expected each igbp class once"),
-        (change_model, "model: Input should be 'tamrl'"),
+        (change_model, "model: .*expected one of tamrl, .*found 'oracle'"),
         (leave_folder, r"weights\.file"),
         (widen_network, r"tensor .*expected float32 \(3, "),
+        (add_size, r"architecture: .*colour: Unexpected keyword"),
+        (shrink_to_nothing, r"architecture: .*expected sizes of at least 1.*hidden=0"),
         (add_layer, r"tensors decoder\.bias_hh_l1"),
         (add_seed, r"expected float32 \(4, "),
     ],

@@ -17,10 +17,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from upscale.network.architectures import Network
 from upscale.network.classes import Classes
 from upscale.network.release import Release, load_release
 from upscale.network.scaler import Scaler
-from upscale.network.tamrl import TamRl
 from upscale.variables import FLUXES
 
 Floats = NDArray[np.float32]
@@ -41,7 +41,7 @@ class Ensemble:
 
     def __init__(
         self,
-        networks: Sequence[TamRl],
+        networks: Sequence[Network],
         scaler: Scaler,
         classes: Classes,
         device: str = "auto",
@@ -116,7 +116,7 @@ class Ensemble:
             ]
             return _numpy(torch.stack(each).transpose(1, 2))
 
-    def _member(self, network: TamRl, days: Tensor, z: Floats) -> Tensor:
+    def _member(self, network: Network, days: Tensor, z: Floats) -> Tensor:
         film = network.generate(self._padded(z))
         return self.scaler.unscale_tensor(network.decode_days(days, film))
 

@@ -10,22 +10,32 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import safetensors.torch
 import torch
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from torch import Tensor
 
+from upscale.network.architectures import ARCHITECTURES, Architecture, Network
 from upscale.network.classes import Classes
 from upscale.network.resolve import MANIFEST, ReleaseError, find_release
 from upscale.network.scaler import Feature, FluxScale, Scaler
 from upscale.network.support import SupportRule, Years
-from upscale.network.tamrl import TamRl, TamRlConfig
 from upscale.network.windows import WindowRule
 
 __all__ = [
@@ -34,6 +44,7 @@ __all__ = [
 ]  # fmt: skip
 
 WEIGHTS = "members.safetensors"
+APPLICABILITY = "applicability.safetensors"
 CARD = "CARD.md"
 SKILL = "skill.csv"
 
@@ -82,17 +93,30 @@ class WeightsFile(_Strict):
     bytes: int = Field(ge=1)
 
 
-class ReleaseSpec(_Strict):
-    """All of `release.yaml` but the weights: what training knows of its ensemble.
+def _parse_sizes(value: Any, info: ValidationInfo) -> Any:
+    """The sizes of the network that the field `model` names."""
+    config = ARCHITECTURES.get(info.data.get("model", ""))
+    if config is None:  # the field `model` says what is wrong
+        return value
+    try:
+        return TypeAdapter(config).validate_python(value)
+    except ValidationError as error:
+        raise ValueError(_faults(error, "sizes")) from None
 
+
+class ReleaseSpec(_Strict):
+    """All of `release.yaml` but the files beside it: what training knows of its ensemble.
+
+    model: a name in `upscale.network.architectures`, whose sizes `architecture` holds;
     training_digest: of the training data; seeds: one for each member, in order; skill: per
-    flux, numbers on towers left out; held_out: clusters of towers that the weights never saw.
+    flux, numbers on towers left out; held_out: clusters of towers that the weights never saw;
+    learned: sites whose fluxes they saw.
     """
 
     schema_version: Literal[1] = 1
     name: str = Field(min_length=1)
-    model: Literal["tamrl"] = "tamrl"
-    architecture: TamRlConfig
+    model: str = "tamrl"
+    architecture: Annotated[Architecture, PlainValidator(_parse_sizes)]
     features: tuple[Feature, ...]
     fluxes: tuple[FluxScale, ...]
     classes: Classes
@@ -105,7 +129,15 @@ class ReleaseSpec(_Strict):
     seeds: tuple[int, ...] = Field(min_length=1)
     skill: dict[str, dict[str, float]] = {}
     held_out: tuple[str, ...] = ()
+    learned: tuple[str, ...] = ()
     citations: tuple[str, ...] = ()
+
+    @field_validator("model")
+    @classmethod
+    def _is_known(cls, model: str) -> str:
+        if model not in ARCHITECTURES:
+            raise ValueError(f"expected one of {', '.join(ARCHITECTURES)}, found {model!r}")
+        return model
 
     @model_validator(mode="after")
     def _sizes_agree(self) -> ReleaseSpec:
@@ -123,12 +155,15 @@ class ReleaseManifest(ReleaseSpec):
     """`release.yaml`."""
 
     weights: WeightsFile
+    applicability: WeightsFile | None = None
 
 
 @dataclass(frozen=True)
 class Release:
     """A checked release. weights: {name: `(member, ...)`}, float32, on the CPU.
 
+    applicability: the tensors of `upscale.network.applicability` as they were saved, empty
+    where the release has none;
     digest: sha256 over `release.yaml` and the digest of the weights; it names this release in
     the provenance of everything that is made with it.
     """
@@ -137,6 +172,7 @@ class Release:
     manifest: ReleaseManifest
     weights: Mapping[str, Tensor]
     digest: str
+    applicability: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def members(self) -> int:
@@ -160,15 +196,16 @@ class Release:
 
     @property
     def spec(self) -> ReleaseSpec:
-        """The description without its weights, as `save_release` takes it."""
-        return ReleaseSpec.model_validate(self.manifest.model_dump(exclude={"weights"}))
+        """The description without its files, as `save_release` takes it."""
+        files = {"weights", "applicability"}
+        return ReleaseSpec.model_validate(self.manifest.model_dump(exclude=files))
 
-    def networks(self) -> list[TamRl]:
+    def networks(self) -> list[Network]:
         """The members as networks of their own, in evaluation mode."""
         return [self._network(member) for member in range(self.members)]
 
-    def _network(self, member: int) -> TamRl:
-        network = TamRl(self.manifest.architecture)
+    def _network(self, member: int) -> Network:
+        network = self.manifest.architecture.build()
         network.load_state_dict({name: stack[member] for name, stack in self.weights.items()})
         return network.eval()
 
@@ -179,12 +216,14 @@ def save_release(
     members: Sequence[Mapping[str, Tensor]],
     card: str,
     skill: str,
+    applicability: Mapping[str, Tensor] | None = None,
 ) -> Release:
     """Write a release and load it back.
 
-    members: `TamRl.state_dict()` of each, in the order of `spec.seeds`; card: Markdown;
-    skill: the text of `skill.csv`. A release that is there already is replaced, weights
-    first, `release.yaml` last. ReleaseError where the members do not fit the description.
+    members: `state_dict()` of each network, in the order of `spec.seeds`; card: Markdown;
+    skill: the text of `skill.csv`; applicability: tensors for `applicability.safetensors`.
+    A release that is there already is replaced, weights first, `release.yaml` last.
+    ReleaseError where the members do not fit the description.
     """
     if len(members) != len(spec.seeds):
         raise ReleaseError(f"expected one seed for each of {len(members)} members: {spec.seeds}")
@@ -192,15 +231,19 @@ def save_release(
     _check_weights(weights, spec, "the members given")
     folder.mkdir(parents=True, exist_ok=True)
     payload = safetensors.torch.save(weights)
-    described = WeightsFile(
-        file=WEIGHTS, sha256=hashlib.sha256(payload).hexdigest(), bytes=len(payload)
-    )
-    manifest = spec.model_dump(mode="json") | {"weights": described.model_dump()}
-    text = yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True, width=100)
+    manifest = spec.model_dump(mode="json") | {"weights": _described(WEIGHTS, payload)}
     contents = {WEIGHTS: payload, CARD: card.encode(), SKILL: skill.encode()}
+    if applicability:
+        contents[APPLICABILITY] = safetensors.torch.save(dict(applicability))
+        manifest["applicability"] = _described(APPLICABILITY, contents[APPLICABILITY])
+    text = yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True, width=100)
     for name, content in (contents | {MANIFEST: text.encode()}).items():
         _replace(folder / name, content)
     return load_release(folder)
+
+
+def _described(name: str, payload: bytes) -> dict[str, Any]:
+    return {"file": name, "sha256": hashlib.sha256(payload).hexdigest(), "bytes": len(payload)}
 
 
 def load_release(name_or_path: str | Path) -> Release:
@@ -213,12 +256,13 @@ def load_release(name_or_path: str | Path) -> Release:
     folder = find_release(name_or_path)
     text = _read(folder / MANIFEST)
     manifest = _parse(text, folder / MANIFEST)
-    payload = _read(folder / manifest.weights.file)
-    _check_digest(payload, manifest.weights, folder)
-    weights = safetensors.torch.load(payload)
+    weights = safetensors.torch.load(_checked(folder, manifest.weights))
     _check_weights(weights, manifest, str(folder / manifest.weights.file))
+    extra = manifest.applicability
+    applicability = safetensors.torch.load(_checked(folder, extra)) if extra else {}
+    # the digests of all other files stand in the text itself
     digest = hashlib.sha256(text + manifest.weights.sha256.encode()).hexdigest()
-    return Release(folder, manifest, weights, digest)
+    return Release(folder, manifest, weights, digest, applicability)
 
 
 def _refuse_unsafe_switch() -> None:
@@ -253,17 +297,22 @@ def _parse(text: bytes, path: Path) -> ReleaseManifest:
     try:
         return ReleaseManifest.model_validate(content)
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(map(str, fault['loc'])) or 'release'}: {fault['msg']}"
-            for fault in error.errors()
-        )
         raise ReleaseError(
-            f"{path} does not describe a model that this version can run: {faults}. "
-            "Correct the file or fetch the release again"
+            f"{path} does not describe a model that this version can run: "
+            f"{_faults(error, 'release')}. Correct the file or fetch the release again"
         ) from None
 
 
-def _check_digest(payload: bytes, expected: WeightsFile, folder: Path) -> None:
+def _faults(error: ValidationError, whole: str) -> str:
+    """All faults in one line; whole: what to call the thing itself."""
+    return "; ".join(
+        f"{'.'.join(map(str, fault['loc'])) or whole}: {fault['msg']}" for fault in error.errors()
+    )
+
+
+def _checked(folder: Path, expected: WeightsFile) -> bytes:
+    """The bytes of a file, once they have the digest that `release.yaml` names."""
+    payload = _read(folder / expected.file)
     found = hashlib.sha256(payload).hexdigest()
     if (len(payload), found) != (expected.bytes, expected.sha256):
         raise ReleaseError(
@@ -271,12 +320,13 @@ def _check_digest(payload: bytes, expected: WeightsFile, folder: Path) -> None:
             f"{expected.bytes} bytes with sha256 {expected.sha256}, found {len(payload)} bytes "
             f"with {found}; it is damaged or was changed: fetch the release again"
         )
+    return payload
 
 
 def _check_weights(weights: Mapping[str, Tensor], spec: ReleaseSpec, where: str) -> None:
     """Names, shapes, types and values as the architecture asks."""
     with torch.device("meta"):
-        expected = TamRl(spec.architecture).state_dict()
+        expected = spec.architecture.build().state_dict()
     strange = sorted(expected.keys() ^ weights.keys())
     if strange:
         raise ReleaseError(
@@ -285,14 +335,19 @@ def _check_weights(weights: Mapping[str, Tensor], spec: ReleaseSpec, where: str)
         )
     for name, tensor in weights.items():
         shape = (len(spec.seeds), *expected[name].shape)
-        if tuple(tensor.shape) != shape or tensor.dtype != torch.float32:
+        kind = expected[name].dtype
+        if tuple(tensor.shape) != shape or tensor.dtype != kind:
             raise ReleaseError(
-                f"{where}: tensor {name}: expected float32 {shape} (one row for each seed), "
-                f"found {tensor.dtype} {tuple(tensor.shape)}: correct the architecture in "
-                f"{MANIFEST} or fetch the release again"
+                f"{where}: tensor {name}: expected {_plain(kind)} {shape} (one row for each "
+                f"seed), found {_plain(tensor.dtype)} {tuple(tensor.shape)}: correct the "
+                f"architecture in {MANIFEST} or fetch the release again"
             )
         if not bool(torch.isfinite(tensor).all()):
             raise ReleaseError(f"{where}: tensor {name} is not finite: train the ensemble again")
+
+
+def _plain(kind: torch.dtype) -> str:
+    return str(kind).removeprefix("torch.")
 
 
 def _stack(members: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from upscale import __version__
+from upscale.network.architectures import Architecture
 from upscale.network.classes import Classes
 from upscale.network.release import Release, ReleaseSpec, save_release
 from upscale.network.scaler import Feature, FluxScale, Scaler, Transform
@@ -83,7 +84,7 @@ def _flux_scales() -> tuple[FluxScale, ...]:
     )
 
 
-def _weights(config: TamRlConfig, seed: int) -> dict[str, Tensor]:
+def _weights(config: Architecture, seed: int) -> dict[str, Tensor]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return {name: tensor * _GAIN for name, tensor in config.build().state_dict().items()}

@@ -149,9 +149,11 @@ def _data(spec: ReleaseSpec, sites: pd.DataFrame, split: Split) -> str:
 
 
 def _training(spec: ReleaseSpec) -> str:
-    size = spec.architecture
+    sizes = ", ".join(
+        f"{name.replace('_', ' ')} {n}" for name, n in vars(spec.architecture).items()
+    )
     return (
-        f"Hidden {size.hidden}, latent {size.latent}, dropout {size.dropout}; windows of "
+        f"Sizes: {sizes}; windows of "
         f"{spec.window.length} days of which the last {spec.window.stride} are used. Stage 1 "
         "trains the decoder alone, stage 2 encoder, generator and decoder from there. Towers are "
         "drawn evenly. Each member has a seed of its own and a fold of training clusters of its "
