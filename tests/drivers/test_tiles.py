@@ -7,6 +7,7 @@ import pytest
 import zarr
 
 from upscale.drivers.astronomy import day_length, potential_radiation
+from upscale.drivers.composites import all_of_period, composite
 from upscale.drivers.cube import DriverCube, DriverError, open_cube
 from upscale.drivers.packing import packing_of
 from upscale.drivers.tiles import Surface, TileDrivers, read_features, read_surface
@@ -242,3 +243,27 @@ def one_driver(
     write_series(url, "meteo", "ta", (0, 0, 0), block)
     seal(url)
     return open_cube(url)
+
+
+def test_a_composite_is_the_maximum_of_its_period_whatever_days_are_asked_for(packed: Any) -> None:
+    cube = open_cube(packed.url)
+    surface = read_surface(cube, slice(5, 15), slice(0, 30))
+    whole = read_features(cube, surface, ("ndvi",), FIRST - 20, DAYS + 40, {"ndvi": 8})
+    daily = read_features(cube, surface, ("ndvi",), FIRST - 20, DAYS + 40)
+    days = FIRST - 20 + np.arange(DAYS + 40)
+    expected = composite(daily.values[:, :, 0], days, 8)
+    np.testing.assert_array_equal(whole.values[:, :, 0], expected)
+    part = read_features(cube, surface, ("ndvi",), FIRST + 7, 3, {"ndvi": 8})
+    np.testing.assert_array_equal(part.values, whole.values[:, 27:30])
+    np.testing.assert_array_equal(part.filled, whole.filled[:, 27:30])
+
+
+def test_a_composite_counts_as_filled_where_none_of_its_days_was_observed(packed: Any) -> None:
+    cube = open_cube(packed.url)
+    surface = read_surface(cube, slice(5, 15), slice(0, 30))
+    days = FIRST + np.arange(DAYS)
+    read = read_features(cube, surface, ("ndvi",), FIRST, DAYS, {"ndvi": 2})
+    cells = surface.land
+    flags = packed.filled[:, 5:15, :30][:, cells].T
+    assert 0 < read.filled.mean() < flags.mean()
+    np.testing.assert_array_equal(read.filled, all_of_period(flags, days, 2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from upscale.calendar import date_of
 from upscale.drivers.astronomy import day_length, potential_radiation
+from upscale.drivers.composites import all_of_period, composite, whole_periods
 from upscale.drivers.cube import DriverCube, DriverError, SeriesGroup, read_block
 from upscale.grid import Grid
 from upscale.grid.regrid import bilinear, interpolate, near_land
@@ -70,8 +72,8 @@ class TileDrivers:
     """The features of the land cells of a tile over some days.
 
     values: `(cell, day, feature)` float32 in the units of the table, NaN where missing;
-    filled: `(cell, day)` True where a satellite value was filled or the meteorology comes
-    from beyond the coast; first: day number of the first day.
+    filled: `(cell, day)` True where a satellite value was filled (of a composite: all of its
+    days) or the meteorology comes from beyond the coast; first: day number of the first day.
     """
 
     values: NDArray[np.float32]
@@ -121,10 +123,17 @@ def _impossible(name: str, values: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def read_features(
-    cube: DriverCube, surface: Surface, features: tuple[str, ...], first: int, count: int
+    cube: DriverCube,
+    surface: Surface,
+    features: tuple[str, ...],
+    first: int,
+    count: int,
+    composites: Mapping[str, int] | None = None,
 ) -> TileDrivers:
     """Read `count` days from day number `first` of the features of a tile's land cells.
 
+    composites: days of a composite, by name, of the features that are wanted as composites;
+    their periods are read whole, so that a day's value does not depend on the days asked for.
     Days outside the record, and optional drivers that the cube lacks, come as NaN. Raises
     DriverError where a value lies outside the physical range of its variable.
     """
@@ -134,11 +143,36 @@ def read_features(
     values = np.full((cells.sum(), count, len(features)), np.nan, np.float32)
     filled = np.zeros(values.shape[:2], bool)
     for position, name in enumerate(features):
+        here = values[:, :, position]
+        length = (composites or {}).get(name, 0)
         if name in DERIVED:
-            values[:, :, position] = DERIVED[name](lat, days)
-        elif (group := cube.group_of(name)) is not None:
-            _read_one(group, name, surface, (first, count), values[:, :, position], filled)
+            here[:] = DERIVED[name](lat, days)
+        elif (group := cube.group_of(name)) is not None and length:
+            _read_composite(group, name, surface, (first, count), length, here, filled)
+        elif group is not None:
+            _read_one(group, name, surface, (first, count), here, filled)
     return TileDrivers(values, filled, first)
+
+
+def _read_composite(
+    group: SeriesGroup,
+    name: str,
+    surface: Surface,
+    period: tuple[int, int],
+    length: int,
+    values: NDArray[np.float32],
+    filled: NDArray[np.bool_],
+) -> None:
+    """As `_read_one`, of the maxima over periods of `length` days."""
+    first, count = period
+    begin, whole = whole_periods(first, count, length)
+    days = np.arange(begin, begin + whole)
+    daily = np.full((len(values), whole), np.nan, np.float32)
+    flags = np.zeros(daily.shape, bool)
+    _read_one(group, name, surface, (begin, whole), daily, flags)
+    asked = slice(first - begin, first - begin + count)
+    values[:] = composite(daily, days, length)[:, asked]
+    filled |= all_of_period(flags | np.isnan(daily), days, length)[:, asked] & np.isfinite(values)
 
 
 def _read_one(

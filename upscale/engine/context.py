@@ -21,6 +21,7 @@ from upscale.engine.claim import claimed
 from upscale.engine.plan import Job
 from upscale.grid import Tile, tile_counts
 from upscale.network.ensemble import Ensemble
+from upscale.network.scaler import Scaler
 from upscale.network.support import Support, SupportRule, choose
 
 _CODEC = ZstdCodec(level=3, checksum=True)
@@ -147,19 +148,18 @@ class SupportSet:
 def read_support(
     cube: DriverCube,
     surface: Surface,
-    features: tuple[str, ...],
-    required: tuple[str, ...],
+    scaler: Scaler,
     rule: SupportRule,
     before: int | None,
 ) -> SupportSet:
-    """Choose and read the support windows of a tile's land cells.
+    """Choose and read the support windows of a tile's land cells, features as in `scaler`.
 
     before: day number; only earlier days may be used (strict past).
     """
-    valid = _validity(cube, surface, required)
+    valid = _validity(cube, surface, scaler.required)
     days = cube.first + np.arange(valid.shape[1])
     choice = choose(valid, days, rule, before)
-    return SupportSet(choice, _read_windows(cube, surface, features, choice, rule))
+    return SupportSet(choice, _read_windows(cube, surface, scaler, choice, rule))
 
 
 def encode_support(support: SupportSet, surface: Surface, ensemble: Ensemble) -> Embeddings:
@@ -192,7 +192,7 @@ def _validity(cube: DriverCube, surface: Surface, required: tuple[str, ...]) -> 
 def _read_windows(
     cube: DriverCube,
     surface: Surface,
-    features: tuple[str, ...],
+    scaler: Scaler,
     support: Support,
     rule: SupportRule,
 ) -> NDArray[np.float32]:
@@ -200,12 +200,13 @@ def _read_windows(
 
     Only the days that some cell uses are read, each once.
     """
-    shape = (*support.start.shape, rule.window, len(features))
+    shape = (*support.start.shape, rule.window, len(scaler.names))
     windows = np.full(shape, np.nan, np.float32)
     starts = np.unique(support.start[support.start >= 0])
     for span in _spans(starts, rule.window):
         length = int(span[-1] - span[0]) + rule.window
-        read = read_features(cube, surface, features, cube.first + int(span[0]), length)
+        begin = cube.first + int(span[0])
+        read = read_features(cube, surface, scaler.names, begin, length, scaler.composites)
         for start in span:
             cell, window = np.nonzero(support.start == start)
             offset = int(start - span[0])

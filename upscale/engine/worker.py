@@ -149,8 +149,7 @@ def embed(
         return kept
     before = job.layout.first + job.layout.days(block).start if job.strict_past else None
     with watch.stage("read support"):
-        names = session.ensemble.scaler.names, session.ensemble.scaler.required
-        support = read_support(session.cube, surface, *names, job.support, before)
+        support = read_support(session.cube, surface, session.ensemble.scaler, job.support, before)
     with session.computing, watch.stage("encode"):
         made = encode_support(support, surface, session.ensemble)
     write_embeddings(job, tile, block, surface.land, made)
@@ -185,8 +184,10 @@ def _predict(session: Session, surface: Surface, item: WorkItem, watch: Stopwatc
     days = job.layout.days(item.block)
     first, count = job.layout.first + days.start - margin, days.stop - days.start + 2 * margin
     with watch.stage("read"):
-        names = session.ensemble.scaler.names
-        drivers = read_features(session.cube, surface, names, first, count)
+        scaler = session.ensemble.scaler
+        drivers = read_features(
+            session.cube, surface, scaler.names, first, count, scaler.composites
+        )
     embeddings = None
     if not job.query_context:
         embeddings = embed(session, surface, item.tile, item.block, watch)

@@ -31,6 +31,8 @@ class Feature:
 
     required: a day without it cannot be predicted; the others may be missing anywhere.
     mean, std: of the transformed value; minimum, maximum: training range, in `units`.
+    composite_days: 0 for a daily series; n where the model learned from maxima over fixed
+    periods of n days (`upscale.drivers.composites`), which a run makes alike.
     ScalerError on names and units that `upscale.variables` does not hold.
     """
 
@@ -42,12 +44,14 @@ class Feature:
     minimum: float
     maximum: float
     transform: Transform = "identity"
+    composite_days: int = 0
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
         _check_known(self.name, self.units, "feature")
         _check_spread(self.name, self.mean, self.std)
+        _check_composite(self.name, self.composite_days)
         if not self.minimum <= self.maximum:
             raise ScalerError(
                 f"feature {self.name}: expected minimum <= maximum, found "
@@ -98,6 +102,11 @@ class Scaler:
     def required(self) -> tuple[str, ...]:
         """Names of the features without which a day cannot be predicted."""
         return tuple(feature.name for feature in self.features if feature.required)
+
+    @property
+    def composites(self) -> dict[str, int]:
+        """Days of a composite, by name, of the features that are composites."""
+        return {f.name: f.composite_days for f in self.features if f.composite_days}
 
     @property
     def channels(self) -> int:
@@ -287,6 +296,14 @@ def _check_known(name: str, units: str, what: str) -> None:
     expected = _units(name)
     if units != expected:
         raise ScalerError(f"wrong units of {what} {name}: expected {expected!r}, found {units!r}")
+
+
+def _check_composite(name: str, days: int) -> None:
+    if days and (days < 0 or variable(name).kind != "satellite"):
+        raise ScalerError(
+            f"feature {name}: expected composite_days of at least 0, and 0 for all but satellite "
+            f"series, found {days}: correct the release"
+        )
 
 
 def _check_spread(name: str, mean: float, std: float) -> None:
