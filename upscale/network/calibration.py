@@ -1,0 +1,357 @@
+"""From the spread of an ensemble to an interval that measurements fall into.
+
+Three things are told apart. The *spread* is the standard deviation between the members: what
+they disagree about. The *error of a tower-day* is what a measured day differs from the mean of
+the members by, at a tower that no member saw; it also holds all that the members get wrong
+together, and the noise of the measurement. The *error of a mean* over many days is smaller, but
+far less so than for independent days, because a place that is wrong today is wrong tomorrow.
+
+The predictive standard deviation of a tower-day is
+
+    sd = sqrt(floor^2 + (factor * spread)^2 + (share * mean)^2)
+
+and the central interval of probability p is mean -+ k(p) * sd. floor, factor and share minimise
+the negative log-likelihood of a normal distribution, k(p) are quantiles of |error| / sd. All of
+it comes from towers that were left out, each of which weighs the same however long its record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from upscale.variables import FLUXES, variable
+
+Reals = NDArray[np.float64]
+
+#: Probabilities whose multipliers are kept; between them k is interpolated linearly.
+LEVELS = (0.5, 0.68, 0.8, 0.9, 0.95)
+#: Lengths in days of the means whose errors are kept.
+MEAN_DAYS = (1, 30, 365)
+#: Days of a tower that enter the fit, evenly spread over its record.
+MOST_DAYS = 500
+#: A mean counts where at least this share of its days was measured.
+_LEAST_MEASURED = 0.5
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Share of measured tower-days inside the central interval of probability `level`, in towers
+    of clusters that the calibration was not fitted on. spread: of normal intervals made from the
+    spread alone; calibrated: after calibration."""
+
+    level: float
+    spread: float
+    calibrated: float
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+
+@dataclass(frozen=True)
+class MeanError:
+    """Root mean square error of means over `days` days at one tower, in the unit of the flux;
+    towers: how many have such a mean."""
+
+    days: int
+    rmse: float
+    towers: int
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+
+@dataclass(frozen=True)
+class FluxCalibration:
+    """The calibration of one flux. floor: in `units`; factor, share, multipliers (one for each of
+    the calibration's levels): dimensionless."""
+
+    name: str
+    units: str
+    floor: float
+    factor: float
+    share: float
+    multipliers: tuple[float, ...]
+    coverage: tuple[Coverage, ...]
+    errors: tuple[MeanError, ...]
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    def __post_init__(self) -> None:
+        sizes = self.floor, self.factor, self.share
+        if self.units != variable(self.name).units or min(sizes) < 0 or max(sizes) <= 0:
+            raise ValueError(
+                f"calibration of {self.name}: expected {variable(self.name).units} and floor, "
+                f"factor, share >= 0 (one of them > 0), found {self.units} and {sizes}: fit again"
+            )
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How the spread of an ensemble becomes an interval; part of `release.yaml`.
+
+    towers, clusters: what it was fitted on; members: of the ensembles that predicted them;
+    folds: of clusters, for the coverage.
+    """
+
+    levels: tuple[float, ...]
+    fluxes: tuple[FluxCalibration, ...]
+    towers: int
+    clusters: int
+    members: int
+    folds: int
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    def __post_init__(self) -> None:
+        found = tuple(flux.name for flux in self.fluxes)
+        rising = list(self.levels) == sorted(set(self.levels)) and min(self.levels, default=0) > 0
+        whole = all(len(flux.multipliers) == len(self.levels) for flux in self.fluxes)
+        if found != FLUXES or not rising or max(self.levels) >= 1 or not whole:
+            raise ValueError(
+                f"calibration: expected {', '.join(FLUXES)}, rising levels between 0 and 1 and as "
+                f"many multipliers, found {', '.join(found)} and {self.levels}: fit it again"
+            )
+
+    def multiplier(self, level: float) -> Reals:
+        """k `(3,)` of gpp, reco, nee at a probability; ValueError beyond the largest level."""
+        if not 0 < level <= self.levels[-1]:
+            raise ValueError(
+                f"expected a level above 0 and up to {self.levels[-1]}, found {level}: too few "
+                "independent towers tell more"
+            )
+        return np.array(
+            [np.interp(level, (0, *self.levels), (0, *flux.multipliers)) for flux in self.fluxes]
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """A tower predicted by members that never saw its cluster.
+
+    members: `(member, day, 3)` g m-2 d-1, not clipped, NaN where nothing is predicted;
+    observed: `(day, 3)`, NaN on all days that are not good.
+    """
+
+    tower: str
+    cluster: str
+    members: NDArray[np.float32]
+    observed: NDArray[np.float32]
+
+
+def predictive_sd(mean: ArrayLike, spread: ArrayLike, calibration: Calibration) -> Reals:
+    """Standard deviation `(..., 3)` of the error of a tower-day, g m-2 d-1.
+
+    mean, spread: `(..., 3)` gpp, reco, nee of the ensemble, g m-2 d-1; NaN stays NaN.
+    """
+    parts = [(flux.floor, flux.factor, flux.share) for flux in calibration.fluxes]
+    floor, factor, share = np.array(parts).T
+    scaled = factor * np.asarray(spread, np.float64), share * np.asarray(mean, np.float64)
+    return np.asarray(np.sqrt(floor**2 + scaled[0] ** 2 + scaled[1] ** 2))
+
+
+def interval(
+    mean: ArrayLike, spread: ArrayLike, calibration: Calibration, level: float = 0.9
+) -> tuple[Reals, Reals]:
+    """Lower and upper end `(..., 3)` of the central interval for a measured tower-day.
+
+    mean, spread: as `predictive_sd`; level: probability. The ends are not clipped, because
+    measured GPP and RECO of a day may lie below zero, too.
+    """
+    half = calibration.multiplier(level) * predictive_sd(mean, spread, calibration)
+    centre = np.asarray(mean, np.float64)
+    return centre - half, centre + half
+
+
+def ensemble_mean(members: NDArray[np.floating]) -> tuple[Reals, Reals]:
+    """Mean and spread `(day, 3)` of members `(member, day, 3)`, as a run makes them.
+
+    GPP and RECO of each member are clipped at zero first; one member has spread 0.
+    """
+    clipped = np.maximum(members.astype(np.float64), np.array([0, 0, -np.inf]))
+    if len(clipped) == 1:
+        return clipped[0], np.where(np.isfinite(clipped[0]), 0.0, np.nan)
+    return clipped.mean(axis=0), clipped.std(axis=0, ddof=1)
+
+
+def fit_calibration(judged: Sequence[Judged], folds: int = 10) -> Calibration:
+    """Fit the calibration of an ensemble on towers that it never saw.
+
+    judged: without suspect towers; folds: the clusters are dealt into so many, each is judged
+    by a fit on the others. ValueError with fewer than three clusters with good days.
+    """
+    records = [record for record in map(_record, judged) if len(record.mean)]
+    clusters = sorted({record.cluster for record in records})
+    if len(clusters) < 3:
+        raise ValueError(
+            f"expected left-out towers of at least 3 clusters with good days, found "
+            f"{len(clusters)}: leave more clusters out"
+        )
+    count = min(folds, len(clusters))
+    fold = {cluster: i % count for i, cluster in enumerate(clusters)}
+    return Calibration(
+        levels=LEVELS,
+        fluxes=tuple(_calibrate(flux, i, records, fold) for i, flux in enumerate(FLUXES)),
+        towers=len(records),
+        clusters=len(clusters),
+        members=len(judged[0].members),
+        folds=count,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Record:
+    """The good days of one tower: mean, spread, observed `(day, 3)`; day: their indices."""
+
+    cluster: str
+    day: NDArray[np.intp]
+    mean: Reals
+    spread: Reals
+    observed: Reals
+
+    def sample(self, flux: int) -> _Days:
+        """At most `MOST_DAYS` days of one flux, evenly spread, that together weigh 1."""
+        count = min(MOST_DAYS, len(self.day))
+        pick = np.linspace(0, len(self.day) - 1, count).round().astype(int)
+        columns = (self.mean, self.spread, self.observed)
+        mean, spread, observed = (column[pick, flux] for column in columns)
+        return _Days(mean, spread, observed - mean, np.full(count, 1 / count))
+
+
+class _Days(NamedTuple):
+    """Days `(day,)` of one flux at some towers: ensemble, error (observed - mean) and weight."""
+
+    mean: Reals
+    spread: Reals
+    error: Reals
+    weight: Reals
+
+
+class _Shape(NamedTuple):
+    """The three parts of a predictive standard deviation."""
+
+    floor: float
+    factor: float
+    share: float
+
+    def sd(self, days: _Days) -> Reals:
+        parts = self.floor**2 + (self.factor * days.spread) ** 2 + (self.share * days.mean) ** 2
+        return np.asarray(np.sqrt(parts))
+
+
+def _record(tower: Judged) -> _Record:
+    mean, spread = ensemble_mean(tower.members)
+    observed = tower.observed.astype(np.float64)
+    day = np.flatnonzero(np.isfinite(mean + spread + observed).all(axis=1))
+    return _Record(tower.cluster, day, mean[day], spread[day], observed[day])
+
+
+def _gather(records: Sequence[_Record], flux: int) -> _Days:
+    """The sampled days of all records, with weights that add up to 1."""
+    each = [record.sample(flux) for record in records]
+    mean, spread, error, weight = (np.concatenate(part) for part in zip(*each, strict=True))
+    return _Days(mean, spread, error, weight / len(records))
+
+
+def _calibrate(
+    name: str, flux: int, records: Sequence[_Record], fold: dict[str, int]
+) -> FluxCalibration:
+    days = _gather(records, flux)
+    shape = _fit(days)
+    ratio = np.abs(days.error) / shape.sd(days)
+    return FluxCalibration(
+        name=name,
+        units=variable(name).units,
+        floor=round(shape.floor, 5),
+        factor=round(shape.factor, 5),
+        share=round(shape.share, 5),
+        multipliers=tuple(round(k, 4) for k in _quantiles(ratio, days.weight, LEVELS)),
+        coverage=tuple(_coverage(flux, records, fold)),
+        errors=tuple(_mean_errors(flux, records)),
+    )
+
+
+def _fit(days: _Days) -> _Shape:
+    """The shape with the largest normal likelihood, by a search over the ratios of its parts.
+
+    For given ratios the best scale is known, so only two numbers are searched, first on a
+    coarse, then on a fine lattice of their logarithms.
+    """
+    squares = np.stack([np.ones_like(days.mean), days.spread**2, days.mean**2])
+    size = np.maximum(squares @ days.weight, 1e-12)
+    relative = squares / size[:, None]
+    centre, step = np.zeros(2), 0.5
+    lattice = np.arange(-6, 7)
+    for _ in range(3):
+        trials = [centre + step * np.array([x, y]) for x in lattice for y in lattice]
+        fits = [_likelihood(10.0**trial, relative, days) for trial in trials]
+        centre = trials[int(np.argmin([loss for loss, _ in fits]))]
+        step /= 5
+    _, scale = _likelihood(10.0**centre, relative, days)
+    parts = scale * np.array([1.0, *(10.0**centre)]) / size
+    parts[size <= 1e-12] = 0  # a single member has no spread
+    return _Shape(*(float(part) for part in np.sqrt(parts)))
+
+
+def _likelihood(ratio: Reals, relative: Reals, days: _Days) -> tuple[float, float]:
+    """Negative log-likelihood and best scale of a variance with parts `1, ratio`."""
+    variance = np.array([1.0, *ratio]) @ relative
+    scale = float(days.weight @ (days.error**2 / variance))
+    return float(np.log(scale) + days.weight @ np.log(variance)), scale
+
+
+def _quantiles(values: Reals, weight: Reals, levels: Sequence[float]) -> list[float]:
+    """Weighted quantiles: the value below which a share `level` of the weight lies."""
+    order = np.argsort(values)
+    below = (np.cumsum(weight[order]) - weight[order] / 2) / weight.sum()
+    return [float(np.interp(level, below, values[order])) for level in levels]
+
+
+def _coverage(flux: int, records: Sequence[_Record], fold: dict[str, int]) -> Iterator[Coverage]:
+    """Coverage of the intervals of 50 % and 90 %, each tower judged by a fit without its fold."""
+    levels = (0.5, 0.9)
+    found = []
+    for number in sorted(set(fold.values())):
+        learned = _gather([r for r in records if fold[r.cluster] != number], flux)
+        shape = _fit(learned)
+        ratio = np.abs(learned.error) / shape.sd(learned)
+        multipliers = _quantiles(ratio, learned.weight, levels)
+        for record in (r for r in records if fold[r.cluster] == number):
+            found.append(_inside(record.sample(flux), shape, levels, multipliers))
+    means = np.mean(found, axis=0)
+    for level, (raw, calibrated) in zip(levels, means, strict=True):
+        yield Coverage(level, round(float(raw), 4), round(float(calibrated), 4))
+
+
+def _inside(
+    days: _Days, shape: _Shape, levels: Sequence[float], multipliers: Sequence[float]
+) -> list[tuple[float, float]]:
+    """For each level, the share of days inside the raw and inside the calibrated interval."""
+    error, sd = np.abs(days.error), shape.sd(days)
+    normal = [NormalDist().inv_cdf(0.5 + level / 2) for level in levels]
+    return [
+        (float((error <= z * days.spread).mean()), float((error <= k * sd).mean()))
+        for z, k in zip(normal, multipliers, strict=True)
+    ]
+
+
+def _mean_errors(flux: int, records: Sequence[_Record]) -> Iterator[MeanError]:
+    """Errors of means of consecutive days, each tower weighing the same."""
+    for length in MEAN_DAYS:
+        squares = [np.mean(means**2) for means in _block_means(flux, records, length) if len(means)]
+        if squares:
+            yield MeanError(length, round(float(np.sqrt(np.mean(squares))), 4), len(squares))
+
+
+def _block_means(flux: int, records: Sequence[_Record], length: int) -> Iterator[Reals]:
+    """For each tower, mean errors of its blocks of `length` days that are measured enough."""
+    for record in records:
+        block = record.day // length
+        error = record.observed[:, flux] - record.mean[:, flux]
+        count = np.bincount(block)
+        total = np.bincount(block, weights=error)
+        enough = count >= max(1.0, _LEAST_MEASURED * length)
+        yield total[enough] / count[enough]
