@@ -20,7 +20,7 @@ from upscale.drivers.tiles import Surface, read_features
 from upscale.engine.claim import claimed
 from upscale.engine.plan import Job
 from upscale.grid import Tile, tile_counts
-from upscale.network.ensemble import Ensemble
+from upscale.network.predictor import Predictor
 from upscale.network.scaler import Scaler
 from upscale.network.support import Support, SupportRule, choose
 
@@ -162,13 +162,13 @@ def read_support(
     return SupportSet(choice, _read_windows(cube, surface, scaler, choice, rule))
 
 
-def encode_support(support: SupportSet, surface: Surface, ensemble: Ensemble) -> Embeddings:
+def encode_support(support: SupportSet, surface: Surface, predictor: Predictor) -> Embeddings:
     """Embeddings of a tile's land cells from their support windows."""
     choice, codes = support.choice, class_codes(surface)
-    z = np.full((ensemble.members, len(codes), ensemble.latent), np.nan, np.float32)
+    z = np.full((predictor.members, len(codes), predictor.latent), np.nan, np.float32)
     for first in range(0, len(codes), _CELLS):
         cells = slice(first, first + _CELLS)
-        z[:, cells] = ensemble.encode(support.windows[cells], choice.present[cells], codes[cells])
+        z[:, cells] = predictor.encode(support.windows[cells], choice.present[cells], codes[cells])
     return Embeddings(z, choice.years.astype(np.int16), choice.short)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from upscale.drivers.tiles import Surface, TileDrivers
 from upscale.engine.context import Embeddings, class_codes
-from upscale.network.ensemble import Ensemble
+from upscale.network.predictor import Predictor
 from upscale.network.windows import Assignment, Rows, WindowRule, assign, rows_of
 from upscale.product.layout import FluxLayout, WorkItem
 from upscale.product.quality import FILL, Quality
@@ -59,16 +59,16 @@ class Windows:
         return rows_of(start, self.block)
 
 
-def cut_windows(drivers: TileDrivers, ensemble: Ensemble, rule: WindowRule, days: int) -> Windows:
+def cut_windows(drivers: TileDrivers, predictor: Predictor, rule: WindowRule, days: int) -> Windows:
     """Assign windows to a block of `days` days, given its drivers with a margin either side."""
-    valid = ~ensemble.scaler.missing_required(drivers.values)
+    valid = ~predictor.scaler.missing_required(drivers.values)
     block = slice(rule.margin, rule.margin + days)
     return Windows(drivers, block, rule.length, assign(valid, drivers.first, rule))
 
 
 def predict_cells(
     windows: Windows,
-    ensemble: Ensemble,
+    predictor: Predictor,
     embeddings: Embeddings | None,
     codes: NDArray[np.int64],
     segments: NDArray[np.int64],
@@ -81,7 +81,7 @@ def predict_cells(
     cells = len(codes)
     usable = np.ones(cells, bool) if embeddings is None else embeddings.known
     parts = [
-        _predict_some(windows, ensemble, embeddings, codes, segments, slice(i, i + _CELLS), usable)
+        _predict_some(windows, predictor, embeddings, codes, segments, slice(i, i + _CELLS), usable)
         for i in range(0, cells, _CELLS)
     ]
     return CellFluxes(
@@ -95,7 +95,7 @@ def predict_cells(
 
 def _predict_some(
     windows: Windows,
-    ensemble: Ensemble,
+    predictor: Predictor,
     embeddings: Embeddings | None,
     codes: NDArray[np.int64],
     segments: NDArray[np.int64],
@@ -105,24 +105,24 @@ def _predict_some(
     rows = windows.rows(cells, usable)
     values = windows.drivers.values[cells]
     days = windows.block.stop - windows.block.start
-    members = np.full((ensemble.members, len(values), days, len(FLUXES)), np.nan, np.float32)
+    members = np.full((predictor.members, len(values), days, len(FLUXES)), np.nan, np.float32)
     cut = sliding_window_view(values, windows.length, axis=1)
-    for first in range(0, len(rows), ensemble.batch):
-        batch = slice(first, first + ensemble.batch)
+    for first in range(0, len(rows), predictor.batch):
+        batch = slice(first, first + predictor.batch)
         window = cut[rows.pixel[batch], rows.start[batch]].transpose(0, 2, 1)
         if embeddings is None:
-            z = _query_context(ensemble, window, codes[cells][rows.pixel[batch]])
+            z = _query_context(predictor, window, codes[cells][rows.pixel[batch]])
         else:
             z = embeddings.z[:, cells][:, rows.pixel[batch]]
-        fluxes = ensemble.decode(np.ascontiguousarray(window), z)
+        fluxes = predictor.decode(np.ascontiguousarray(window), z)
         _scatter(fluxes, rows, batch, windows.block.start, members)
     return reduce_members(members, segments)
 
 
-def _query_context(ensemble: Ensemble, window: Floats, codes: NDArray[np.int64]) -> Floats:
+def _query_context(predictor: Predictor, window: Floats, codes: NDArray[np.int64]) -> Floats:
     """Embeddings `(member, row, latent)` of the query windows `(row, day, feature)` themselves."""
     present = np.ones((len(window), 1), bool)
-    return ensemble.encode(np.ascontiguousarray(window)[:, None], present, codes)
+    return predictor.encode(np.ascontiguousarray(window)[:, None], present, codes)
 
 
 def _scatter(fluxes: Floats, rows: Rows, batch: slice, offset: int, members: Floats) -> None:
@@ -174,7 +174,7 @@ def _sum_segments(
 
 def quality_of(
     windows: Windows,
-    ensemble: Ensemble,
+    predictor: Predictor,
     embeddings: Embeddings | None,
     codes: NDArray[np.int64],
     clipped: Bools,
@@ -184,14 +184,14 @@ def quality_of(
     assignment, block = windows.assignment, windows.block
     missing: Bools = np.any(~np.isfinite(values), axis=2)
     with np.errstate(invalid="ignore"):
-        outside = ensemble.scaler.outside(values)
+        outside = predictor.scaler.outside(values)
     known: Bools = np.all(codes > 0, axis=1)
     flags = {
         Quality.SPINUP_SHORT: assignment.spin_up_short[:, block],
         Quality.DRIVERS_FILLED: windows.drivers.filled[:, block],
         Quality.DRIVERS_MISSING: missing,
         Quality.CLASS_UNKNOWN: ~known[:, None],
-        Quality.CLASS_UNSEEN: (ensemble.classes.unknown(codes) & known)[:, None],
+        Quality.CLASS_UNSEEN: (predictor.classes.unknown(codes) & known)[:, None],
         Quality.CLIPPED: clipped,
         Quality.OUTSIDE_TRAINING_RANGE: outside,
     }
@@ -228,7 +228,7 @@ def filled_share(windows: Windows) -> NDArray[np.uint8]:
 def predict_tile(
     surface: Surface,
     drivers: TileDrivers,
-    ensemble: Ensemble,
+    predictor: Predictor,
     embeddings: Embeddings | None,
     rule: WindowRule,
     layout: FluxLayout,
@@ -239,11 +239,11 @@ def predict_tile(
     drivers: of the land cells, from `rule.margin` days before the block to as many after it.
     """
     days = layout.days(item.block)
-    windows = cut_windows(drivers, ensemble, rule, days.stop - days.start)
+    windows = cut_windows(drivers, predictor, rule, days.stop - days.start)
     codes = class_codes(surface)
     segments = layout.segment_index(item.block)
-    cells = predict_cells(windows, ensemble, embeddings, codes, segments)
-    quality = quality_of(windows, ensemble, embeddings, codes, cells.clipped)
+    cells = predict_cells(windows, predictor, embeddings, codes, segments)
+    quality = quality_of(windows, predictor, embeddings, codes, cells.clipped)
     share = filled_share(windows)
     share[~np.isfinite(cells.mean[..., 0])] = 255
     daily: dict[str, NDArray[Any]] = {"quality": quality, "filled_share": share}

@@ -36,7 +36,7 @@ from upscale.engine.ledger import Entry, Ledger
 from upscale.engine.plan import Job, read_part
 from upscale.engine.predict import barren_tile, predict_tile
 from upscale.grid import Tile, cell_areas
-from upscale.network.ensemble import Ensemble, load_ensemble
+from upscale.network.predictor import Predictor, load_predictor
 from upscale.network.release import load_release
 from upscale.network.windows import WindowRule
 from upscale.product.layout import FluxLayout, WorkItem
@@ -54,7 +54,7 @@ class Session:
 
     job: Job
     cube: DriverCube
-    ensemble: Ensemble
+    predictor: Predictor
     rule: WindowRule
     ledger: Ledger
     computing: threading.Lock = field(default_factory=threading.Lock)
@@ -77,8 +77,8 @@ def open_session(job: Job) -> Session:
                 f"{place} on {socket.gethostname()} is not the one that the run was planned with "
                 f"(digest {found[:12]}, expected {expected[:12]}); give all machines the same one"
             )
-    ensemble = load_ensemble(release, job.device)
-    return Session(job, cube, ensemble, release.window_rule, Ledger(job.store))
+    predictor = load_predictor(release, job.device)
+    return Session(job, cube, predictor, release.window_rule, Ledger(job.store))
 
 
 class EnsemblePlugin(WorkerPlugin):
@@ -149,9 +149,9 @@ def embed(
         return kept
     before = job.layout.first + job.layout.days(block).start if job.strict_past else None
     with watch.stage("read support"):
-        support = read_support(session.cube, surface, session.ensemble.scaler, job.support, before)
+        support = read_support(session.cube, surface, session.predictor.scaler, job.support, before)
     with session.computing, watch.stage("encode"):
-        made = encode_support(support, surface, session.ensemble)
+        made = encode_support(support, surface, session.predictor)
     write_embeddings(job, tile, block, surface.land, made)
     return made
 
@@ -184,7 +184,7 @@ def _predict(session: Session, surface: Surface, item: WorkItem, watch: Stopwatc
     days = job.layout.days(item.block)
     first, count = job.layout.first + days.start - margin, days.stop - days.start + 2 * margin
     with watch.stage("read"):
-        scaler = session.ensemble.scaler
+        scaler = session.predictor.scaler
         drivers = read_features(
             session.cube, surface, scaler.names, first, count, scaler.composites
         )
@@ -193,7 +193,7 @@ def _predict(session: Session, surface: Surface, item: WorkItem, watch: Stopwatc
         embeddings = embed(session, surface, item.tile, item.block, watch)
     with session.computing, watch.stage("predict"):
         return predict_tile(
-            surface, drivers, session.ensemble, embeddings, session.rule, job.layout, item
+            surface, drivers, session.predictor, embeddings, session.rule, job.layout, item
         )
 
 
@@ -230,7 +230,7 @@ def make_entry(
         totals=_totals(surface, fluxes, session.job.layout),
         seconds=seconds,
         memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        worker=f"{socket.gethostname()} {os.getpid()} {session.ensemble.device}",
+        worker=f"{socket.gethostname()} {os.getpid()} {session.predictor.device}",
         release=session.job.release,
         cube=session.job.cube,
         version=__version__,

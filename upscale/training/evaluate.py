@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from upscale.network.ensemble import Ensemble, load_ensemble
+from upscale.network.predictor import Predictor, load_predictor
 from upscale.network.release import Release
 from upscale.network.support import SupportRule, choose
 from upscale.network.windows import Rows, WindowRule, assign, rows_of
@@ -28,9 +28,9 @@ Predict = Callable[[Tower], NDArray[np.floating]]
 
 @dataclass(frozen=True, eq=False)
 class TowerModel:
-    """An ensemble with the rules by which it is run; support None = the query window itself."""
+    """A model with the rules by which it is run; support None = the query window itself."""
 
-    ensemble: Ensemble
+    predictor: Predictor
     window: WindowRule
     support: SupportRule | None
 
@@ -43,14 +43,14 @@ class TowerModel:
 
     def members(self, tower: Tower) -> Floats:
         """Fluxes `(member, day, 3)`, not clipped, NaN where no window reaches."""
-        drivers = features_of(tower, self.ensemble.scaler.names)
-        valid = ~self.ensemble.scaler.missing_required(drivers)[None]
+        drivers = features_of(tower, self.predictor.scaler.names)
+        valid = ~self.predictor.scaler.missing_required(drivers)[None]
         rows = rows_of(assign(valid, int(tower.days[0]), self.window).start, slice(None))
-        fluxes = np.full((self.ensemble.members, len(drivers), 3), np.nan, np.float32)
+        fluxes = np.full((self.predictor.members, len(drivers), 3), np.nan, np.float32)
         if len(rows):
             windows = _windows(drivers, rows.start, self.window.length)
             z = self._context(tower, drivers, valid, windows)
-            _place(fluxes, self.ensemble.decode(windows, z), rows)
+            _place(fluxes, self.predictor.decode(windows, z), rows)
         return fluxes
 
     def _context(
@@ -60,10 +60,10 @@ class TowerModel:
         classes = classes_of(tower)[None]
         if self.support is None:
             here = np.ones((len(windows), 1), bool)
-            return self.ensemble.encode(windows[:, None], here, classes.repeat(len(windows), 0))
+            return self.predictor.encode(windows[:, None], here, classes.repeat(len(windows), 0))
         chosen = choose(valid, tower.days, self.support)
         support = _windows(drivers, chosen.start[0].clip(0), self.support.window)
-        z = self.ensemble.encode(support[None], chosen.present, classes)
+        z = self.predictor.encode(support[None], chosen.present, classes)
         return np.repeat(z, len(windows), axis=1)
 
 
@@ -71,7 +71,7 @@ def tower_model(release: Release, device: str = "cpu") -> TowerModel:
     """A release ready to be run at towers."""
     by_years = release.manifest.context.rule == "support-years"
     support = release.support_rule if by_years else None
-    return TowerModel(load_ensemble(release, device), release.window_rule, support)
+    return TowerModel(load_predictor(release, device), release.window_rule, support)
 
 
 def clipped(fluxes: NDArray[np.floating]) -> NDArray[np.floating]:
