@@ -17,7 +17,7 @@ from upscale.towers.table import Tower
 from upscale.training.config import Augmentation, Draw, LossWeights
 from upscale.training.dataset import Dataset, build_dataset, draw, query_as_support
 from upscale.training.features import classes_of, features_of
-from upscale.training.release import fit_even_scaler
+from upscale.training.material import fit_even_scaler
 
 FEATURES = ("ta", "sw_in", "vpd", "p", "sw_pot")
 CLEAN = Augmentation(hide_optional=0, unknown_class=0)

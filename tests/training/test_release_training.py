@@ -17,7 +17,9 @@ from upscale.towers.table import Tower
 from upscale.training.config import TrainConfig
 from upscale.training.evaluate import clipped, judge, tower_model
 from upscale.training.features import classes_of, features_of
-from upscale.training.release import train_members, train_release
+from upscale.training.material import datasets, material_of
+from upscale.training.members import train_members
+from upscale.training.release import train_release
 
 pytest.importorskip("xgboost")
 
@@ -115,6 +117,13 @@ def test_days_without_a_window_are_nan_and_not_judged(
     assert rows[0].n == int((gappy.good & np.isfinite(drivers[:, 0])).sum())
 
 
+def test_it_names_the_sites_whose_fluxes_it_learned_from(
+    release: Release, tiny: TrainConfig, made_towers: tuple[Tower, ...]
+) -> None:
+    unseen = set(read_skill(tiny.out / "skill.csv")["tower"])
+    assert set(release.manifest.learned) == {tower.site for tower in made_towers} - unseen
+
+
 def test_members_differ_in_seed_and_in_the_clusters_they_stop_by(
     release: Release, tiny: TrainConfig
 ) -> None:
@@ -140,6 +149,20 @@ def test_the_card_tells_skill_limits_and_sources(release: Release, tiny: TrainCo
     assert "of 17 IGBP" in card
     table = pd.read_csv(io.StringIO((tiny.out / "skill.csv").read_text()))
     assert all(tower in card for tower in table["tower"])
+
+
+def test_towers_given_are_the_ones_learned_from_and_stopped_by(
+    tiny: TrainConfig, made_towers: tuple[Tower, ...]
+) -> None:
+    learning, inner = made_towers[:6], [["XX-T02"], ["XX-T03", "XX-T04"]]
+    material = material_of(tiny, learning, inner)
+    assert material.split.train == tuple(tower.site for tower in learning)
+    learned, validated = datasets(tiny, material, 1)
+    assert [tower.site for tower in validated.towers] == ["XX-T03", "XX-T04"]
+    assert [tower.site for tower in learned.towers] == ["XX-T00", "XX-T01", "XX-T02", "XX-T05"]
+    elsewhere = tiny.model_copy(update={"data": tiny.data / "nowhere"})
+    members = train_members(elsewhere, _silent, material)
+    assert len(members) == 2
 
 
 def _silent(line: str) -> None:

@@ -12,7 +12,15 @@ from upscale.towers.splits import Split
 from upscale.training.config import CardText
 from upscale.variables import IGBP, KOPPEN
 
-_TITLES = {"tamrl": "TAM-RL", "xgboost": "XGBoost", "seasonal-cycle": "mean seasonal cycle"}
+_TITLES = {
+    "tamrl": "TAM-RL",
+    "tamlstm": "TAMLSTM",
+    "ct-lstm": "CT-LSTM",
+    "tamrl-carbonfluxbench": "TAM-RL (released code)",
+    "xgboost": "XGBoost",
+    "lightgbm": "LightGBM",
+    "seasonal-cycle": "mean seasonal cycle",
+}
 
 _PAPER = (
     "Rozanov A., Renganathan A., Kumar V. (2026) Task Aware Modulation using Representation "
@@ -33,7 +41,7 @@ def write_card(
         f"# {spec.name}\n",
         _purpose(spec),
         "## Skill at towers never seen\n",
-        _skill(table, split),
+        _skill(spec, table, split),
         "## Where not to trust it\n",
         _bullets([*_limits(learned), *text.failures]),
         "## What it learned from\n",
@@ -61,19 +69,20 @@ def _purpose(spec: ReleaseSpec) -> str:
         f"`{f.name}` ({f.units}{'' if f.required else ', may be missing'})" for f in spec.features
     )
     return (
-        f"An ensemble of {len(spec.seeds)} TAM-RL networks ({_PAPER}) that gives daily GPP, RECO "
+        f"An ensemble of {len(spec.seeds)} {_TITLES.get(spec.model, spec.model)} models "
+        f"({_PAPER}) that gives daily GPP, RECO "
         "and NEE (g of carbon m-2 d-1; NEE positive = release to the atmosphere) of any place "
         f"from daily drivers: {features}, and its IGBP and Koeppen-Geiger classes, each of which "
         "may be unknown. `sw_pot` and `day_length` follow from latitude and day.\n"
     )
 
 
-def _skill(table: pd.DataFrame, split: Split) -> str:
+def _skill(spec: ReleaseSpec, table: pd.DataFrame, split: Split) -> str:
     test = table[table["split"] == "test"]
     judged = "Every tower counts the same, whatever its length; r2 = 1 - SSE / SST, unclipped. "
     return "\n".join(
         [
-            f"{judged}Good flux days on which all three models predict. The mean seasonal cycle "
+            f"{judged}Good flux days on which all models predict. The mean seasonal cycle "
             "is the mean over the training towers of the tower's IGBP class of their own mean by "
             "day of the year (31-day smoothing, half a year shifted in the south). XGBoost has "
             "the published settings, the same training towers and the same features per day.\n",
@@ -82,8 +91,8 @@ def _skill(table: pd.DataFrame, split: Split) -> str:
             "\nThe same together with the suspect towers, whose own carbon balance or closure is "
             f"implausible ({', '.join(split.suspect) or 'none'}):\n",
             _summary_table(table),
-            "\nTower by tower (TAM-RL, RMSE / r2):\n",
-            _tower_table(table),
+            f"\nTower by tower ({_TITLES.get(spec.model, spec.model)}, RMSE / r2):\n",
+            _tower_table(table, spec.model),
         ]
     )
 
@@ -104,8 +113,8 @@ def _summary_table(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def _tower_table(table: pd.DataFrame) -> str:
-    mine = table[table["model"] == "tamrl"]
+def _tower_table(table: pd.DataFrame, model: str) -> str:
+    mine = table[table["model"] == model]
     lines = ["| tower | split | days | GPP | RECO | NEE |", "|---|---|---|---|---|---|"]
     for site, rows in mine.groupby("tower"):
         cells = [f"{row.rmse:.2f} / {row.r2:.2f}" for row in rows.itertuples()]

@@ -1,23 +1,25 @@
-"""The two stages of training one member.
+"""The stages of training one member.
 
-Stage 1 trains the decoder alone, stage 2 encoder, generator and decoder jointly from the
-weights of stage 1 (Rozanov et al. 2026, section Task Aware Modulation). Both stop by the skill
-on clusters that are not learned from, and keep a copy of the best weights.
+TAM-RL has two: stage 1 trains the decoder alone, stage 2 encoder, generator and decoder jointly
+from the weights of stage 1 (Rozanov et al. 2026, section Task Aware Modulation). Models without
+an encoder have one. Every stage stops by the skill on clusters that are not learned from, and
+keeps a copy of the best weights.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from typing import Protocol, Self, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from upscale.network.architectures import ARCHITECTURES, Architecture, Network
 from upscale.network.loss import flux_loss
-from upscale.network.tamrl import TamRl, TamRlConfig
 from upscale.training.config import Stage, TrainConfig
 from upscale.training.dataset import Batch, Dataset, draw, query_as_support
 from upscale.training.validation import validate
@@ -39,20 +41,27 @@ class Epoch:
 Report = Callable[[Epoch], None]
 
 
+class Trainable(Network, Protocol):
+    """A network with what training asks of it on top; every `torch.nn.Module` has it."""
+
+    def train(self, mode: bool = True) -> Self: ...
+    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]: ...
+
+
 @dataclass(frozen=True, eq=False)
 class Member:
     """A trained member, free to travel between processes.
 
-    config, weights: of the network, `TamRl.state_dict()` as arrays; curve: all epochs;
+    config, weights: of the network, its `state_dict()` as arrays; curve: all epochs;
     best: mean scaled RMSE on the validation clusters.
     """
 
-    config: TamRlConfig
+    config: Architecture
     weights: dict[str, NDArray[np.float32]]
     curve: tuple[Epoch, ...]
     best: float
 
-    def network(self) -> TamRl:
+    def network(self) -> Network:
         """The network in evaluation mode."""
         network = self.config.build()
         network.load_state_dict({key: torch.from_numpy(w) for key, w in self.weights.items()})
@@ -68,7 +77,7 @@ def train_member(
     to stop. report: called after every epoch.
     """
     torch.manual_seed(seed)
-    network = network_config(config, learned).build()
+    network = cast(Trainable, network_config(config, learned).build())
     rng = np.random.default_rng(seed)
     curve: list[Epoch] = []
 
@@ -76,20 +85,32 @@ def train_member(
         curve.append(epoch)
         report(epoch)
 
-    for name, stage in (("decoder", config.decoder_stage), ("joint", config.joint_stage)):
+    for name, stage in stages(config):
         best = _run_stage(name, stage, config, network, learned, validated, rng, note)
     weights = {key: value.numpy() for key, value in copy_weights(network).items()}
     return Member(network.config, weights, tuple(curve), best)
 
 
-def network_config(config: TrainConfig, data: Dataset) -> TamRlConfig:
+def stages(config: TrainConfig) -> tuple[tuple[str, Stage], ...]:
+    """The stages of a model in order: `decoder` (no task embedding), `joint` (with it)."""
+    alone = {"tamlstm": "decoder", "ct-lstm": "joint"}
+    if config.model in alone:
+        return ((alone[config.model], config.joint_stage),)
+    return ("decoder", config.decoder_stage), ("joint", config.joint_stage)
+
+
+def network_config(config: TrainConfig, data: Dataset) -> Architecture:
     """The sizes of the network: those of the configuration, and what the data ask for."""
-    sizes = config.network.model_dump()
-    return TamRlConfig(channels=data.scaler.channels, classes=data.classes.width, **sizes)
+    architecture = ARCHITECTURES[config.model]
+    known = {field.name for field in fields(architecture)}  # type: ignore[arg-type]
+    sizes = {key: size for key, size in config.network.model_dump().items() if key in known}
+    return cast(Callable[..., Architecture], architecture)(
+        channels=data.scaler.channels, classes=data.classes.width, **sizes
+    )
 
 
 def predict_batch(
-    network: TamRl, batch: Batch, joint: bool, noise: float = 0.0
+    network: Network, batch: Batch, joint: bool, noise: float = 0.0
 ) -> tuple[Tensor, Tensor]:
     """Scaled fluxes `(row, day, 3)` of a batch and the mean square of z.
 
@@ -106,7 +127,7 @@ def _run_stage(
     name: str,
     stage: Stage,
     config: TrainConfig,
-    network: TamRl,
+    network: Trainable,
     learned: Dataset,
     validated: Dataset,
     rng: np.random.Generator,
@@ -141,7 +162,7 @@ def _run_stage(
 
 
 def _step(
-    network: TamRl,
+    network: Trainable,
     batch: Batch,
     config: TrainConfig,
     data: Dataset,
@@ -153,7 +174,8 @@ def _step(
         batch = query_as_support(batch)
     days = slice(-config.loss.days, None)
     mean, std = data.scaler.flux_constants()
-    predicted, size = predict_batch(network, batch, joint, config.augmentation.embedding)
+    noise = config.augmentation.embedding if config.model.startswith("tamrl") else 0.0
+    predicted, size = predict_batch(network, batch, joint, noise)
     loss = flux_loss(
         predicted[:, days],
         batch.target[:, days],
@@ -170,18 +192,23 @@ def _step(
     return float(loss.fit.detach()), float(loss.balance.detach())
 
 
-def copy_weights(network: nn.Module) -> Weights:
+def copy_weights(network: Network | nn.Module) -> Weights:
     """A copy of the weights that later steps do not change."""
     return {key: value.detach().clone() for key, value in network.state_dict().items()}
 
 
-def _average(mean: Weights, network: nn.Module, decay: float) -> None:
+def _average(mean: Weights, network: Network, decay: float) -> None:
     """Move the running mean of the weights towards the present ones, in place."""
     for key, value in network.state_dict().items():
-        mean[key].lerp_(value, 1 - decay)
+        if value.is_floating_point():
+            mean[key].lerp_(value, 1 - decay)
+        else:  # a counter
+            mean[key].copy_(value)
 
 
-def _score(network: TamRl, mean: Weights, data: Dataset, config: TrainConfig, joint: bool) -> float:
+def _score(
+    network: Trainable, mean: Weights, data: Dataset, config: TrainConfig, joint: bool
+) -> float:
     """Validation of the running mean of the weights."""
     present = copy_weights(network)
     network.load_state_dict(mean)

@@ -7,14 +7,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from upscale.network.tamrl import TamRl
+from upscale.network.architectures import Network
 from upscale.training.dataset import Dataset, Place
 
 #: Windows per tower at most: every n-th window of a long record, so that no tower takes long.
 MOST_WINDOWS = 96
 
 
-def validate(network: TamRl, data: Dataset, joint: bool, context: str) -> float:
+def validate(network: Network, data: Dataset, joint: bool, context: str) -> float:
     """Mean over towers and fluxes of the RMSE on good days, in scaled units.
 
     Windows and support sets are those of the run. joint: False for the decoder alone.
@@ -24,7 +24,7 @@ def validate(network: TamRl, data: Dataset, joint: bool, context: str) -> float:
 
 
 @torch.no_grad()
-def _tower_error(network: TamRl, data: Dataset, tower: int, joint: bool, context: str) -> float:
+def _tower_error(network: Network, data: Dataset, tower: int, joint: bool, context: str) -> float:
     place = data.places[tower]
     start, day = _served(data, place)
     if not len(start):
@@ -49,7 +49,7 @@ def _served(data: Dataset, place: Place) -> tuple[NDArray[np.int64], NDArray[np.
     return rows.start[picked].astype(np.int64) + place.first, day[picked]
 
 
-def _context(network: TamRl, data: Dataset, tower: int, x: Tensor, context: str) -> Tensor:
+def _context(network: Network, data: Dataset, tower: int, x: Tensor, context: str) -> Tensor:
     """z `(row, latent)`, by the tower's support years or by the query window itself."""
     onehot = torch.from_numpy(data.classes.onehot(data.codes[tower : tower + 1]))
     if context == "query":
