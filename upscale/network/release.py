@@ -32,6 +32,7 @@ from pydantic import (
 from torch import Tensor
 
 from upscale.network.architectures import ARCHITECTURES, Architecture, Network
+from upscale.network.calibration import Calibration
 from upscale.network.classes import Classes
 from upscale.network.resolve import MANIFEST, ReleaseError, find_release
 from upscale.network.scaler import Feature, FluxScale, Scaler
@@ -110,7 +111,7 @@ class ReleaseSpec(_Strict):
     model: a name in `upscale.network.architectures`, whose sizes `architecture` holds;
     training_digest: of the training data; seeds: one for each member, in order; skill: per
     flux, numbers on towers left out; held_out: clusters of towers that the weights never saw;
-    learned: sites whose fluxes they saw.
+    learned: sites whose fluxes they saw; calibration: of the spread, on towers left out.
     """
 
     schema_version: Literal[1] = 1
@@ -130,6 +131,7 @@ class ReleaseSpec(_Strict):
     skill: dict[str, dict[str, float]] = {}
     held_out: tuple[str, ...] = ()
     learned: tuple[str, ...] = ()
+    calibration: Calibration | None = None
     citations: tuple[str, ...] = ()
 
     @field_validator("model")
