@@ -8,7 +8,7 @@ here they carry the names of `upscale.variables`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from upscale.calendar import day_numbers
+from upscale.towers.satellite import Series, daily_series, read_satellite
 from upscale.variables import FLUXES, IGBP, KOPPEN, class_code
 
 #: Dynamic drivers that a tower brings, in the order of `Tower.drivers`.
@@ -42,6 +43,7 @@ class Tower:
     drivers: `(day, driver)` float32, columns as `DRIVERS`, their units, NaN = missing.
     fluxes: `(day, 3)` float32 gpp, reco, nee, g m-2 d-1 of carbon, NaN = missing.
     quality: `(day,)` float32 0..1, NaN where there is no flux; good: `(day,)` good flux days.
+    satellite: `(day,)` float32 by variable, each composite on the days of its period.
     """
 
     site: str
@@ -56,6 +58,7 @@ class Tower:
     fluxes: NDArray[np.float32]
     quality: NDArray[np.float32]
     good: NDArray[np.bool_]
+    satellite: Series = field(default_factory=dict)
 
     def driver(self, name: str) -> NDArray[np.float32]:
         """One driver `(day,)`, by its name in `DRIVERS`."""
@@ -77,7 +80,14 @@ def read_towers(folder: str | Path, sites: Sequence[str] | None = None) -> tuple
     rows = _read(path, ("site", "date", *columns, *_QUALITY_COLUMNS))
     groups = {str(site): part for site, part in rows.groupby("site", observed=True)}
     _require(meta["site"], groups, f"site in {path}")
-    return tuple(_tower(row, groups[row["site"]], path) for _, row in meta.iterrows())
+    seen = dict(read_satellite(folder).groupby("site"))
+    towers = (_tower(row, groups[row["site"]], path) for _, row in meta.iterrows())
+    return tuple(_with_satellite(tower, seen.get(tower.site)) for tower in towers)
+
+
+def _with_satellite(tower: Tower, rows: pd.DataFrame | None) -> Tower:
+    series = {} if rows is None else daily_series(rows, tower.days)
+    return replace(tower, satellite=series) if series else tower
 
 
 def read_sites(folder: str | Path) -> pd.DataFrame:

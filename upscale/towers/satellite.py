@@ -1,0 +1,98 @@
+"""Satellite series at towers: the long table of composites, brought to days.
+
+`satellite.parquet` beside the tower table has one row per site, product, variable and period:
+`site, date` (first day of the period), `product, variable, value, period_days`. A composite
+holds for every day of its period; where products overlap the larger value counts, as in a
+composite of both.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from upscale.calendar import day_numbers
+
+FILE = "satellite.parquet"
+
+#: Names in the file for a variable of `upscale.variables`. Of fAPAR the screened series is
+#: taken: the raw one has clouds in it, and the daily one is interpolated.
+_NAMES = {
+    "NDVI": "ndvi",
+    "EVI": "evi",
+    "NIRv": "nirv",
+    "FPAR": "fapar",
+    "FPAR_filtered": "fapar",
+}
+
+#: Values that are possible, lowest and highest; others are dropped as damaged.
+_RANGE = (-1.0, 1.0)
+
+#: MOD13 tells what a composite is worth in a row of its own: 0 good, 1 fair, 2 snow, 3 cloud.
+_WORTH, _BEST_WORTH = "SummaryQA", 1
+
+_COLUMNS = ("site", "date", "product", "variable", "value", "period_days")
+
+#: Daily series by variable: `(day,)` float32, NaN where no period holds the day.
+Series = dict[str, NDArray[np.float32]]
+
+
+def read_satellite(folder: str | Path) -> pd.DataFrame:
+    """The usable rows of a folder: `site, first` (day number), `days, variable, value`.
+
+    No rows where the folder has no such file. ValueError names missing columns.
+    """
+    path = Path(folder) / FILE
+    if not path.is_file():
+        return pd.DataFrame(columns=["site", "first", "days", "variable", "value"])
+    table = pd.read_parquet(path)
+    missing = [name for name in _COLUMNS if name not in table.columns]
+    if missing:
+        raise ValueError(f"{path}: expected the columns {', '.join(_COLUMNS)}; missing: {missing}")
+    rows = table[table["variable"].isin(list(_NAMES))]
+    good = rows["value"].between(*_RANGE) & ~_cloudy(rows, table)
+    rows = rows[good]
+    return pd.DataFrame(
+        {
+            "site": rows["site"].astype(str),
+            "first": day_numbers(rows["date"].to_numpy("datetime64[D]")),
+            "days": rows["period_days"].astype(int),
+            "variable": rows["variable"].astype(str).map(_NAMES),
+            "value": rows["value"].astype(np.float32),
+        }
+    )
+
+
+def daily_series(rows: pd.DataFrame, days: NDArray[np.integer]) -> Series:
+    """The series of one tower on consecutive day numbers `days` `(day,)`.
+
+    rows: of that tower, as from `read_satellite`. Variables without a value are left out.
+    """
+    series = {
+        str(name): _spread(part, int(days[0]), len(days))
+        for name, part in rows.groupby("variable", observed=True)
+    }
+    return {name: values for name, values in series.items() if np.isfinite(values).any()}
+
+
+def _spread(rows: pd.DataFrame, first: int, count: int) -> NDArray[np.float32]:
+    """Each value on all days of its period, the largest where periods overlap."""
+    length = rows["days"].to_numpy()
+    start = np.repeat(rows["first"].to_numpy() - first, length)
+    step = np.arange(len(start)) - np.repeat(np.cumsum(length) - length, length)
+    day, value = start + step, np.repeat(rows["value"].to_numpy(), length)
+    inside = (day >= 0) & (day < count)
+    series = np.full(count, np.nan, np.float32)
+    np.fmax.at(series, day[inside], value[inside])
+    return series
+
+
+def _cloudy(rows: pd.DataFrame, table: pd.DataFrame) -> pd.Series:
+    """True for the rows whose product calls their period snowy or cloudy."""
+    worth = table[(table["variable"] == _WORTH) & (table["value"] > _BEST_WORTH)]
+    key = ["site", "product", "date"]
+    bad = pd.MultiIndex.from_frame(worth[key].astype(str))
+    return pd.Series(pd.MultiIndex.from_frame(rows[key].astype(str)).isin(bad), index=rows.index)
