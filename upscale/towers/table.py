@@ -80,7 +80,7 @@ def read_towers(folder: str | Path, sites: Sequence[str] | None = None) -> tuple
     rows = _read(path, ("site", "date", *columns, *_QUALITY_COLUMNS))
     groups = {str(site): part for site, part in rows.groupby("site", observed=True)}
     _require(meta["site"], groups, f"site in {path}")
-    seen = dict(read_satellite(folder).groupby("site"))
+    seen = {str(site): part for site, part in read_satellite(folder).groupby("site")}
     towers = (_tower(row, groups[row["site"]], path) for _, row in meta.iterrows())
     return tuple(_with_satellite(tower, seen.get(tower.site)) for tower in towers)
 
