@@ -71,6 +71,10 @@ def _band(number: int, low: int, high: int) -> Variable:
     )  # fmt: skip
 
 
+def _angle(name: str, title: str, low: float, high: float) -> Variable:
+    return Variable(name, f"{title}, MOD09GA", "degree", "satellite", f"{name}_angle", low, high)
+
+
 _TABLE: tuple[Variable, ...] = (
     Variable("ta", "air temperature, daily mean", "degC", "meteo", "air_temperature", -95, 65),
     Variable("sw_in", "incoming shortwave radiation, daily mean", "W m-2", "meteo",
@@ -86,6 +90,8 @@ _TABLE: tuple[Variable, ...] = (
     Variable("sw_pot", "potential shortwave radiation at the top of the atmosphere, daily mean",
              "W m-2", "derived", "toa_incoming_shortwave_flux", 0, 700),
     Variable("day_length", "time from sunrise to sunset", "h", "derived", None, 0, 24),
+    Variable("lat", "latitude", "degrees_north", "derived", "latitude", -90, 90),
+    Variable("lon", "longitude", "degrees_east", "derived", "longitude", -180, 180),
     Variable("ndvi", "normalised difference vegetation index", "1", "satellite",
              "normalized_difference_vegetation_index", -1, 1),
     Variable("evi", "enhanced vegetation index", "1", "satellite", None, -1, 1),
@@ -96,6 +102,13 @@ _TABLE: tuple[Variable, ...] = (
              0, 1),
     _band(1, 620, 670), _band(2, 841, 876), _band(3, 459, 479), _band(4, 545, 565),
     _band(5, 1230, 1250), _band(6, 1628, 1652), _band(7, 2105, 2155),
+    _angle("sensor_zenith", "zenith angle of the sensor", 0, 90),
+    _angle("sensor_azimuth", "azimuth angle of the sensor", -180, 180),
+    _angle("solar_zenith", "zenith angle of the sun at the overpass", 0, 180),
+    _angle("solar_azimuth", "azimuth angle of the sun at the overpass", -180, 180),
+    Variable("clouds", "share of MODIS pixels with bit 0, 1 or 2 of state_1km set", "1",
+             "satellite", None, 0, 1, "The bits as they are, whatever their meaning: a mixed or "
+             "cloudy sky and cloud shadow set them."),
     Variable("igbp", "IGBP land cover class", "1", "static", None, 0, 17),
     Variable("koppen", "Koeppen-Geiger climate class", "1", "static", None, 0, 30),
     Variable("sftlf", "share of the cell that is land", "%", "static", "land_area_fraction",

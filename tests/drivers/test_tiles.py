@@ -10,7 +10,14 @@ from upscale.drivers.astronomy import day_length, potential_radiation
 from upscale.drivers.composites import all_of_period, composite
 from upscale.drivers.cube import DriverCube, DriverError, open_cube
 from upscale.drivers.packing import packing_of
-from upscale.drivers.tiles import Surface, TileDrivers, read_features, read_surface
+from upscale.drivers.tiles import (
+    DERIVED,
+    Surface,
+    TileDrivers,
+    missing_features,
+    read_features,
+    read_surface,
+)
 from upscale.drivers.writer import (
     SeriesSpec,
     create_cube,
@@ -108,6 +115,22 @@ def test_astronomy_follows_latitude_and_day(packed: Any) -> None:
     lat, days = np.repeat(surface.grid.lat, 2), np.arange(FIRST, FIRST + DAYS)
     np.testing.assert_array_equal(drivers.values[..., 4], potential_radiation(lat, days))
     np.testing.assert_array_equal(drivers.values[..., 5], day_length(lat, days))
+
+
+def test_latitude_and_longitude_are_those_of_the_cell_on_every_day(packed: Any) -> None:
+    cube = open_cube(packed.url)
+    surface = read_surface(cube, slice(5, 15), slice(0, 30))
+    read = read_features(cube, surface, ("lat", "lon"), FIRST, 3)
+    row, col = np.nonzero(surface.land)
+    for day in range(3):
+        np.testing.assert_allclose(read.values[:, day, 0], surface.grid.lat[row], rtol=1e-6)
+        np.testing.assert_allclose(read.values[:, day, 1], surface.grid.lon[col], rtol=1e-6)
+    assert missing_features(cube, ("lat", "lon")) == ()
+
+
+def test_longitude_is_refused_where_the_place_has_none() -> None:
+    with pytest.raises(ValueError, match="expected the longitudes"):
+        DERIVED["lon"](np.zeros(2), np.arange(3))
 
 
 def test_satellite_values_and_flags_are_those_of_the_cell(unpacked: Any) -> None:

@@ -14,7 +14,7 @@ from upscale.drivers.koppen import classify
 from upscale.drivers.packing import packing_of
 from upscale.grid import Grid
 from upscale.testing.planet import Planet, Region, write_planet
-from upscale.testing.planet.meteo import NAMES
+from upscale.testing.planet.meteo import MORE, NAMES
 from upscale.testing.planet.reflectance import NAMES as SEEN
 from upscale.testing.planet.weather import weather
 from upscale.variables import IGBP, KOPPEN, variable
@@ -136,6 +136,17 @@ class TestClimate:
         shone = np.where(above > 20, sun / np.maximum(above, 1), np.nan)
         assert 0.45 < np.nanmean(shone) < 0.65
 
+    def test_more_meteorology_is_to_be_had_and_changes_nothing(self) -> None:
+        region = Planet().region(LAT[::3], LON[::3])
+        some = region.meteo(YEAR[:30], ("p", *MORE))
+        np.testing.assert_array_equal(some["p"], region.meteo(YEAR[:30])["p"])
+        for name in MORE:
+            row = variable(name)
+            assert row.valid_min < np.nanmin(some[name]) < np.nanmax(some[name]) < row.valid_max
+            np.testing.assert_array_equal(np.isnan(some[name][0]), ~region.land)
+        high = region.surface.elevation > 1500
+        assert np.nanmax(some["pa"][:, high]) < np.nanmean(some["pa"][:, region.land & ~high])
+
     def test_air_is_never_drier_than_dry(self) -> None:
         saturation = 6.1094 * np.exp(17.625 * meteo()["ta"] / (meteo()["ta"] + 243.04))
         assert np.nanmax(meteo()["vpd"] / saturation) < 0.95
@@ -253,6 +264,26 @@ class TestVegetation:
         assert filled[:, of_class("EBF")].mean() > 4 * filled[:, desert].mean()
         arctic = of_class("OSH", "GRA", "BSV") & (LAT > 74)[:, None]
         assert filled[JANUARY][:, arctic].all()
+
+    def test_the_morning_sun_stands_in_the_east_and_high_in_summer(self) -> None:
+        seen = satellite()
+        zenith, azimuth = seen["solar_zenith"][0], seen["solar_azimuth"][0]
+        green = globe().land & ~of_class("SNO")
+        temperate = green & ((LAT > 35) & (LAT < 60))[:, None]
+        assert (
+            np.nanmean(zenith[JULY][:, temperate]) < 45 < np.nanmean(zenith[JANUARY][:, temperate])
+        )
+        assert (azimuth[:, temperate] > 90).all()
+        assert (azimuth[:, temperate] < 180).all()
+
+    def test_a_place_is_seen_from_both_sides_and_from_above(self) -> None:
+        zenith, azimuth = (satellite()[f"sensor_{name}"][0] for name in ("zenith", "azimuth"))
+        place = np.argwhere(globe().land & ~of_class("SNO"))[0]
+        series = zenith[:, *place]
+        assert series.min() < 10
+        assert series.max() > 55
+        np.testing.assert_array_equal(series[:-16], series[16:])
+        assert set(np.sign(azimuth[:, *place])) == {-1.0, 1.0}
 
     def test_an_unknown_series_is_refused(self) -> None:
         with pytest.raises(KeyError):

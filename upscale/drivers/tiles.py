@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from upscale.calendar import date_of
 from upscale.drivers.astronomy import day_length, potential_radiation
@@ -17,8 +18,48 @@ from upscale.grid import Grid
 from upscale.grid.regrid import bilinear, interpolate, near_land
 from upscale.variables import IGBP, of_kind, variable
 
-#: Features that need no driver: pure functions of latitude and day.
-DERIVED = {"sw_pot": potential_radiation, "day_length": day_length}
+
+class Derived(Protocol):
+    """A feature `(pixel, day)` of places `(pixel,)`, degrees, and day numbers `(day,)`.
+
+    lon may be left out where the feature does not depend on it; ValueError where it does.
+    """
+
+    def __call__(
+        self, lat: ArrayLike, days: ArrayLike, lon: ArrayLike | None = None
+    ) -> NDArray[np.float32]: ...
+
+
+def _sw_pot(lat: ArrayLike, days: ArrayLike, lon: ArrayLike | None = None) -> NDArray[np.float32]:
+    return potential_radiation(lat, days)
+
+
+def _day_length(
+    lat: ArrayLike, days: ArrayLike, lon: ArrayLike | None = None
+) -> NDArray[np.float32]:
+    return day_length(lat, days)
+
+
+def _lat(lat: ArrayLike, days: ArrayLike, lon: ArrayLike | None = None) -> NDArray[np.float32]:
+    return _every_day(lat, days)
+
+
+def _lon(lat: ArrayLike, days: ArrayLike, lon: ArrayLike | None = None) -> NDArray[np.float32]:
+    if lon is None:
+        raise ValueError("expected the longitudes of the places, found none: give them")
+    return _every_day(lon, days)
+
+
+def _every_day(degrees: ArrayLike, days: ArrayLike) -> NDArray[np.float32]:
+    """What does not change, `(pixel, day)`."""
+    values = np.asarray(degrees, np.float32)
+    return np.repeat(values[:, None], np.size(days), axis=1)
+
+
+#: Features that need no driver: pure functions of place and day.
+DERIVED: Mapping[str, Derived] = MappingProxyType(
+    {"sw_pot": _sw_pot, "day_length": _day_length, "lat": _lat, "lon": _lon}
+)
 
 #: Static layers that are checked, and what to do about values that mean nothing.
 _REMEDIES = {
@@ -139,6 +180,7 @@ def read_features(
     """
     cells = surface.land
     lat = np.repeat(surface.grid.lat, surface.grid.cols)[cells.ravel()]
+    lon = np.tile(surface.grid.lon, surface.grid.rows)[cells.ravel()]
     days = np.arange(first, first + count)
     values = np.full((cells.sum(), count, len(features)), np.nan, np.float32)
     filled = np.zeros(values.shape[:2], bool)
@@ -146,7 +188,7 @@ def read_features(
         here = values[:, :, position]
         length = (composites or {}).get(name, 0)
         if name in DERIVED:
-            here[:] = DERIVED[name](lat, days)
+            here[:] = DERIVED[name](lat, days, lon)
         elif (group := cube.group_of(name)) is not None and length:
             _read_composite(group, name, surface, (first, count), length, here, filled)
         elif group is not None:

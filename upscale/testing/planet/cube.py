@@ -36,6 +36,7 @@ def write_planet(
     *,
     seed: int = 0,
     satellite: tuple[str, ...] = ("ndvi", "evi", "nirv", "fapar"),
+    meteorology: tuple[str, ...] = meteo.NAMES,
     packing: Literal["int16", "float32"] = "int16",
     tile: int = 100,
     overwrite: bool = False,
@@ -44,9 +45,10 @@ def write_planet(
 
     product_grid: of the static layers and the satellite series; meteo_grid: of the
     meteorology. period: first and last day. satellite: series to write; without any there is
-    no such group. tile: edge of a stored chunk in cells. overwrite: replace a finished driver
-    cube. ValueError where the period ends before it begins, FileExistsError where something
-    is at `path` that must stay.
+    no such group. meteorology: variables to write, of `meteo.NAMES` and `meteo.MORE`.
+    tile: edge of a stored chunk in cells. overwrite: replace a finished driver cube.
+    ValueError where the period ends before it begins, FileExistsError where something is at
+    `path` that must stay.
     """
     first, last = day_number(period[0]), day_number(period[1])
     if last < first:
@@ -63,7 +65,7 @@ def write_planet(
     )
     planet, count, chunk = Planet(seed), last - first + 1, (366, tile, tile)
     _write_static(path, planet, product_grid, tile)
-    spec = SeriesSpec("meteo", meteo_grid, first, count, meteo.NAMES, packing, chunk)
+    spec = SeriesSpec("meteo", meteo_grid, first, count, meteorology, packing, chunk)
     create_series(path, spec, land=_land(planet, meteo_grid, tile))
     _write_group(path, planet, spec)
     if satellite:
@@ -121,7 +123,7 @@ def _write_block(
     path: str, region: Region, spec: SeriesSpec, days: NDArray[np.int64], at: tuple[int, int, int]
 ) -> None:
     if spec.group == "meteo":
-        for name, values in region.meteo(days).items():
+        for name, values in region.meteo(days, spec.variables).items():
             write_series(path, spec.group, name, at, values)
         return
     for k in range(0, len(spec.variables), 4):  # all bands at once would fill the memory

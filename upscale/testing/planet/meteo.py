@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -16,6 +17,10 @@ from upscale.testing.planet.weather import BLOCK, weather
 #: What `meteorology` makes, in the order of the network's features.
 NAMES = ("ta", "sw_in", "vpd", "p")
 
+#: What it makes beside them where it is asked for.
+MORE = ("lw_in", "pa")
+
+_STEFAN_BOLTZMANN = 5.670374e-8
 _TILT = np.radians(23.45)
 
 
@@ -40,20 +45,28 @@ def sky(seed: int, place: Site, days: NDArray[np.int64]) -> Sky:
     return Sky(read(made.air[:, index]), read(made.storm[:, index]), warmth, wetness)
 
 
-def meteorology(seed: int, place: Site, days: NDArray[np.int64]) -> dict[str, Floats]:
-    """`NAMES` in the units of the table, `(pixel, day)`, for days of one block."""
+def meteorology(
+    seed: int, place: Site, days: NDArray[np.int64], names: Iterable[str] = NAMES
+) -> dict[str, Floats]:
+    """`names` in the units of the table, `(pixel, day)`, for days of one block.
+
+    Raises KeyError for a name that is in neither `NAMES` nor `MORE`.
+    """
     angle, above = year_angle(days), sky(seed, place, days)
     usual, root = place.temperature(angle), place.root_rain(angle)
     humid = wetness_of(usual, root)
     ta = usual + _anomaly(place, angle, above)
     cover = cloud(place, humid, above.storm)
     sun = potential_radiation(place.lat, days)
-    return {
+    made = {
         "ta": ta,
         "sw_in": sun * _clearness(place, cover),
         "vpd": _deficit(ta, humid, above),
         "p": _rain(root, above),
     }
+    if not set(names) <= set(made):
+        made |= {"lw_in": _sky_glow(ta, cover), "pa": _pressure(place, above)}
+    return {name: made[name] for name in names}
 
 
 def wetness_of(usual: Floats, root: Floats) -> Floats:
@@ -84,6 +97,18 @@ def _anomaly(place: Site, angle: NDArray[np.float64], above: Sky) -> Floats:
     spread = (0.9 + 4.6 * north * north * (0.55 + 0.45 * inland)) * (1.0 - 0.4 * summer)
     noise = 0.95 * above.air - 0.35 * summer * above.storm
     return np.asarray(spread * noise + (0.4 + 0.5 * north * north) * above.warmth, np.float32)
+
+
+def _sky_glow(ta: Floats, cover: Floats) -> Floats:
+    """Longwave radiation in W m-2 of a grey sky that clouds make blacker."""
+    kelvin = ta + np.float32(273.15)
+    return np.asarray((0.72 + 0.22 * cover) * _STEFAN_BOLTZMANN * kelvin**4, np.float32)
+
+
+def _pressure(place: Site, above: Sky) -> Floats:
+    """Air pressure in kPa: of the standard atmosphere (ISO 2533), lower in storms."""
+    usual = 101.325 * (1.0 - 2.25577e-5 * place.elevation) ** 5.25588
+    return np.asarray(usual[:, None] * (1.0 - 0.004 * above.storm), np.float32)
 
 
 def _deficit(ta: Floats, humid: Floats, above: Sky) -> Floats:

@@ -1,4 +1,4 @@
-"""What a satellite would see: MODIS bands and the indices that follow from them.
+"""What a satellite would see: MODIS bands, indices that follow from them, angles and clouds.
 
 Bands are mixed of soil, leaves and snow; the indices are computed from the bands, so that they
 agree with one another: NDVI (Tucker 1979), EVI (Huete et al. 2002), NIRv (Badgley et al. 2017),
@@ -13,14 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upscale.drivers.astronomy import day_length, year_angle
+from upscale.testing.planet import overpass
 from upscale.testing.planet.climate import Site
 from upscale.testing.planet.meteo import cloud, sky, wetness_of
 from upscale.testing.planet.relief import key_of
 from upscale.testing.planet.sphere import Floats, ramp, speckle
 from upscale.testing.planet.vegetation import Cover
 
+#: Indices and bands, which are mixed of soil, leaves and snow.
+MIXED = ("ndvi", "evi", "nirv", "fapar", *(f"sur_refl_b{band:02d}" for band in range(1, 8)))
+
 #: What `seen` can make.
-NAMES = ("ndvi", "evi", "nirv", "fapar", *(f"sur_refl_b{band:02d}" for band in range(1, 8)))
+NAMES = (*MIXED, *overpass.NAMES, "clouds")
 
 _MONTH = 2.0 * np.pi / 12
 _SOIL = np.array([0.20, 0.27, 0.11, 0.16, 0.34, 0.38, 0.32], np.float32)
@@ -39,13 +43,16 @@ def seen(
     angle, above = year_angle(days), sky(seed, place, days)
     usual = place.temperature(angle)
     humid = wetness_of(usual, place.root_rain(angle))
-    filled = (cloud(place, humid, above.storm) > 0.62) | (day_length(place.lat, days) < 4.0)
+    cover = cloud(place, humid, above.storm)
+    filled = (cover > 0.62) | (day_length(place.lat, days) < 4.0)
     green = _course(plants.green, angle)
     green = np.clip(green * (1.0 + 0.22 * (1.0 - humid) * above.wetness), 0.0, 0.97)
     snow = 0.88 * ramp(-usual, 1.0, 8.0) * (1.0 - green) * np.sqrt(1.0 - green)
     noise = 1.0 + 0.03 * speckle(place.lat, place.lon, days, key_of(seed) + 13) * ~filled
     bands = _Bands(green, snow, _brightness(plants), noise)
-    return {name: bands.index(name) for name in names}, filled
+    others = {"clouds": cover, **overpass.angles(place, days)}
+    made = {n: others[n] if n in others else bands.index(n) for n in names}
+    return made, filled
 
 
 class _Bands:
@@ -67,7 +74,7 @@ class _Bands:
         return self._made[number]
 
     def index(self, name: str) -> Floats:
-        """One of `NAMES`; KeyError for another."""
+        """One of `MIXED`; KeyError for another."""
         if name.startswith("sur_refl_b"):
             return self.band(int(name[-2:]))
         red, nir, blue = self.band(1), self.band(2), self.band(3)

@@ -103,15 +103,16 @@ class Region:
         igbp[self.land], koppen[self.land] = self._plants.igbp, self._plants.koppen
         return Surface(self._share, np.where(self.land, elevation, 0), igbp, koppen)
 
-    def meteo(self, days: ArrayLike) -> dict[str, Floats]:
+    def meteo(self, days: ArrayLike, names: Iterable[str] = NAMES) -> dict[str, Floats]:
         """ta, sw_in, vpd, p `(day, row, col)` in the units of the table, NaN over the sea.
 
-        days: `(day,)` day numbers since 2000-01-01, in any order.
+        days: `(day,)` day numbers since 2000-01-01, in any order. names: others of
+        `meteo.NAMES` and `meteo.MORE`; KeyError for what is in neither.
         """
-        numbers = np.asarray(days, np.int64)
-        result = {name: self._empty(numbers.size, self._shape) for name in NAMES}
+        numbers, wanted = np.asarray(days, np.int64), tuple(names)
+        result = {name: self._empty(numbers.size, self._shape) for name in wanted}
         for columns in _blocks(numbers):
-            made = meteorology(self.seed, self._place, numbers[columns])
+            made = meteorology(self.seed, self._place, numbers[columns], wanted)
             for name, values in made.items():
                 self._put(result[name], columns, values)
         return result

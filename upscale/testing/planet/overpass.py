@@ -1,0 +1,50 @@
+"""Where sensor and sun stand when a satellite like Terra passes at half past ten local time.
+
+The sun: Iqbal (1983), "An Introduction to Solar Radiation", chapter 1. The sensor: a swath that
+comes back after 16 days, so that a place is seen from the side and from above in turn.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upscale.drivers.astronomy import declination, year_angle
+from upscale.testing.planet.climate import Site
+from upscale.testing.planet.sphere import Floats
+
+#: What `angles` makes, degrees.
+NAMES = ("sensor_zenith", "sensor_azimuth", "solar_zenith", "solar_azimuth")
+
+_HOUR = np.radians(-22.5)  # an hour and a half before noon
+_CYCLE, _STEP = 16, 7
+_WIDEST = 64.0
+_HEADING = 98.0
+
+
+def angles(place: Site, days: NDArray[np.int64]) -> dict[str, Floats]:
+    """`NAMES` of days `(day,)`, each `(pixel, day)` in degrees."""
+    zenith, azimuth = _sun(place, days)
+    side = _side(place, days)
+    made = {
+        "sensor_zenith": _WIDEST * np.abs(side),
+        "sensor_azimuth": np.where(side < 0, -_HEADING, 180.0 - _HEADING),
+        "solar_zenith": zenith,
+        "solar_azimuth": azimuth,
+    }
+    return {name: values.astype(np.float32) for name, values in made.items()}
+
+
+def _sun(place: Site, days: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Zenith, and azimuth clockwise from north, of the sun."""
+    lat, sun = np.radians(place.lat)[:, None], declination(year_angle(days))
+    up = np.sin(lat) * np.sin(sun) + np.cos(lat) * np.cos(sun) * np.cos(_HOUR)
+    north = np.cos(lat) * np.sin(sun) - np.sin(lat) * np.cos(sun) * np.cos(_HOUR)
+    east = -np.cos(sun) * np.sin(_HOUR)
+    return np.degrees(np.arccos(np.clip(up, -1, 1))), np.degrees(np.arctan2(east, north))
+
+
+def _side(place: Site, days: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Place in the swath, -1 at its western to 1 at its eastern edge, `(pixel, day)`."""
+    phase = (days * _STEP)[None] / _CYCLE + place.lon[:, None] / 25.0
+    return 2.0 * (phase % 1.0) - 1.0
