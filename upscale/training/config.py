@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from upscale.training.features import FEATURE_SETS, FEATURES, REQUIRED
 
 #: Networks (`upscale.network.architectures`) and boosted trees, by the name of their release.
 Model = Literal["tamrl", "tamlstm", "ct-lstm", "tamrl-carbonfluxbench", "xgboost", "lightgbm"]
@@ -113,6 +115,14 @@ class Stage(_Section):
     average: Annotated[float, Field(ge=0, lt=1)] = 0.98
 
 
+class Pretraining(Stage):
+    """A stage before the others, for the encoder alone, on drivers alone: two support sets of a
+    place from different windows are to be told from those of other places (see
+    `upscale.training.pretraining`). temperature: of the contrast."""
+
+    temperature: Annotated[float, Field(gt=0)] = 0.2
+
+
 class CardText(_Section):
     """What the model card says beyond what is computed: texts, one bullet each."""
 
@@ -124,19 +134,20 @@ class CardText(_Section):
 class TrainConfig(_Section):
     """A training run.
 
-    data: folder of towers; out: folder of the release; model: what is trained; features: in
-    order, the ones in `optional` may be missing; members: trained with different seeds and
-    validation folds. Models of one stage (tamlstm, ct-lstm) are trained by `joint_stage`, the
-    long one, so that they are rivals with as many steps. ValueError where `context` or `window`
-    are not what the model asks for; left out, they are.
+    data: folder of towers; out: folder of the release; model: what is trained; features: a set
+    by name (met, met+modis, met+vi) or names in order; optional: those that may be missing, by
+    default all but temperature, radiation and what latitude and day give; members: trained with
+    different seeds and validation folds. Models of one stage (tamlstm, ct-lstm) are trained by
+    `joint_stage`, the long one, so that they are rivals with as many steps. ValueError where
+    `context` or `window` are not what the model asks for; left out, they are.
     """
 
     name: str
     data: Path
     out: Path
     model: Model = "tamrl"
-    features: tuple[str, ...] = ("ta", "sw_in", "vpd", "p", "sw_pot", "day_length")
-    optional: tuple[str, ...] = ("vpd", "p")
+    features: tuple[str, ...] = FEATURE_SETS["met"]
+    optional: tuple[str, ...] = ()
     context: Literal["support-years", "query"] = "support-years"
     seed: int = 1
     members: Count = 5
@@ -147,6 +158,7 @@ class TrainConfig(_Section):
     draw: Draw = Draw()
     augmentation: Augmentation = Augmentation()
     loss: LossWeights = LossWeights()
+    pretraining: Pretraining | None = None
     decoder_stage: Stage = Stage(epochs=10)
     joint_stage: Stage = Stage(epochs=40)
     boosting_rounds: Count = 1000
@@ -155,8 +167,20 @@ class TrainConfig(_Section):
     @model_validator(mode="before")
     @classmethod
     def _fill_in(cls, raw: Any) -> Any:
-        given = _GIVEN.get(str(raw.get("model")), {}) if isinstance(raw, dict) else {}
-        return given | raw if given else raw
+        if not isinstance(raw, dict):
+            return raw
+        names = _feature_names(raw.get("features", "met"))
+        optional = [name for name in names if name not in REQUIRED]
+        given = {"optional": optional} | _GIVEN.get(str(raw.get("model")), {})
+        return given | raw | {"features": names}
+
+    @field_validator("features")
+    @classmethod
+    def _are_known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        strange = [name for name in names if name not in FEATURES]
+        if strange:
+            raise ValueError(f"unknown: {', '.join(strange)}; known: {', '.join(FEATURES)}")
+        return names
 
     @model_validator(mode="after")
     def _suits_the_model(self) -> TrainConfig:
@@ -167,6 +191,15 @@ class TrainConfig(_Section):
                     f"{getattr(self, key)!r}: leave {key} out"
                 )
         return self
+
+
+def _feature_names(given: Any) -> Any:
+    """The names of a feature set; anything but a name is left to the checks that follow."""
+    if not isinstance(given, str):
+        return given
+    if given not in FEATURE_SETS:
+        raise ValueError(f"unknown feature set {given!r}; known: {', '.join(FEATURE_SETS)}")
+    return FEATURE_SETS[given]
 
 
 def with_model(config: TrainConfig, model: Model) -> TrainConfig:

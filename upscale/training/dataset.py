@@ -99,7 +99,7 @@ def build_dataset(
 
     loss: how towers are weighed; all the same if not given.
     """
-    inputs = [features_of(tower, scaler.names) for tower in towers]
+    inputs = [features_of(tower, scaler.names, scaler.composites) for tower in towers]
     targets = [np.where(t.good[:, None], scaler.scale_fluxes(t.fluxes), np.nan) for t in towers]
     codes = np.stack([classes_of(tower) for tower in towers])
     firsts = np.cumsum([0, *(len(t.days) for t in towers)])
@@ -127,16 +127,16 @@ def draw(data: Dataset, plan: Draw, spoil: Augmentation, rng: np.random.Generato
     starts = np.concatenate([rng.choice(data.places[i].starts, plan.windows) for i in chosen])
     support = np.stack([_draw_support(data.places[i], plan, rng) for i in chosen])
     task = np.repeat(np.arange(len(chosen)), plan.windows)
-    days = _days(starts, data.window)
-    x, context = data.channels[days], data.channels[_days(support.clip(0), data.window)]
-    x, context = _spoil(x, context, task, data.scaler, spoil, rng)
+    days = window_days(starts, data.window)
+    x, context = data.channels[days], data.channels[window_days(support.clip(0), data.window)]
+    shift, keep = draw_faults(len(chosen), data.scaler, spoil, rng)
     return Batch(
-        x=x,
+        x=(x + shift[task][:, None]) * keep[task][:, None],
         target=data.targets[days],
         quality=data.quality[days],
         weight=torch.from_numpy(data.weights[chosen][task]),
         task=torch.from_numpy(task),
-        support=context,
+        support=(context + shift[:, None, None]) * keep[:, None, None],
         present=torch.from_numpy(support >= 0),
         onehot=_onehot(data.codes[chosen], data.classes, spoil.unknown_class, rng),
     )
@@ -152,6 +152,31 @@ def query_as_support(batch: Batch) -> Batch:
         present=torch.ones(count, 1, dtype=torch.bool),
         onehot=batch.onehot[batch.task],
     )
+
+
+def window_days(starts: Indices, window: WindowRule) -> Tensor:
+    """Day indices `(..., day)` of windows that start at `starts` `(...,)`."""
+    return torch.from_numpy(starts[..., None] + np.arange(window.length))
+
+
+def draw_faults(
+    count: int, scaler: Scaler, spoil: Augmentation, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """How the channels of `count` places are spoilt: x becomes (x + shift) * keep.
+
+    Both `(place, channel)`: noise on what is measured, 0 for optional features that are hidden.
+    """
+    names = scaler.names
+    optional = [i for i, feature in enumerate(scaler.features) if not feature.required]
+    keep = torch.ones(count, scaler.channels)
+    for mask, column in enumerate(optional, start=len(names)):
+        hidden = torch.from_numpy(rng.uniform(size=count) < spoil.hide_optional)
+        keep[hidden, column] = keep[hidden, mask] = 0
+    measured = [i for i, name in enumerate(names) if name in spoil.noisy]
+    shift = torch.zeros(count, scaler.channels)
+    offset = rng.normal(0, spoil.offset, (count, len(measured)))
+    shift[:, measured] = torch.from_numpy(offset.astype(np.float32))
+    return shift, keep
 
 
 def _place(
@@ -199,35 +224,6 @@ def _draw_support(place: Place, plan: Draw, rng: np.random.Generator) -> Indices
     pool = np.concatenate([place.years[i] for i in picked])
     pool = rng.permutation(pool)[: plan.support]
     return np.concatenate([pool, np.full(plan.support - len(pool), -1)]).astype(np.int64)
-
-
-def _days(starts: Indices, window: WindowRule) -> Tensor:
-    """Day indices `(..., day)` of windows that start at `starts` `(...,)`."""
-    return torch.from_numpy(starts[..., None] + np.arange(window.length))
-
-
-def _spoil(
-    x: Tensor,
-    context: Tensor,
-    task: NDArray[np.int64],
-    scaler: Scaler,
-    spoil: Augmentation,
-    rng: np.random.Generator,
-) -> tuple[Tensor, Tensor]:
-    """Hide optional features of whole places and add noise to what is there."""
-    names = scaler.names
-    optional = [i for i, feature in enumerate(scaler.features) if not feature.required]
-    keep = torch.ones(len(context), scaler.channels)
-    for mask, column in enumerate(optional, start=len(names)):
-        hidden = torch.from_numpy(rng.uniform(size=len(context)) < spoil.hide_optional)
-        keep[hidden, column] = keep[hidden, mask] = 0
-    measured = [i for i, name in enumerate(names) if name in spoil.noisy]
-    shift = torch.zeros(len(context), scaler.channels)
-    offset = rng.normal(0, spoil.offset, (len(context), len(measured)))
-    shift[:, measured] = torch.from_numpy(offset.astype(np.float32))
-    x = (x + shift[task][:, None]) * keep[task][:, None]
-    context = (context + shift[:, None, None]) * keep[:, None, None]
-    return x, context
 
 
 def _onehot(

@@ -43,8 +43,9 @@ class TowerModel:
 
     def members(self, tower: Tower) -> Floats:
         """Fluxes `(member, day, 3)`, not clipped, NaN where no window reaches."""
-        drivers = features_of(tower, self.predictor.scaler.names)
-        valid = ~self.predictor.scaler.missing_required(drivers)[None]
+        scaler = self.predictor.scaler
+        drivers = features_of(tower, scaler.names, scaler.composites)
+        valid = ~scaler.missing_required(drivers)[None]
         rows = rows_of(assign(valid, int(tower.days[0]), self.window).start, slice(None))
         fluxes = np.full((self.predictor.members, len(drivers), 3), np.nan, np.float32)
         if len(rows):

@@ -1,28 +1,53 @@
-"""The columns that a model sees: a tower's own drivers, and what latitude and day give."""
+"""The columns that a model sees: drivers and satellite series of a tower, latitude and day."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
+from upscale.drivers.composites import DAYS, composite
 from upscale.drivers.tiles import DERIVED
 from upscale.towers.table import DRIVERS, Tower
-from upscale.variables import IGBP, KOPPEN
+from upscale.variables import IGBP, KOPPEN, of_kind
 
 Floats = NDArray[np.float32]
 
+#: Series of vegetation, which towers have as composites of 4 to 16 days.
+VEGETATION = ("ndvi", "evi", "nirv", "fapar")
+
+#: Days of the composites that a model is given, by name: of these series alone.
+COMPOSITES: Mapping[str, int] = MappingProxyType(dict.fromkeys(VEGETATION, DAYS))
+
 #: Every feature that can be had at a tower.
-FEATURES = (*DRIVERS, *DERIVED)
+FEATURES = (*DRIVERS, *DERIVED, *of_kind("satellite"))
+
+_MET = (*DRIVERS, "sw_pot", "day_length")
+
+#: Sets of features by name: weather alone, with what MOD09GA measures, with what grows.
+FEATURE_SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "met": _MET,
+        "met+modis": (*_MET, *(name for name in of_kind("satellite") if name not in VEGETATION)),
+        "met+vi": (*_MET, *VEGETATION),
+    }
+)
+
+#: Dynamic features without which nothing can be said.
+REQUIRED = ("ta", "sw_in", *DERIVED)
 
 
-def features_of(tower: Tower, names: Sequence[str]) -> Floats:
+def features_of(
+    tower: Tower, names: Sequence[str], composites: Mapping[str, int] = COMPOSITES
+) -> Floats:
     """Features `(day, feature)` float32 in the order of `names`, units of the table.
 
-    Raises KeyError for a name that is not in `FEATURES`.
+    A satellite series that the tower lacks is NaN throughout; those in `composites` are maxima
+    over that many days. Raises KeyError for a name that is not in `FEATURES`.
     """
-    columns: Floats = np.stack([_feature(tower, name) for name in names], axis=1)
+    columns: Floats = np.stack([_feature(tower, name, composites) for name in names], axis=1)
     return columns
 
 
@@ -38,10 +63,19 @@ def class_columns(tower: Tower) -> Floats:
     return columns
 
 
-def _feature(tower: Tower, name: str) -> Floats:
+def _feature(tower: Tower, name: str, composites: Mapping[str, int]) -> Floats:
     if name in DRIVERS:
         return tower.driver(name)
+    if name in of_kind("satellite"):
+        return _series(tower, name, composites.get(name, 0))
     if name not in DERIVED:
         raise KeyError(f"unknown feature {name!r}; known: {', '.join(FEATURES)}")
     lat = np.array([tower.lat], np.float32)
     return np.asarray(DERIVED[name](lat, tower.days)[0], np.float32)
+
+
+def _series(tower: Tower, name: str, length: int) -> Floats:
+    series = tower.satellite.get(name)
+    if series is None:
+        return np.full(len(tower.days), np.nan, np.float32)
+    return composite(series, tower.days, length) if length else series

@@ -17,7 +17,7 @@ from upscale.towers.splits import Split, folds, hold_out
 from upscale.towers.table import Tower
 from upscale.training.config import TrainConfig
 from upscale.training.dataset import Dataset, build_dataset
-from upscale.training.features import classes_of, features_of
+from upscale.training.features import COMPOSITES, classes_of, features_of
 
 #: Good days taken from each tower to fit the scaler, so that long records do not rule it.
 _SCALER_DAYS = 500
@@ -99,7 +99,12 @@ def fit_even_scaler(
     everything = np.concatenate(inputs)
     low, high = np.nanmin(everything, axis=0), np.nanmax(everything, axis=0)
     ranged = [
-        replace(feature, minimum=float(low[i]), maximum=float(high[i]))
+        replace(
+            feature,
+            minimum=float(low[i]),
+            maximum=float(high[i]),
+            composite_days=COMPOSITES.get(feature.name, 0),
+        )
         for i, feature in enumerate(scaler.features)
     ]
     return Scaler(tuple(ranged), scaler.fluxes)
