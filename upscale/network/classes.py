@@ -11,45 +11,60 @@ from numpy.typing import NDArray
 
 from upscale.variables import IGBP, KOPPEN
 
+#: The main groups of Koeppen and Geiger: the first letters of their classes.
+MAIN_GROUPS = ("A", "B", "C", "D", "E")
+
 
 @dataclass(frozen=True)
 class Classes:
     """The classes that a model has seen in training, by name and in the order of its one-hots.
 
-    Each list is followed by one column for everything else ("unknown"): code 0 and classes
-    that were not seen. ValueError on names outside the legends or given twice.
+    igbp, koppen: each list is followed by one column for everything else ("unknown"): code 0
+    and classes that were not seen. main_groups: columns between the two lists, 1 for the main
+    group of the Koeppen class. unknown_columns: False where "unknown" has no column of its
+    own: a code that is not listed is zero throughout. ValueError on names outside the legends
+    or given twice.
     """
 
     igbp: tuple[str, ...]
     koppen: tuple[str, ...]
+    main_groups: tuple[str, ...] = ()
+    unknown_columns: bool = True
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
         _check("igbp", self.igbp, IGBP)
         _check("koppen", self.koppen, KOPPEN)
+        _check("main group of koppen", self.main_groups, MAIN_GROUPS)
 
     @property
     def width(self) -> int:
         """Columns of the one-hots."""
-        return len(self.igbp) + len(self.koppen) + 2
-
-    def columns(self, codes: NDArray[np.integer]) -> NDArray[np.int64]:
-        """The two columns `(pixel, 2)` that are 1, for codes `(pixel, 2)` (igbp, koppen)."""
-        igbp = _column(codes[:, 0], self.igbp, IGBP)
-        koppen = _column(codes[:, 1], self.koppen, KOPPEN)
-        return np.stack([igbp, koppen + len(self.igbp) + 1], axis=1)
+        listed = len(self.igbp) + len(self.main_groups) + len(self.koppen)
+        return listed + 2 * self.unknown_columns
 
     def onehot(self, codes: NDArray[np.integer]) -> NDArray[np.float32]:
         """One-hots `(pixel, width)` of codes `(pixel, 2)` (igbp, koppen), 0 = unknown."""
-        out = np.zeros((len(codes), self.width), np.float32)
-        np.put_along_axis(out, self.columns(codes), 1, axis=1)
-        return out
+        main = _groups(codes[:, 1])
+        parts = (
+            self._part(codes[:, 0], self.igbp, IGBP),
+            _indicators(_positions(main, self.main_groups, MAIN_GROUPS), len(self.main_groups)),
+            self._part(codes[:, 1], self.koppen, KOPPEN),
+        )
+        return np.concatenate(parts, axis=1)
 
     def unknown(self, codes: NDArray[np.integer]) -> NDArray[np.bool_]:
         """`(pixel,)` True where either class of `(pixel, 2)` was not seen in training."""
-        last = [len(self.igbp), self.width - 1]
-        return np.asarray((self.columns(codes) == last).any(axis=1))
+        igbp = _positions(codes[:, 0], self.igbp, IGBP) == len(self.igbp)
+        koppen = _positions(codes[:, 1], self.koppen, KOPPEN) == len(self.koppen)
+        return np.asarray(igbp | koppen)
+
+    def _part(
+        self, codes: NDArray[np.integer], names: Sequence[str], legend: Sequence[str]
+    ) -> NDArray[np.float32]:
+        width = len(names) + self.unknown_columns
+        return _indicators(_positions(codes, names, legend), width)
 
 
 def seen_classes(codes: NDArray[np.integer]) -> Classes:
@@ -61,7 +76,14 @@ def seen_classes(codes: NDArray[np.integer]) -> Classes:
     return Classes(igbp, koppen)
 
 
-def _column(
+def _groups(koppen: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Code 1..5 of the main group of each Koeppen code, 0 = unknown."""
+    table = np.array([0, *(MAIN_GROUPS.index(name[0]) + 1 for name in KOPPEN)], np.int64)
+    known = (koppen >= 0) & (koppen <= len(KOPPEN))
+    return np.asarray(table[np.where(known, koppen, 0)])
+
+
+def _positions(
     codes: NDArray[np.integer], names: Sequence[str], legend: Sequence[str]
 ) -> NDArray[np.int64]:
     """Position of each code's class in `names`, `len(names)` where it is not among them."""
@@ -72,6 +94,11 @@ def _column(
     return np.asarray(table[np.where(known, codes, 0)])
 
 
+def _indicators(positions: NDArray[np.int64], width: int) -> NDArray[np.float32]:
+    """`(pixel, width)`, 1 at each position `(pixel,)`; a position beyond the width has none."""
+    return np.asarray(positions[:, None] == np.arange(width), np.float32)
+
+
 def _check(kind: str, names: Sequence[str], legend: Sequence[str]) -> None:
     strange = [name for name in names if name not in legend]
     if strange or len(set(names)) != len(names):
@@ -79,3 +106,17 @@ def _check(kind: str, names: Sequence[str], legend: Sequence[str]) -> None:
             f"expected each {kind} class once, from {', '.join(legend)}; found "
             f"{', '.join(strange or names)}: correct the list of classes"
         )
+
+
+#: The one-hots of the released code (Rozanov et al. 2026, arXiv 2603.09868): 16 IGBP classes by
+#: their letters, 5 main groups, 30 Koeppen classes in an order of its own. Barren ground has no
+#: column, and what has none is zero.
+CARBONFLUXBENCH = Classes(
+    igbp=tuple(sorted(name for name in IGBP if name != "BSV")),
+    koppen=(
+        "Af", "Am", "Aw", "BWh", "BWk", "BSh", "BSk", "Cfa", "Cwa", "Csa", "Csb", "Csc", "Cwb",
+        "Cwc", "Cfb", "Cfc", *(name for name in KOPPEN if name[0] in "DE"),
+    ),
+    main_groups=MAIN_GROUPS,
+    unknown_columns=False,
+)  # fmt: skip
