@@ -61,19 +61,23 @@ def test_a_driver_that_was_not_measured_is_missing_everywhere(folder: Path) -> N
     assert np.isnan(read_towers(folder, ["XX-T02"])[0].driver("p")).all()
 
 
-def test_a_gap_in_the_calendar_is_refused_by_name(folder: Path, tmp_path: Path) -> None:
+def test_a_gap_in_the_calendar_is_filled_with_missing_days(folder: Path, tmp_path: Path) -> None:
     rows = pd.read_parquet(folder / "towers.parquet")
-    rows.drop(index=10).to_parquet(tmp_path / "towers.parquet")
+    rows.drop(index=range(10, 13)).to_parquet(tmp_path / "towers.parquet")
     pd.read_parquet(folder / "sites.parquet").to_parquet(tmp_path / "sites.parquet")
-    with pytest.raises(ValueError, match="unbroken daily calendar at XX-T00"):
-        read_towers(tmp_path)
+    whole, gappy = read_towers(folder)[0], read_towers(tmp_path)[0]
+    np.testing.assert_array_equal(gappy.days, whole.days)
+    assert np.isnan(gappy.drivers[10:13]).all()
+    assert not gappy.good[10:13].any()
+    kept = np.delete(np.arange(len(whole.days)), [10, 11, 12])
+    np.testing.assert_array_equal(gappy.fluxes[kept], whole.fluxes[kept])
 
 
 def test_a_missing_column_is_named(folder: Path, tmp_path: Path) -> None:
-    rows = pd.read_parquet(folder / "towers.parquet").drop(columns=["NEE_QC"])
+    rows = pd.read_parquet(folder / "towers.parquet").drop(columns=["SW_IN"])
     rows.to_parquet(tmp_path / "towers.parquet")
     pd.read_parquet(folder / "sites.parquet").to_parquet(tmp_path / "sites.parquet")
-    with pytest.raises(ValueError, match=r"missing column of .*NEE_QC"):
+    with pytest.raises(ValueError, match=r"missing column of .*SW_IN"):
         read_towers(tmp_path)
 
 

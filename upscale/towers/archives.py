@@ -1,0 +1,91 @@
+"""The text files of a folder as archives deliver them: plain, gzip, or inside a zip.
+
+A zip is read in place and never unpacked, so that no member can be written anywhere.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+
+#: The largest text that is read, bytes: ten times the daily file of a long record.
+_LARGEST = 500_000_000
+
+_TEXTS = (".csv", ".csv.gz")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A text file: `path`, or its member `member` where `path` is a zip archive."""
+
+    path: Path
+    member: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.path}!{self.member}" if self.member else str(self.path)
+
+    @property
+    def name(self) -> str:
+        """The name of the file alone, without `.gz`."""
+        return PurePosixPath(self.member or self.path.name).name.removesuffix(".gz")
+
+    def read(self) -> bytes:
+        """Its content, unpacked; ValueError where it is damaged, encrypted or far too large."""
+        try:
+            content = self._packed()
+            if (self.member or self.path.name).endswith(".gz"):
+                with gzip.open(io.BytesIO(content)) as stream:
+                    content = stream.read(_LARGEST + 1)
+        except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError) as error:
+            raise ValueError(f"{self}: cannot be unpacked ({error}); fetch it again") from None
+        if len(content) > _LARGEST:
+            raise ValueError(f"{self}: expected less than {_LARGEST:,} bytes of text, found more")
+        return content
+
+    def table(self, **options: object) -> pd.DataFrame:
+        """Its content as `pandas.read_csv` reads it; ValueError where that is no table."""
+        try:
+            return pd.read_csv(io.BytesIO(self.read()), **options)  # type: ignore[call-overload,no-any-return]
+        except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
+            raise ValueError(f"{self}: expected a CSV table, found none ({error})") from None
+
+    def _packed(self) -> bytes:
+        if not self.member:
+            return self.path.read_bytes()
+        with zipfile.ZipFile(self.path) as archive:
+            if archive.getinfo(self.member).file_size > _LARGEST:
+                raise ValueError(f"{self}: expected less than {_LARGEST:,} bytes, found more")
+            return archive.read(self.member)
+
+
+def sources(folder: Path) -> tuple[Source, ...]:
+    """Every text file below `folder`, unpacked ones first, then by path.
+
+    Raises ValueError where a zip is damaged or a member would lie outside of it.
+    """
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    plain = [Source(path) for path in paths if path.name.endswith(_TEXTS)]
+    return (*plain, *(s for path in paths if path.suffix == ".zip" for s in _members(path)))
+
+
+def _members(path: Path) -> Iterator[Source]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, OSError) as error:
+        raise ValueError(f"{path}: expected a zip archive ({error}); fetch it again") from None
+    for name in names:
+        place = PurePosixPath(name)
+        if place.is_absolute() or ".." in place.parts or "\\" in name:
+            raise ValueError(
+                f"{path}: member {name!r} lies outside of the archive; do not trust it"
+            )
+        if name.endswith(_TEXTS):
+            yield Source(path, name)

@@ -1,0 +1,61 @@
+"""Towers that are not independent of each other: clusters by single linkage.
+
+Two towers less than 50 km apart share their weather and often the stand, and so do chains of
+such towers; a tower of such a chain says nothing new about a model that learned from another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from upscale.grid.grid import EARTH_RADIUS
+
+#: Towers nearer than this are linked, km along the great circle.
+REACH_KM = 50.0
+
+
+def great_circle_km(lat: ArrayLike, lon: ArrayLike) -> NDArray[np.float64]:
+    """Distances `(place, place)` in km between places `(place,)` given in degrees (haversine)."""
+    phi, lam = np.radians(np.asarray(lat, float)), np.radians(np.asarray(lon, float))
+    half_lat = np.sin((phi[:, None] - phi) / 2) ** 2
+    half_lon = np.sin((lam[:, None] - lam) / 2) ** 2
+    chord = half_lat + np.cos(phi[:, None]) * np.cos(phi) * half_lon
+    angle: NDArray[np.float64] = 2 * np.arcsin(np.sqrt(np.clip(chord, 0, 1)))
+    return EARTH_RADIUS / 1000 * angle
+
+
+def linked(lat: ArrayLike, lon: ArrayLike, reach_km: float = REACH_KM) -> NDArray[np.int64]:
+    """Group `(place,)` of each place, named by the first member of the group.
+
+    lat, lon: `(place,)` degrees. Two places are in one group if a chain of places leads from
+    one to the other in steps of at most `reach_km` (single linkage).
+    """
+    near = great_circle_km(lat, lon) <= reach_km
+    group = np.arange(len(near))
+    while True:  # a label travels one step of a chain each time round
+        least = np.where(near, group, len(near)).min(axis=1, initial=len(near))
+        if np.array_equal(least, group):
+            return group
+        group = least
+
+
+def cluster_names(
+    sites: Sequence[str], lat: ArrayLike, lon: ArrayLike, given: Sequence[str | None]
+) -> list[str]:
+    """A cluster for every site: the one given, or else by distance.
+
+    given: a name, or None where it is to be found. Such a site joins the named site of its
+    group that is nearest to it; a group without any name is called `C_` and its first site.
+    """
+    distance, group = great_circle_km(lat, lon), linked(lat, lon)
+    known = np.array([name is not None for name in given], bool)
+    names = []
+    for i, name in enumerate(given):
+        mates = np.flatnonzero(group == group[i])
+        named = mates[known[mates]]
+        nearest = given[int(named[np.argmin(distance[i, named])])] if named.size else None
+        names.append(name or nearest or f"C_{min(sites[int(mate)] for mate in mates)}")
+    return names

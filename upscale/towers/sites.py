@@ -1,0 +1,103 @@
+"""The table of sites: where towers stand, their classes and clusters, whatever is known of them.
+
+It comes from `sites.parquet` or `sites.csv` of a folder and, for what is missing there, from the
+metadata files of the archives. Only coordinates must be there; an unknown class stays
+unknown, a missing cluster is found by distance, and nobody is suspect unless called so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from upscale.towers.archives import Source
+from upscale.towers.badm import read_badm
+from upscale.towers.clusters import cluster_names
+
+#: Columns that every table of sites has in the end; others are kept as they are.
+SITE_COLUMNS = ("site", "lat", "lon", "igbp", "koppen", "cluster", "suspect")
+
+FILES = ("sites.parquet", "sites.csv")
+
+
+def known_sites(folder: Path, files: Iterable[Source] = ()) -> pd.DataFrame:
+    """What is known of sites, one row each, in the order of their names; may be incomplete.
+
+    folder: may hold `sites.parquet` or else `sites.csv`. files: may hold BADM, which fills
+    what the table lacks. ValueError where a file has no column `site` or a site twice.
+    """
+    path = next((folder / name for name in FILES if (folder / name).is_file()), None)
+    table = _read(path) if path else pd.DataFrame({"site": pd.Series(dtype=str)})
+    table, more = table.set_index("site"), read_badm(files)
+    table = table.reindex(table.index.union(more.index))
+    for name in dict.fromkeys((*SITE_COLUMNS[1:], *(more.columns if len(more) else ()))):
+        own = table[name].astype(object) if name in table else pd.Series(None, table.index, object)
+        other = more[name].reindex(table.index) if name in more else own
+        table[name] = own.where(own.notna() & own.ne(""), other)
+    return table.rename_axis("site").reset_index()
+
+
+def complete(known: pd.DataFrame, sites: Sequence[str], folder: Path) -> pd.DataFrame:
+    """The rows of `sites`, every column of `SITE_COLUMNS` filled.
+
+    known: from `known_sites`. Raises ValueError that names the sites without coordinates and
+    the file to write them in.
+    """
+    table = known.set_index("site").reindex(sorted(sites))
+    for name in {"lat", "lon", "elevation"} & set(table.columns):
+        table[name] = pd.to_numeric(table[name], errors="coerce")
+    placed = np.isfinite(table[["lat", "lon"]].to_numpy(float)).all(axis=1)
+    if not placed.all():
+        raise ValueError(_unplaced(table.index[~placed].tolist(), folder))
+    labels = ["igbp", "koppen", "cluster"]
+    table[labels] = table[labels].astype(object).where(table[labels].notna(), None)
+    given = [None if name is None else str(name) for name in table["cluster"]]
+    table["cluster"] = cluster_names(table.index.tolist(), table["lat"], table["lon"], given)
+    table["suspect"] = truth(table["suspect"]).eq(1).fillna(False).astype(bool)
+    return table.rename_axis("site").reset_index()
+
+
+def listed(table: pd.DataFrame, sites: Sequence[str], what: str) -> pd.DataFrame:
+    """The rows of `sites`; ValueError names those that are missing."""
+    require(sites, table["site"], what)
+    return table[table["site"].isin(list(sites))]
+
+
+def require(wanted: Iterable[str], found: Iterable[str], what: str) -> None:
+    """ValueError that names what is missing."""
+    present = set(found)
+    if missing := [name for name in wanted if name not in present]:
+        raise ValueError(f"missing {what}: {', '.join(missing)}")
+
+
+def truth(values: pd.Series) -> pd.Series:
+    """1 for true, 0 for false, missing for unknown, of booleans, numbers or words."""
+    if pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
+        return values.astype("Float64")
+    words = values.astype(object).map(lambda value: str(value).strip().lower())
+    numbers = words.replace({"true": "1", "yes": "1", "false": "0", "no": "0"})
+    return pd.to_numeric(numbers, errors="coerce").astype("Float64")
+
+
+def _read(path: Path) -> pd.DataFrame:
+    table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+    if "site" not in table:
+        found = ", ".join(map(str, table.columns))
+        raise ValueError(f"missing column of {path}: site; found {found}")
+    table["site"] = table["site"].astype(str).str.strip()
+    if twice := table["site"][table["site"].duplicated()].tolist():
+        raise ValueError(f"{path}: expected one row for each site, found more of {twice}")
+    return table
+
+
+def _unplaced(sites: Sequence[str], folder: Path) -> str:
+    there = [name for name in FILES if (folder / name).is_file()]
+    books = [path.name for path in folder.rglob("*BIF*.xlsx")]
+    what = f"add them to {folder / there[0]}" if there else (
+        f"write {folder / FILES[1]} with the columns site, lat, lon and, if known, igbp, koppen"
+    )  # fmt: skip
+    more = f", or save {books[0]} as CSV" if books else ""
+    return f"expected lat and lon of every tower, found none of {', '.join(sites)}; {what}{more}"
