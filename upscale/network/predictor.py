@@ -13,6 +13,7 @@ from upscale.network.classes import Classes
 from upscale.network.ensemble import load_ensemble
 from upscale.network.release import Release, load_release
 from upscale.network.scaler import Scaler
+from upscale.network.trees import TreeEnsemble
 
 Floats = NDArray[np.float32]
 
@@ -57,8 +58,10 @@ def load_predictor(
 ) -> Predictor:
     """The model of a release (or of its name, path or URL), ready to run.
 
-    device: `auto` takes a GPU where there is one; batch: rows of a call, by default what
-    suits the model and the device.
+    device: `auto` takes a GPU where there is one, trees stay on the CPU; batch: rows of a call,
+    by default what suits the model and the device.
     """
     found = release if isinstance(release, Release) else load_release(release)
+    if found.manifest.is_trees:
+        return TreeEnsemble(found.trees, found.scaler, found.classes, batch)
     return load_ensemble(found, device, batch)

@@ -1,8 +1,9 @@
 """Model releases: a folder that says all that is needed to run an ensemble.
 
-`release.yaml` (what it is, how to scale, what to feed), `members.safetensors` (the weights,
-stacked on a leading member axis), `CARD.md` and `skill.csv` (for people). Nothing is pickled,
-and nothing is used before its digest, names, units and shapes are checked.
+`release.yaml` (what it is, how to scale, what to feed), `members.safetensors` (the weights of
+networks, stacked on a leading member axis) or one file for each regressor of boosted trees in
+the format of their library, `CARD.md` and `skill.csv` (for people). Nothing is pickled, and
+nothing is used before its digest, names, units and shapes are checked.
 """
 
 from __future__ import annotations
@@ -13,35 +14,34 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import safetensors.torch
 import torch
 import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    TypeAdapter,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
 from torch import Tensor
 
-from upscale.network.architectures import ARCHITECTURES, Architecture, Network
-from upscale.network.calibration import Calibration
+from upscale.network.architectures import Network
 from upscale.network.classes import Classes
+from upscale.network.manifest import (
+    ContextSpec,
+    ReleaseManifest,
+    ReleaseSpec,
+    TreesFile,
+    WeightsFile,
+    WindowSpec,
+    parse_manifest,
+)
 from upscale.network.resolve import MANIFEST, ReleaseError, find_release
-from upscale.network.scaler import Feature, FluxScale, Scaler
-from upscale.network.support import SupportRule, Years
+from upscale.network.scaler import Scaler
+from upscale.network.support import SupportRule
+from upscale.network.trees import TREES, Trees, TreesConfig, check_trees
 from upscale.network.windows import WindowRule
+from upscale.variables import FLUXES
 
 __all__ = [
-    "ContextSpec", "Release", "ReleaseError", "ReleaseManifest", "ReleaseSpec", "WeightsFile",
-    "WindowSpec", "find_release", "load_release", "save_release",
+    "ContextSpec", "Member", "Release", "ReleaseError", "ReleaseManifest", "ReleaseSpec",
+    "WeightsFile", "WindowSpec", "find_release", "load_release", "save_release",
 ]  # fmt: skip
 
 WEIGHTS = "members.safetensors"
@@ -53,121 +53,19 @@ SKILL = "skill.csv"
 UNSAFE_SWITCH = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class WindowSpec(_Strict):
-    """The window rule, in days; see `upscale.network.windows`."""
-
-    length: int = 45
-    stride: int = 15
-
-    @property
-    def rule(self) -> WindowRule:
-        return WindowRule(self.length, self.stride)
-
-
-class ContextSpec(_Strict):
-    """What the encoder reads: support years, or the query window itself.
-
-    years, most_years, window, windows_per_year: see `upscale.network.support`; they mean
-    nothing under the rule `query`.
-    """
-
-    rule: Literal["support-years", "query"] = "support-years"
-    years: Years = "auto"
-    most_years: int = Field(default=3, ge=1)
-    window: int = Field(default=45, ge=1)
-    windows_per_year: int = Field(default=8, ge=1)
-
-    @property
-    def support_rule(self) -> SupportRule:
-        return SupportRule(self.years, self.most_years, self.window, self.windows_per_year)
-
-
-class WeightsFile(_Strict):
-    """The weights beside `release.yaml`."""
-
-    file: str = Field(pattern=r"^[\w.-]+\.safetensors$")
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    bytes: int = Field(ge=1)
-
-
-def _parse_sizes(value: Any, info: ValidationInfo) -> Any:
-    """The sizes of the network that the field `model` names."""
-    config = ARCHITECTURES.get(info.data.get("model", ""))
-    if config is None:  # the field `model` says what is wrong
-        return value
-    try:
-        return TypeAdapter(config).validate_python(value)
-    except ValidationError as error:
-        raise ValueError(_faults(error, "sizes")) from None
-
-
-class ReleaseSpec(_Strict):
-    """All of `release.yaml` but the files beside it: what training knows of its ensemble.
-
-    model: a name in `upscale.network.architectures`, whose sizes `architecture` holds;
-    training_digest: of the training data; seeds: one for each member, in order; skill: per
-    flux, numbers on towers left out; held_out: clusters of towers that the weights never saw;
-    learned: sites whose fluxes they saw; calibration: of the spread, on towers left out.
-    """
-
-    schema_version: Literal[1] = 1
-    name: str = Field(min_length=1)
-    model: str = "tamrl"
-    architecture: Annotated[Architecture, PlainValidator(_parse_sizes)]
-    features: tuple[Feature, ...]
-    fluxes: tuple[FluxScale, ...]
-    classes: Classes
-    window: WindowSpec = WindowSpec()
-    context: ContextSpec = ContextSpec()
-    day_definition: Literal["local-standard", "utc"] = "local-standard"
-    training_digest: str
-    training_settings: dict[str, Any] = {}
-    code_version: str
-    seeds: tuple[int, ...] = Field(min_length=1)
-    skill: dict[str, dict[str, float]] = {}
-    held_out: tuple[str, ...] = ()
-    learned: tuple[str, ...] = ()
-    calibration: Calibration | None = None
-    citations: tuple[str, ...] = ()
-
-    @field_validator("model")
-    @classmethod
-    def _is_known(cls, model: str) -> str:
-        if model not in ARCHITECTURES:
-            raise ValueError(f"expected one of {', '.join(ARCHITECTURES)}, found {model!r}")
-        return model
-
-    @model_validator(mode="after")
-    def _sizes_agree(self) -> ReleaseSpec:
-        needed = Scaler(self.features, self.fluxes).channels, self.classes.width
-        found = self.architecture.channels, self.architecture.classes
-        if found != needed:
-            raise ValueError(
-                "architecture.channels and architecture.classes: the features and classes "
-                f"give {needed}, found {found}"
-            )
-        return self
-
-
-class ReleaseManifest(ReleaseSpec):
-    """`release.yaml`."""
-
-    weights: WeightsFile
-    applicability: WeightsFile | None = None
+#: What `save_release` takes of a member: the `state_dict()` of a network, or the regressors of
+#: boosted trees for gpp, reco and nee.
+Member = Mapping[str, Tensor] | Sequence[Trees]
 
 
 @dataclass(frozen=True)
 class Release:
-    """A checked release. weights: {name: `(member, ...)`}, float32, on the CPU.
+    """A checked release.
 
-    applicability: the tensors of `upscale.network.applicability` as they were saved, empty
-    where the release has none;
-    digest: sha256 over `release.yaml` and the digest of the weights; it names this release in
-    the provenance of everything that is made with it.
+    weights: {name: `(member, ...)`} of networks, float32, on the CPU; trees: `(member, flux)`
+    regressors; applicability: the tensors of `upscale.network.applicability` as they were saved,
+    empty where the release has none; digest: sha256 over `release.yaml` and the digest of the
+    weights; it names this release in the provenance of everything that is made with it.
     """
 
     path: Path
@@ -175,6 +73,7 @@ class Release:
     weights: Mapping[str, Tensor]
     digest: str
     applicability: Mapping[str, Tensor] = field(default_factory=dict)
+    trees: tuple[tuple[Trees, ...], ...] = ()
 
     @property
     def members(self) -> int:
@@ -199,49 +98,75 @@ class Release:
     @property
     def spec(self) -> ReleaseSpec:
         """The description without its files, as `save_release` takes it."""
-        files = {"weights", "applicability"}
+        files = {"weights", "trees", "applicability"}
         return ReleaseSpec.model_validate(self.manifest.model_dump(exclude=files))
 
-    def networks(self) -> list[Network]:
-        """The members as networks of their own, in evaluation mode."""
-        return [self._network(member) for member in range(self.members)]
+    @property
+    def states(self) -> list[Member]:
+        """The members, as `save_release` takes them."""
+        if self.trees:
+            return list(self.trees)
+        return [self._state(member) for member in range(self.members)]
 
-    def _network(self, member: int) -> Network:
-        network = self.manifest.architecture.build()
-        network.load_state_dict({name: stack[member] for name, stack in self.weights.items()})
-        return network.eval()
+    def networks(self) -> list[Network]:
+        """The members as networks of their own, in evaluation mode; none of boosted trees."""
+        sizes = self.manifest.architecture
+        if isinstance(sizes, TreesConfig):
+            return []
+        networks = [sizes.build() for _ in range(self.members)]
+        for member, network in enumerate(networks):
+            network.load_state_dict(self._state(member))
+        return [network.eval() for network in networks]
+
+    def _state(self, member: int) -> dict[str, Tensor]:
+        return {name: stack[member] for name, stack in self.weights.items()}
 
 
 def save_release(
     folder: Path,
     spec: ReleaseSpec,
-    members: Sequence[Mapping[str, Tensor]],
+    members: Sequence[Member],
     card: str,
     skill: str,
     applicability: Mapping[str, Tensor] | None = None,
 ) -> Release:
     """Write a release and load it back.
 
-    members: `state_dict()` of each network, in the order of `spec.seeds`; card: Markdown;
-    skill: the text of `skill.csv`; applicability: tensors for `applicability.safetensors`.
-    A release that is there already is replaced, weights first, `release.yaml` last.
-    ReleaseError where the members do not fit the description.
+    members: in the order of `spec.seeds`; card: Markdown; skill: the text of `skill.csv`;
+    applicability: tensors for `applicability.safetensors`. A release that is there already is
+    replaced, weights first, `release.yaml` last. ReleaseError where the members do not fit the
+    description.
     """
     if len(members) != len(spec.seeds):
         raise ReleaseError(f"expected one seed for each of {len(members)} members: {spec.seeds}")
+    content = spec.model_dump(mode="json")
+    files = _tree_files(members, spec) if spec.is_trees else _weight_file(members, spec)
+    described = [_described(name, payload) for name, payload in files.items()]
+    content |= {"trees": described} if spec.is_trees else {"weights": described[0]}
+    if applicability:
+        files[APPLICABILITY] = safetensors.torch.save(dict(applicability))
+        content["applicability"] = _described(APPLICABILITY, files[APPLICABILITY])
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
+    files |= {CARD: card.encode(), SKILL: skill.encode(), MANIFEST: text.encode()}
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, payload in files.items():
+        _replace(folder / name, payload)
+    return load_release(folder)
+
+
+def _weight_file(members: Sequence[Any], spec: ReleaseSpec) -> dict[str, bytes]:
     weights = _stack(members)
     _check_weights(weights, spec, "the members given")
-    folder.mkdir(parents=True, exist_ok=True)
-    payload = safetensors.torch.save(weights)
-    manifest = spec.model_dump(mode="json") | {"weights": _described(WEIGHTS, payload)}
-    contents = {WEIGHTS: payload, CARD: card.encode(), SKILL: skill.encode()}
-    if applicability:
-        contents[APPLICABILITY] = safetensors.torch.save(dict(applicability))
-        manifest["applicability"] = _described(APPLICABILITY, contents[APPLICABILITY])
-    text = yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True, width=100)
-    for name, content in (contents | {MANIFEST: text.encode()}).items():
-        _replace(folder / name, content)
-    return load_release(folder)
+    return {WEIGHTS: safetensors.torch.save(weights)}
+
+
+def _tree_files(members: Sequence[Any], spec: ReleaseSpec) -> dict[str, bytes]:
+    _check_trees(members, spec, "the members given")
+    return {
+        f"member-{number:02d}-{flux}{trees.suffix}": trees.payload()
+        for number, member in enumerate(members)
+        for flux, trees in zip(FLUXES, member, strict=True)
+    }
 
 
 def _described(name: str, payload: bytes) -> dict[str, Any]:
@@ -252,19 +177,48 @@ def load_release(name_or_path: str | Path) -> Release:
     """The release at a path, under a shipped name or at a URL, with everything checked.
 
     ReleaseError: not found, unsafe switch set, `release.yaml` not understood (unknown
-    feature, wrong units, other schema), wrong digest, tensors that do not fit.
+    feature, wrong units, other schema), wrong digest, tensors or trees that do not fit, trees
+    whose library is not installed.
     """
     _refuse_unsafe_switch()
     folder = find_release(name_or_path)
     text = _read(folder / MANIFEST)
-    manifest = _parse(text, folder / MANIFEST)
-    weights = safetensors.torch.load(_checked(folder, manifest.weights))
-    _check_weights(weights, manifest, str(folder / manifest.weights.file))
-    extra = manifest.applicability
-    applicability = safetensors.torch.load(_checked(folder, extra)) if extra else {}
+    manifest = parse_manifest(text, folder / MANIFEST)
+    weights = _tensors(folder, manifest.weights)
+    trees = _read_trees(folder, manifest)
+    if manifest.weights:
+        _check_weights(weights, manifest, str(folder / manifest.weights.file))
     # the digests of all other files stand in the text itself
-    digest = hashlib.sha256(text + manifest.weights.sha256.encode()).hexdigest()
-    return Release(folder, manifest, weights, digest, applicability)
+    digest = hashlib.sha256(text + (manifest.weights.sha256.encode() if manifest.weights else b""))
+    applicability = _tensors(folder, manifest.applicability)
+    return Release(folder, manifest, weights, digest.hexdigest(), applicability, trees)
+
+
+def _tensors(folder: Path, file: WeightsFile | None) -> dict[str, Tensor]:
+    """The tensors of a file with the right digest, none where there is no file."""
+    return safetensors.torch.load(_checked(folder, file)) if file else {}
+
+
+def _read_trees(folder: Path, manifest: ReleaseManifest) -> tuple[tuple[Trees, ...], ...]:
+    """The regressors `(member, flux)` of a release of boosted trees, none of any other."""
+    if not manifest.is_trees:
+        return ()
+    payloads = [_checked(folder, file) for file in manifest.trees]
+    try:
+        parsed = [TREES[manifest.model].parse(payload) for payload in payloads]
+    except ImportError as error:
+        raise ReleaseError(
+            f"{folder} holds trees of {manifest.model}, which is not installed here ({error}): "
+            "pip install 'upscale[train]'"
+        ) from None
+    except Exception as error:  # every library raises its own
+        raise ReleaseError(
+            f"{folder}: {manifest.model} cannot read its trees ({error}): train the release "
+            "again, or use a newer version of the library"
+        ) from error
+    trees = tuple(zip(*[iter(parsed)] * len(FLUXES), strict=True))
+    _check_trees(trees, manifest, str(folder))
+    return trees
 
 
 def _refuse_unsafe_switch() -> None:
@@ -285,34 +239,7 @@ def _read(path: Path) -> bytes:
         ) from None
 
 
-def _parse(text: bytes, path: Path) -> ReleaseManifest:
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ReleaseError(f"{path} is not YAML ({error}): fetch the release again") from None
-    version = content.get("schema_version") if isinstance(content, dict) else None
-    if version != 1:
-        raise ReleaseError(
-            f"{path}: expected schema_version 1, found {version!r}: use a version of upscale "
-            "that knows it, or a release made for this one"
-        )
-    try:
-        return ReleaseManifest.model_validate(content)
-    except ValidationError as error:
-        raise ReleaseError(
-            f"{path} does not describe a model that this version can run: "
-            f"{_faults(error, 'release')}. Correct the file or fetch the release again"
-        ) from None
-
-
-def _faults(error: ValidationError, whole: str) -> str:
-    """All faults in one line; whole: what to call the thing itself."""
-    return "; ".join(
-        f"{'.'.join(map(str, fault['loc'])) or whole}: {fault['msg']}" for fault in error.errors()
-    )
-
-
-def _checked(folder: Path, expected: WeightsFile) -> bytes:
+def _checked(folder: Path, expected: WeightsFile | TreesFile) -> bytes:
     """The bytes of a file, once they have the digest that `release.yaml` names."""
     payload = _read(folder / expected.file)
     found = hashlib.sha256(payload).hexdigest()
@@ -325,10 +252,27 @@ def _checked(folder: Path, expected: WeightsFile) -> bytes:
     return payload
 
 
+def _check_trees(members: Sequence[Sequence[Trees]], spec: ReleaseSpec, where: str) -> None:
+    """Sizes and outputs as the description asks."""
+    sizes = spec.architecture
+    assert isinstance(sizes, TreesConfig)
+    for number, member in enumerate(members):
+        try:
+            for trees in member:
+                check_trees(trees, sizes)
+        except ValueError as error:
+            raise ReleaseError(
+                f"{where}: trees of member {number}: {error}: correct the architecture in "
+                f"{MANIFEST} or train the release again"
+            ) from None
+
+
 def _check_weights(weights: Mapping[str, Tensor], spec: ReleaseSpec, where: str) -> None:
     """Names, shapes, types and values as the architecture asks."""
+    sizes = spec.architecture
+    assert not isinstance(sizes, TreesConfig)
     with torch.device("meta"):
-        expected = spec.architecture.build().state_dict()
+        expected = sizes.build().state_dict()
     strange = sorted(expected.keys() ^ weights.keys())
     if strange:
         raise ReleaseError(

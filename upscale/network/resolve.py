@@ -13,6 +13,9 @@ from upscale import shipped
 
 MANIFEST = "release.yaml"
 
+#: Files of weights: tensors, trees of XGBoost, trees of LightGBM.
+SUFFIXES = (".safetensors", ".ubj", ".txt")
+
 #: Overrides the folder below which releases fetched from a URL are kept.
 CACHE_VARIABLE = "UPSCALE_CACHE"
 
@@ -55,23 +58,29 @@ def _fetched(url: str) -> Path:
     folder = cache / "releases" / hashlib.sha256(url.encode()).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
     manifest = _download(f"{url}/{MANIFEST}")
-    weights, digest = _weights_of(manifest, url)
-    if not _holds(folder / weights, digest):
-        _put(folder / weights, _download(f"{url}/{weights}"))
+    for name, digest in _files_of(manifest, url):
+        if not _holds(folder / name, digest):
+            _put(folder / name, _download(f"{url}/{name}"))
     _put(folder / MANIFEST, manifest)
     return folder
 
 
-def _weights_of(manifest: bytes, url: str) -> tuple[str, str]:
-    """Name and sha256 of the weights that a manifest names."""
+def _files_of(manifest: bytes, url: str) -> list[tuple[str, str]]:
+    """Name and sha256 of the files that a manifest names."""
     try:
-        described = yaml.safe_load(manifest)["weights"]
-        name, digest = str(described["file"]), str(described["sha256"])
-    except (yaml.YAMLError, KeyError, TypeError):
-        raise ReleaseError(f"{url}/{MANIFEST} names no weights: correct the URL") from None
-    if Path(name).name != name or not name.endswith(".safetensors"):
-        raise ReleaseError(f"{url}/{MANIFEST}: expected a plain safetensors file, found {name!r}")
-    return name, digest
+        content = yaml.safe_load(manifest)
+        entries = [content.get("weights"), *content.get("trees", ()), content.get("applicability")]
+        files = [(str(entry["file"]), str(entry["sha256"])) for entry in entries if entry]
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError):
+        files = []
+    if not files:
+        raise ReleaseError(f"{url}/{MANIFEST} names no weights: correct the URL")
+    for name, _ in files:
+        if Path(name).name != name or Path(name).suffix not in SUFFIXES:
+            raise ReleaseError(
+                f"{url}/{MANIFEST}: expected a plain file of {', '.join(SUFFIXES)}, found {name!r}"
+            )
+    return files
 
 
 def _holds(path: Path, digest: str) -> bool:

@@ -18,6 +18,7 @@ from upscale.network.classes import Classes
 from upscale.network.release import Release, ReleaseSpec, save_release
 from upscale.network.scaler import Feature, FluxScale, Scaler, Transform
 from upscale.network.tamrl import TamRlConfig
+from upscale.network.trees import TreesConfig
 from upscale.variables import FLUXES, variable
 
 #: Plausible mean and standard deviation, after the transform.
@@ -60,6 +61,7 @@ def fake_release(
         "code_version": __version__, "seeds": seeds,
     }  # fmt: skip
     spec = ReleaseSpec(**(made | overrides))
+    assert not isinstance(spec.architecture, TreesConfig)
     weights = [_weights(spec.architecture, each) for each in spec.seeds]
     card = f"# {spec.name}\n\nMade weights, never trained: its fluxes mean nothing.\n"
     return save_release(

@@ -1,0 +1,212 @@
+"""`release.yaml`: what a release is, how to scale, what to feed it and which files belong to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from upscale.network.architectures import ARCHITECTURES, Architecture
+from upscale.network.calibration import Calibration
+from upscale.network.classes import Classes
+from upscale.network.resolve import ReleaseError
+from upscale.network.scaler import Feature, FluxScale, Scaler
+from upscale.network.support import SupportRule, Years
+from upscale.network.trees import TREES, TreesConfig
+from upscale.network.windows import WindowRule
+from upscale.variables import FLUXES
+
+#: Every model that a release may hold.
+MODELS = (*ARCHITECTURES, *TREES)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class WindowSpec(_Strict):
+    """The window rule, in days; see `upscale.network.windows`."""
+
+    length: int = 45
+    stride: int = 15
+
+    @property
+    def rule(self) -> WindowRule:
+        return WindowRule(self.length, self.stride)
+
+
+class ContextSpec(_Strict):
+    """What the encoder reads: support years, or the query window itself.
+
+    years, most_years, window, windows_per_year: see `upscale.network.support`; they mean
+    nothing under the rule `query`.
+    """
+
+    rule: Literal["support-years", "query"] = "support-years"
+    years: Years = "auto"
+    most_years: int = Field(default=3, ge=1)
+    window: int = Field(default=45, ge=1)
+    windows_per_year: int = Field(default=8, ge=1)
+
+    @property
+    def support_rule(self) -> SupportRule:
+        return SupportRule(self.years, self.most_years, self.window, self.windows_per_year)
+
+
+class _File(_Strict):
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    bytes: int = Field(ge=1)
+
+
+class WeightsFile(_File):
+    """Tensors beside `release.yaml`."""
+
+    file: str = Field(pattern=r"^[\w.-]+\.safetensors$")
+
+
+class TreesFile(_File):
+    """One regressor beside `release.yaml`, in the format of its library."""
+
+    file: str = Field(pattern=r"^[\w.-]+\.(ubj|txt)$")
+
+
+def _parse_sizes(value: Any, info: ValidationInfo) -> Any:
+    """The sizes of the model that the field `model` names."""
+    model = info.data.get("model")
+    if model is None:  # the field `model` says what is wrong
+        return value
+    config: Any = TreesConfig if model in TREES else ARCHITECTURES[model]
+    try:
+        return TypeAdapter(config).validate_python(value)
+    except ValidationError as error:
+        raise ValueError(faults_of(error, "sizes")) from None
+
+
+class ReleaseSpec(_Strict):
+    """All of `release.yaml` but the files beside it: what training knows of its ensemble.
+
+    model: a name in `upscale.network.architectures` or a library of boosted trees, whose sizes
+    `architecture` holds; training_digest: of the training data; seeds: one for each member, in
+    order; skill: per flux, numbers on towers left out; held_out: clusters of towers that the
+    weights never saw; learned: sites whose fluxes they saw; calibration: of the spread, on
+    towers left out.
+    """
+
+    schema_version: Literal[1] = 1
+    name: str = Field(min_length=1)
+    model: str = "tamrl"
+    architecture: Annotated[Architecture | TreesConfig, PlainValidator(_parse_sizes)]
+    features: tuple[Feature, ...]
+    fluxes: tuple[FluxScale, ...]
+    classes: Classes
+    window: WindowSpec = WindowSpec()
+    context: ContextSpec = ContextSpec()
+    day_definition: Literal["local-standard", "utc"] = "local-standard"
+    training_digest: str
+    training_settings: dict[str, Any] = {}
+    code_version: str
+    seeds: tuple[int, ...] = Field(min_length=1)
+    skill: dict[str, dict[str, float]] = {}
+    held_out: tuple[str, ...] = ()
+    learned: tuple[str, ...] = ()
+    calibration: Calibration | None = None
+    citations: tuple[str, ...] = ()
+
+    @property
+    def is_trees(self) -> bool:
+        """Whether the members are boosted trees and no networks."""
+        return self.model in TREES
+
+    @field_validator("model")
+    @classmethod
+    def _is_known(cls, model: str) -> str:
+        if model not in MODELS:
+            raise ValueError(f"expected one of {', '.join(MODELS)}, found {model!r}")
+        return model
+
+    @model_validator(mode="after")
+    def _sizes_agree(self) -> ReleaseSpec:
+        sizes, scaler = self.architecture, Scaler(self.features, self.fluxes)
+        if isinstance(sizes, TreesConfig):
+            key, needed, found = "features", len(self.features), sizes.features
+        else:
+            key, needed, found = "channels", scaler.channels, sizes.channels
+        if (found, sizes.classes) != (needed, self.classes.width):
+            raise ValueError(
+                f"architecture.{key} and architecture.classes: the features and classes "
+                f"give {(needed, self.classes.width)}, found {(found, sizes.classes)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _trees_see_single_days(self) -> ReleaseSpec:
+        window = self.window.length, self.window.stride
+        if self.is_trees and (window != (1, 1) or self.context.rule != "query"):
+            raise ValueError(
+                f"trees see one day at a time: expected window 1, 1 and context query, found "
+                f"{window} and {self.context.rule}"
+            )
+        return self
+
+
+class ReleaseManifest(ReleaseSpec):
+    """`release.yaml`.
+
+    weights: of networks; trees: the regressors for gpp, reco and nee of each member in turn;
+    applicability: where the release has it.
+    """
+
+    weights: WeightsFile | None = None
+    trees: tuple[TreesFile, ...] = ()
+    applicability: WeightsFile | None = None
+
+    @model_validator(mode="after")
+    def _names_its_members(self) -> ReleaseManifest:
+        regressors = len(FLUXES) * len(self.seeds) if self.is_trees else 0
+        if (self.weights is None, len(self.trees)) != (self.is_trees, regressors):
+            raise ValueError(
+                f"weights and trees: expected {'no' if self.is_trees else 'a'} file of weights "
+                f"and {regressors} of trees with model {self.model} and {len(self.seeds)} seeds, "
+                f"found {'no' if self.weights is None else 'a'} file and {len(self.trees)}"
+            )
+        return self
+
+
+def parse_manifest(text: bytes, path: Path) -> ReleaseManifest:
+    """A checked `release.yaml`; ReleaseError with every fault, naming `path`."""
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ReleaseError(f"{path} is not YAML ({error}): fetch the release again") from None
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if version != 1:
+        raise ReleaseError(
+            f"{path}: expected schema_version 1, found {version!r}: use a version of upscale "
+            "that knows it, or a release made for this one"
+        )
+    try:
+        return ReleaseManifest.model_validate(content)
+    except ValidationError as error:
+        raise ReleaseError(
+            f"{path} does not describe a model that this version can run: "
+            f"{faults_of(error, 'release')}. Correct the file or fetch the release again"
+        ) from None
+
+
+def faults_of(error: ValidationError, whole: str) -> str:
+    """All faults in one line; whole: what to call the thing itself."""
+    return "; ".join(
+        f"{'.'.join(map(str, fault['loc'])) or whole}: {fault['msg']}" for fault in error.errors()
+    )
