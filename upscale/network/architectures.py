@@ -11,6 +11,9 @@ from typing import Any, Protocol, Self
 import torch
 from torch import Tensor
 
+from upscale.network.carbonfluxbench import CarbonFluxBenchConfig
+from upscale.network.ctlstm import CtLstmConfig
+from upscale.network.tamlstm import TamLstmConfig
 from upscale.network.tamrl import TamRlConfig
 
 
@@ -70,4 +73,7 @@ class Network(Protocol):
 #: rule `query`.
 ARCHITECTURES: dict[str, type[Architecture]] = {
     "tamrl": TamRlConfig,
+    "tamlstm": TamLstmConfig,
+    "ct-lstm": CtLstmConfig,
+    "tamrl-carbonfluxbench": CarbonFluxBenchConfig,
 }

@@ -15,6 +15,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from upscale.network.parts import check_sizes, mean_embedding, remember
 from upscale.variables import FLUXES
 
 #: Share of torch's default scale at which the generator's last layer starts.
@@ -43,13 +44,7 @@ class TamRlConfig:
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
-        sizes = {name: size for name, size in vars(self).items() if name != "dropout"}
-        wrong = [f"{name}={size}" for name, size in sizes.items() if size < 1]
-        if wrong or not 0 <= self.dropout < 1:
-            raise ValueError(
-                "expected sizes of at least 1 and 0 <= dropout < 1, "
-                f"found {', '.join(wrong) or f'dropout={self.dropout}'}"
-            )
+        check_sizes(vars(self))
 
     def build(self) -> TamRl:
         """A network of these sizes with random weights from torch's global generator."""
@@ -98,9 +93,7 @@ class TamRl(nn.Module):
         with torch.no_grad():
             last.weight.mul_(_GENERATOR_START)
             last.bias.zero_()
-            for layer in range(self.config.layers):
-                forget = getattr(self.decoder, f"bias_hh_l{layer}")
-                forget[self.config.hidden : 2 * self.config.hidden] = 1.0
+        remember(self.decoder)
 
     def encode(self, support: Tensor, present: Tensor, onehot: Tensor) -> Tensor:
         """Task embedding z `(task, latent)`: the mean over the windows that are present.
@@ -110,10 +103,7 @@ class TamRl(nn.Module):
         gets z = 0. With the context rule `query` the support is the one window that is
         predicted. Source: the paper, modulation network.
         """
-        task, window = torch.nonzero(present, as_tuple=True)
-        each = self.embed(support[task, window], onehot[task])
-        total = each.new_zeros(len(support), self.config.latent).index_add(0, task, each)
-        return total / present.sum(1, keepdim=True).clamp(min=1).to(total.dtype)
+        return mean_embedding(self.embed, self.config.latent, support, present, onehot)
 
     def embed(self, windows: Tensor, onehot: Tensor) -> Tensor:
         """Embedding `(row, latent)` of each window `(row, day, channel)` with its one-hots."""
