@@ -180,7 +180,7 @@ def load_release(name_or_path: str | Path) -> Release:
     feature, wrong units, other schema), wrong digest, tensors or trees that do not fit, trees
     whose library is not installed.
     """
-    _refuse_unsafe_switch()
+    refuse_unsafe_switch()
     folder = find_release(name_or_path)
     text = _read(folder / MANIFEST)
     manifest = parse_manifest(text, folder / MANIFEST)
@@ -221,7 +221,8 @@ def _read_trees(folder: Path, manifest: ReleaseManifest) -> tuple[tuple[Trees, .
     return trees
 
 
-def _refuse_unsafe_switch() -> None:
+def refuse_unsafe_switch() -> None:
+    """ReleaseError where `UNSAFE_SWITCH` is set."""
     if os.environ.get(UNSAFE_SWITCH):
         raise ReleaseError(
             f"the environment variable {UNSAFE_SWITCH} is set, which lets model files run code: "
