@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from upscale.training.config import read_config
+from upscale.training.progress import make_watcher
 from upscale.training.release import train_release
 
 
@@ -17,5 +19,10 @@ def train(
         list[str] | None, typer.Argument(help="key=value, e.g. data=towers out=models/mine")
     ] = None,
 ) -> None:
-    """Train an ensemble on flux towers, judge it on towers left out, write a model release."""
-    train_release(read_config(config, overrides or ()))
+    """Train an ensemble on flux towers, judge it on towers left out, write a model release.
+
+    Run it again to go on where it was killed.
+    """
+    chosen = read_config(config, overrides or ())
+    with make_watcher(chosen, Console()) as (watcher, say):
+        train_release(chosen, say, watcher)

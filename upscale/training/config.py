@@ -202,6 +202,19 @@ def _feature_names(given: Any) -> Any:
     return FEATURE_SETS[given]
 
 
+def stages_of(config: TrainConfig) -> tuple[tuple[str, Stage], ...]:
+    """The stages of a network in order.
+
+    `pretrain`: the encoder alone, on drivers alone, where `pretraining` is given; `decoder`: no
+    task embedding; `joint`: with it. TAMLSTM is the second alone, CT-LSTM the third alone.
+    """
+    alone = {"tamlstm": "decoder", "ct-lstm": "joint"}
+    if config.model in alone:
+        return ((alone[config.model], config.joint_stage),)
+    before = (("pretrain", config.pretraining),) if config.pretraining else ()
+    return (*before, ("decoder", config.decoder_stage), ("joint", config.joint_stage))
+
+
 def with_model(config: TrainConfig, model: Model) -> TrainConfig:
     """The same run for another model, with the window and context that this one asks for.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
+from pathlib import Path
 
 import pandas as pd
 
@@ -16,9 +18,13 @@ from upscale.towers.table import Tower, read_sites, read_towers
 from upscale.training.baselines import fit_boosted_trees, fit_seasonal_cycle
 from upscale.training.card import citations, write_card
 from upscale.training.config import TrainConfig
+from upscale.training.curve_figure import plot_curves
+from upscale.training.curves import CURVES, FIGURE, curve_csv, curve_table
 from upscale.training.evaluate import Predict, TowerModel, clipped, judge
+from upscale.training.loop import Member
 from upscale.training.material import Material, data_digest, fit_even_scaler, prepare, rules
-from upscale.training.members import Say, train_members, train_one
+from upscale.training.members import train_members, train_one
+from upscale.training.progress import Say, Watcher
 
 __all__ = [
     "Material", "data_digest", "fit_even_scaler", "judge_release", "prepare", "rules",
@@ -26,23 +32,40 @@ __all__ = [
 ]  # fmt: skip
 
 
-def train_release(config: TrainConfig, say: Say = print) -> Release:
+def train_release(config: TrainConfig, say: Say = print, watcher: Watcher | None = None) -> Release:
     """Train, judge and write the release of a configuration; returns it loaded.
 
-    say: called with one line of progress at a time.
+    say: called with one line at a time; watcher: told of every epoch, by default in lines.
+    What is trained is kept in `work_folder(config)` until the release is written: the same
+    call goes on from there. Beside the release lie `curves.csv` and `curves.png`.
     """
     towers = read_towers(config.data)
     material = prepare(config, towers)
     say(_split_line(material.split))
-    members = train_members(config, say, material)
+    work = work_folder(config)
+    members = train_members(config, say, material, watcher, work)
     networks = [member.network() for member in members]
     table = skill_table(judge_release(config, towers, material, networks, say))
     spec = _spec(config, material, table, members[0].config)
     card = write_card(spec, config.card, material.split, read_sites(config.data), table)
     states = [network.state_dict() for network in networks]
     release = save_release(config.out, spec, states, card, skill_csv(table))
+    write_curves(config.out, config.name, members, spec.seeds)
+    shutil.rmtree(work, ignore_errors=True)
     say(f"wrote {config.out} ({release.digest[:12]})")
     return release
+
+
+def work_folder(config: TrainConfig) -> Path:
+    """Where members are kept while they train: `.NAME.training` beside the release."""
+    return config.out.parent / f".{config.out.name}.training"
+
+
+def write_curves(folder: Path, name: str, members: Sequence[Member], seeds: Sequence[int]) -> None:
+    """Write `curves.csv` and `curves.png` of trained members into a folder."""
+    table = curve_table([member.curve for member in members], seeds)
+    (folder / CURVES).write_text(curve_csv(table), encoding="utf-8")
+    plot_curves(table, folder / FIGURE, name)
 
 
 def judge_release(
