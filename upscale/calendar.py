@@ -17,6 +17,9 @@ EPOCH = dt.date(2000, 1, 1)
 TIME_UNITS = f"days since {EPOCH}"
 CALENDAR = "proleptic_gregorian"
 
+#: Days of a step: what is said of a cell once in a while is said for days 15 n to 15 n + 14.
+STEP_DAYS = 15
+
 _EPOCH64 = np.datetime64(EPOCH, "D")
 
 

@@ -1,0 +1,283 @@
+"""Where a model may be trusted: the area of applicability, in two spaces.
+
+After Meyer and Pebesma (2021), Methods in Ecology and Evolution 12:1620, and the local point
+density of Schumacher et al. (2025), Geoscientific Model Development 18:10185, as in `CAST::aoa`:
+
+* A point of *predictor space* is the mean of each driver over the 45 days that end with a step
+  of 15 days, the window that this step is predicted from, scaled as the network reads it. A
+  point of *embedding space* is the task embedding z of a place, all members side by side.
+* Axes are standardised over the training points and weighted by how much the model leans on
+  them (`upscale.network.importance`).
+* The dissimilarity index is the distance to the nearest training point over the mean distance
+  between training points.
+* The threshold is the upper whisker (largest value up to 1.5 hinge spreads above the upper
+  hinge) of the index of the training points, each against points of *other folds* alone.
+* The density is the number of training points no farther away than the threshold.
+
+Drivers may be missing. A place without a driver is compared by the others, and the squared
+distance grows by the weight that is lost. A training point without a driver that the place has
+counts on that axis as far away as the place lies outside the range of all training points: it
+says nothing, unless nobody could.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from upscale.calendar import STEP_DAYS
+from upscale.network.scaler import Scaler
+
+Floats = NDArray[np.float32]
+
+#: Days that a point of predictor space averages, and how many must hold a value.
+POINT_DAYS, LEAST_DAYS = 45, 15
+#: Rows of one fixed, padded batch.
+CPU_BATCH, GPU_BATCH = 256, 8192
+#: Cells whose drivers are averaged at once.
+_CELLS = 512
+
+
+@dataclass(frozen=True, eq=False)
+class Space:
+    """Training points and the metric of one space.
+
+    points: `(point, axis)` times the weights, NaN where missing, thinned so that every training
+    point lies within `radius` of one of them; counts: `(point,)` training points that each
+    stands for; weights: `(axis,)` importance over standard deviation; low, high: `(axis,)`
+    range of all training points, times the weights; distance: mean distance between two
+    training points; threshold, radius: in units of `distance`, as the dissimilarity index.
+    """
+
+    points: Floats
+    counts: Floats
+    weights: Floats
+    low: Floats
+    high: Floats
+    distance: float
+    threshold: float
+    radius: float
+
+    def __post_init__(self) -> None:
+        shape = self.points.shape
+        axes = (self.weights.shape, self.low.shape, self.high.shape)
+        if set(axes) != {shape[1:]} or self.counts.shape != shape[:1] or not shape[0]:
+            raise ValueError(f"a space of points {shape} with axes {axes}: fit it again")
+        if not (self.distance > 0 and self.threshold > 0 and (self.weights >= 0).all()):
+            raise ValueError("a space without distance, threshold or weights: fit it again")
+
+    @cached_property
+    def complete(self) -> bool:
+        """Whether no training point lacks a driver."""
+        return bool(np.isfinite(self.points).all())
+
+    @cached_property
+    def matrix(self) -> Tensor:
+        """`(column, point)`: what the columns of a row are multiplied with to give distances."""
+        there = np.isfinite(self.points).astype(np.float32)
+        known = np.nan_to_num(self.points)
+        parts = [there, -2 * known, known**2] + ([] if self.complete else [1 - there])
+        return torch.from_numpy(np.ascontiguousarray(np.concatenate(parts, axis=1).T))
+
+
+@dataclass(frozen=True, eq=False)
+class Assessment:
+    """What is said of each row `(row,)`, NaN (and -1) where the row has no value on any axis.
+
+    index: dissimilarity index; density: training points within the threshold; axis: the axis
+    that contributes most to the distance to the nearest training point.
+    """
+
+    index: Floats
+    density: Floats
+    axis: NDArray[np.int16]
+
+
+@dataclass(frozen=True, eq=False)
+class Applicability:
+    """The area of applicability of a release. embedding: None for models without one z for
+    each place; its axes are those of `(member, latent)`, flattened."""
+
+    drivers: Space
+    embedding: Space | None = None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """As they are stored in a safetensors file."""
+        spaces = {"drivers": self.drivers, "embedding": self.embedding}
+        return {
+            f"{name}.{field.name}": torch.from_numpy(
+                np.array(getattr(space, field.name), np.float32)
+            )
+            for name, space in spaces.items()
+            if space is not None
+            for field in fields(space)
+        }
+
+
+def read_applicability(tensors: Mapping[str, Tensor], features: int) -> Applicability:
+    """The applicability of stored tensors; ValueError where they are not one.
+
+    features: how many the release has; they are the axes of predictor space.
+    """
+    spaces = {name.split(".")[0] for name in tensors}
+    if "drivers" not in spaces or not spaces <= {"drivers", "embedding"}:
+        raise ValueError(
+            f"expected the spaces drivers and embedding, found {', '.join(sorted(spaces))}: fit "
+            "the applicability again"
+        )
+    found = Applicability(**{name: _read_space(tensors, name) for name in spaces})
+    if found.drivers.points.shape[1] != features:
+        raise ValueError(
+            f"expected training points of {features} features, found "
+            f"{found.drivers.points.shape[1]}: fit the applicability again"
+        )
+    return found
+
+
+def _read_space(tensors: Mapping[str, Tensor], name: str) -> Space:
+    wanted = {f"{name}.{field.name}" for field in fields(Space)}
+    there = {key for key in tensors if key.startswith(f"{name}.")}
+    if wanted != there:
+        raise ValueError(
+            f"expected {', '.join(sorted(wanted))}, found {', '.join(sorted(there))}: fit the "
+            "applicability again"
+        )
+    arrays = {field.name: tensors[f"{name}.{field.name}"].numpy() for field in fields(Space)}
+    distance, threshold, radius = (
+        float(arrays.pop(key)) for key in ("distance", "threshold", "radius")
+    )
+    return Space(**arrays, distance=distance, threshold=threshold, radius=radius)
+
+
+def evaluate(space: Space, rows: Floats, device: torch.device | str = "cpu") -> Assessment:
+    """Assess rows `(row, axis)` in the units of the training data, NaN where missing.
+
+    Rows run in batches of one fixed, padded shape: what is said of a row depends neither on the
+    rows beside it nor on its place among them.
+    """
+    device = torch.device(device)
+    batch = CPU_BATCH if device.type == "cpu" else GPU_BATCH
+    weighted = rows.astype(np.float32) * space.weights
+    scale = _scale(space, weighted)
+    nearest = np.zeros(len(rows), np.int64)
+    density = np.zeros(len(rows), np.float32)
+    constants = space.matrix.to(device), torch.from_numpy(space.counts).to(device)
+    for first in range(0, len(rows), batch):
+        part = slice(first, first + batch)
+        nearest[part], density[part] = _near(space, weighted[part], scale[part], batch, *constants)
+    return _assess(space, weighted, scale, nearest, density)
+
+
+def _scale(space: Space, rows: Floats) -> Floats:
+    """`(row,)` total weight over the weight of the axes that a row has, 0 for none."""
+    there = np.isfinite(rows)
+    total = np.zeros(len(rows), np.float32)
+    present = np.zeros(len(rows), np.float32)
+    for axis, weight in enumerate(space.weights**2):  # axis by axis: the same for any shape
+        total += weight
+        present += weight * there[:, axis]
+    return np.divide(total, present, out=np.zeros_like(total), where=present > 0)
+
+
+def _near(
+    space: Space, rows: Floats, scale: Floats, batch: int, matrix: Tensor, counts: Tensor
+) -> tuple[NDArray[np.int64], Floats]:
+    """Nearest training point and density of at most one batch of weighted rows.
+
+    A sum of products instead of differences: exact enough to choose the nearest point.
+    matrix, counts: of the space, on the device that computes.
+    """
+    padded = np.zeros((batch, rows.shape[1]), np.float32)
+    padded[: len(rows)] = rows
+    bound = np.zeros((batch, 1), np.float32)
+    reach = np.float32(space.threshold * space.distance) ** 2
+    np.divide(reach, scale[:, None], out=bound[: len(rows)], where=scale[:, None] > 0)
+    with torch.inference_mode():
+        squares = torch.from_numpy(_columns(space, padded)).to(matrix.device) @ matrix
+        within = (squares <= torch.from_numpy(bound).to(matrix.device)).to(torch.float32) @ counts
+        nearest = squares.argmin(dim=1)
+        return nearest[: len(rows)].cpu().numpy(), within[: len(rows)].cpu().numpy()
+
+
+def _columns(space: Space, rows: Floats) -> Floats:
+    """`(row, column)` of weighted rows, to be multiplied with `Space.matrix`."""
+    there = np.isfinite(rows)
+    known = np.where(there, rows, np.float32(0))
+    parts = [known**2, known, there.astype(np.float32)]
+    if not space.complete:
+        parts.append(_outside(space, rows) ** 2)
+    return np.concatenate(parts, axis=1)
+
+
+def _outside(space: Space, rows: Floats) -> Floats:
+    """How far each value lies outside the range of the training points, 0 where missing."""
+    beyond = np.maximum(space.low - rows, rows - space.high)
+    return np.where(np.isfinite(rows), np.maximum(beyond, 0), 0).astype(np.float32)
+
+
+def _assess(
+    space: Space, rows: Floats, scale: Floats, nearest: NDArray[np.int64], density: Floats
+) -> Assessment:
+    """The index and the axis to blame from differences to the nearest point."""
+    point = space.points[nearest]
+    apart = np.where(np.isfinite(point), rows - point, _outside(space, rows)) ** 2
+    parts = np.where(np.isfinite(rows), apart, np.float32(0))
+    squares = np.zeros(len(rows), np.float32)
+    for axis in range(parts.shape[1]):  # axis by axis: the same for any shape
+        squares += parts[:, axis]
+    known = scale > 0
+    index = np.sqrt(squares * scale) / np.float32(space.distance)
+    return Assessment(
+        np.where(known, index, np.float32(np.nan)),
+        np.where(known, density, np.float32(np.nan)),
+        np.where(known, parts.argmax(axis=1), -1).astype(np.int16),
+    )
+
+
+def step_points(drivers: Floats, first: int, steps: range, scaler: Scaler) -> Floats:
+    """Points `(cell, step, feature)` of predictor space, scaled, NaN where missing.
+
+    drivers: `(cell, day, feature)` in physical units from day number `first`, NaN = missing;
+    step n covers days 15 n to 15 n + 14 and averages the 45 days up to its end, of which
+    fifteen must have a value. What lies before or after the drivers is missing.
+    """
+    points = np.full((len(drivers), len(steps), drivers.shape[2]), np.nan, np.float32)
+    for cell in range(0, len(drivers), _CELLS):
+        cells = slice(cell, cell + _CELLS)
+        points[cells] = _means(drivers[cells], first, steps, scaler)
+    return points
+
+
+def _means(drivers: Floats, first: int, steps: range, scaler: Scaler) -> Floats:
+    past = POINT_DAYS // STEP_DAYS - 1
+    begin = (steps.start - past) * STEP_DAYS - first
+    days = (len(steps) + past) * STEP_DAYS
+    whole = np.full((len(drivers), days, drivers.shape[2]), np.nan, np.float32)
+    low, high = max(begin, 0), min(begin + days, drivers.shape[1])
+    if low < high:
+        whole[:, low - begin : high - begin] = drivers[:, low:high]
+    scaled = scaler.scale(whole)[..., : whole.shape[2]]
+    parts = (len(whole), -1, STEP_DAYS, whole.shape[2])
+    total = _added(scaled.reshape(parts), past)
+    count = _added(np.isfinite(whole).astype(np.float32).reshape(parts), past)
+    mean: Floats = np.full_like(total, np.nan)
+    np.divide(total, count, out=mean, where=count >= LEAST_DAYS)
+    return mean
+
+
+def _added(values: Floats, past: int) -> Floats:
+    """Sums `(cell, step, feature)` of `(cell, step, day, feature)` over each step and `past`
+    steps before it, day by day, because numpy may take another order for another shape."""
+    each = values[:, :, 0].copy()
+    for day in range(1, STEP_DAYS):
+        each += values[:, :, day]
+    total: Floats = each[:, past:].copy()
+    for back in range(1, past + 1):
+        total += each[:, past - back : each.shape[1] - back]
+    return total
