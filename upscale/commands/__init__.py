@@ -25,6 +25,7 @@ COMMANDS = {
     "plot": "plot:plot",
     "publish": "publish:publish",
     "train": "train:train",
+    "import-release": "import_release:import_release",
     "towers-on-grid": "towers_on_grid:towers_on_grid",
     "compare": "compare:compare",
     "demo": "demo:demo",
