@@ -206,9 +206,9 @@ def _read_trees(folder: Path, manifest: ReleaseManifest) -> tuple[tuple[Trees, .
     payloads = [_checked(folder, file) for file in manifest.trees]
     try:
         parsed = [TREES[manifest.model].parse(payload) for payload in payloads]
-    except ImportError as error:
+    except (ImportError, OSError) as error:  # not there, or without a library of the system
         raise ReleaseError(
-            f"{folder} holds trees of {manifest.model}, which is not installed here ({error}): "
+            f"{folder} holds trees of {manifest.model}, which cannot be loaded here ({error}): "
             "pip install 'upscale[train]'"
         ) from None
     except Exception as error:  # every library raises its own

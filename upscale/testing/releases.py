@@ -9,16 +9,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from upscale import __version__
 from upscale.network.architectures import Architecture
 from upscale.network.classes import Classes
-from upscale.network.release import Release, ReleaseSpec, save_release
+from upscale.network.release import (
+    ContextSpec,
+    Release,
+    ReleaseSpec,
+    WindowSpec,
+    save_release,
+)
 from upscale.network.scaler import Feature, FluxScale, Scaler, Transform
 from upscale.network.tamrl import TamRlConfig
-from upscale.network.trees import TreesConfig
+from upscale.network.trees import Trees, TreesConfig, tree_table
+from upscale.training.baselines import fit_regressor
 from upscale.variables import FLUXES, variable
 
 #: Plausible mean and standard deviation, after the transform.
@@ -30,6 +38,14 @@ _LIKELY: dict[str, tuple[float, float, Transform]] = {
     "sw_pot": (300.0, 120.0, "identity"),
     "day_length": (12.0, 3.0, "identity"),
 }
+
+#: Classes that the made releases know.
+CLASSES = Classes(("ENF", "DBF", "GRA", "CRO"), ("Aw", "BSk", "Csa", "Cfb", "Dfb", "Dfc"))
+
+_NO_SKILL = "tower,cluster,flux,model,split,n,rmse,r2,bias\n"
+
+#: Days that made trees are fitted to.
+_MADE_DAYS = 3000
 
 #: Made weights are torch's own start times this, so that outputs answer to their inputs.
 _GAIN = 2.0
@@ -49,24 +65,66 @@ def fake_release(
     overrides: fields of `ReleaseSpec` in place of the made ones.
     """
     scaler = Scaler(tuple(_feature(name) for name in features), _flux_scales())
-    classes = Classes(("ENF", "DBF", "GRA", "CRO"), ("Aw", "BSk", "Csa", "Cfb", "Dfb", "Dfc"))
     config = TamRlConfig(
-        scaler.channels, classes.width, hidden, hidden // 2, encoder_hidden=hidden,
+        scaler.channels, CLASSES.width, hidden, hidden // 2, encoder_hidden=hidden,
         generator_hidden=hidden,
     )  # fmt: skip
     seeds = tuple(range(seed, seed + members))
     made: dict[str, Any] = {
         "name": path.name, "architecture": config, "features": scaler.features,
-        "fluxes": scaler.fluxes, "classes": classes, "training_digest": "made weights",
+        "fluxes": scaler.fluxes, "classes": CLASSES, "training_digest": "made weights",
         "code_version": __version__, "seeds": seeds,
     }  # fmt: skip
     spec = ReleaseSpec(**(made | overrides))
     assert not isinstance(spec.architecture, TreesConfig)
     weights = [_weights(spec.architecture, each) for each in spec.seeds]
     card = f"# {spec.name}\n\nMade weights, never trained: its fluxes mean nothing.\n"
-    return save_release(
-        path, spec, weights, card, "tower,cluster,flux,model,split,n,rmse,r2,bias\n"
-    )
+    return save_release(path, spec, weights, card, _NO_SKILL)
+
+
+def fake_tree_release(
+    path: Path,
+    library: str = "xgboost",
+    features: Sequence[str] = ("ta", "sw_in", "vpd", "p"),
+    members: int = 2,
+    rounds: int = 60,
+    seed: int = 0,
+    **overrides: Any,
+) -> Release:
+    """Write and load a release of boosted trees that are fitted to made days from `seed`.
+
+    library: `xgboost` or `lightgbm`; the rest as in `fake_release`.
+    """
+    scaler = Scaler(tuple(_feature(name) for name in features), _flux_scales())
+    seeds = tuple(range(seed, seed + members))
+    made: dict[str, Any] = {
+        "name": path.name, "model": library, "features": scaler.features,
+        "architecture": TreesConfig(len(features), CLASSES.width, rounds),
+        "fluxes": scaler.fluxes, "classes": CLASSES, "window": WindowSpec(length=1, stride=1),
+        "context": ContextSpec(rule="query"), "training_digest": "made days",
+        "code_version": __version__, "seeds": seeds,
+    }  # fmt: skip
+    trees = [_trees(library, scaler, rounds, each) for each in seeds]
+    card = f"# {path.name}\n\nFitted to made days: its fluxes mean nothing.\n"
+    return save_release(path, ReleaseSpec(**(made | overrides)), trees, card, _NO_SKILL)
+
+
+def _trees(library: str, scaler: Scaler, rounds: int, seed: int) -> list[Trees]:
+    """Regressors of all fluxes, which rise with the features at random, and differ by class."""
+    rng = np.random.default_rng(seed)
+    low, high = ([getattr(f, end) for f in scaler.features] for end in ("minimum", "maximum"))
+    drivers = rng.uniform(low, high, (_MADE_DAYS, len(low)))
+    drivers[rng.uniform(size=drivers.shape) < 0.05] = np.nan
+    codes = np.stack([rng.integers(18, size=_MADE_DAYS), rng.integers(31, size=_MADE_DAYS)], axis=1)
+    table = tree_table(drivers.astype(np.float32), CLASSES.onehot(codes))
+    scaled = np.nan_to_num((drivers - low) / np.subtract(high, low), nan=0.5)
+    steps = CLASSES.onehot(codes) @ rng.normal(size=(CLASSES.width, len(FLUXES)))
+    fluxes = 4 * scaled @ rng.normal(size=(len(low), len(FLUXES))) + steps
+    weight = np.ones(_MADE_DAYS)
+    return [
+        fit_regressor(library, table, fluxes[:, i].astype(np.float32), weight, seed, rounds)
+        for i in range(len(FLUXES))
+    ]
 
 
 def _feature(name: str) -> Feature:

@@ -135,12 +135,24 @@ def fit_trees(
     def fit(draw: int, flux: int) -> Trees:
         used = (weights[draw] > 0) & np.isfinite(fluxes[:, flux])
         chosen = inputs[used], fluxes[used, flux], weights[draw][used]
-        return _FIT[library](*chosen, seeds[draw], rounds)
+        return fit_regressor(library, *chosen, seeds[draw], rounds)
 
     with ThreadPoolExecutor(workers) as pool:
         jobs = [[pool.submit(fit, draw, i) for i in range(len(FLUXES))] for draw in range(draws)]
         fitted = tuple(tuple(job.result() for job in each) for each in jobs)
     return BoostedTrees(tuple(features), classes, fitted, seeds, rounds)
+
+
+def fit_regressor(
+    library: str,
+    inputs: NDArray[np.float32],
+    flux: NDArray[np.float32],
+    weight: Floats,
+    seed: int,
+    rounds: int,
+) -> Trees:
+    """Fit one flux `(row,)`, g m-2 d-1, to a table `(row, column)`; weight: `(row,)`."""
+    return _FIT[library](inputs, flux, weight, seed, rounds)
 
 
 def fit_boosted_trees(
