@@ -2,80 +2,101 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from upscale.product.colours import FAINT, INK
 
-_LEARNED, _JUDGED = "#0072b2", "#d55e00"
-_STAGES = {
+_TITLES = {
     "pretrain": "Encoder on drivers alone",
     "decoder": "Decoder alone",
     "joint": "Encoder, generator and decoder",
 }
 
-#: Rows of the figure: column of the table, its name, colour.
+
+@dataclass(frozen=True)
+class _Row:
+    """A quantity of the table; its name where fluxes are learned, and in pretraining."""
+
+    quantity: str
+    name: str
+    before: str
+    colour: str
+    scale: str = "linear"
+
+
 _ROWS = (
-    ("loss", "learning: loss,\nscaled", _LEARNED),
-    ("validation", "clusters to stop by:\nmean RMSE, scaled", _JUDGED),
-    ("balance", "learning: imbalance,\n(g C m$^{-2}$ d$^{-1}$)$^2$", FAINT),
+    _Row("loss", "loss of learning,\nscaled", "contrast in learning", "#0072b2"),
+    _Row("validation", "RMSE at clusters\nto stop by, scaled", "contrast at others", "#d55e00"),
+    _Row("balance", "imbalance,\n(g C m$^{-2}$ d$^{-1}$)$^2$", "", FAINT, "log"),
 )
 
 
 def plot_curves(table: pd.DataFrame, path: str | Path, title: str = "") -> Path:
     """Draw `curves.csv` (see `upscale.training.curves`) as PNG; returns its path.
 
-    One column per stage; a thin line per member, the median of those still in training in bold,
+    One column per stage; a thin line per member, their median in bold while all of them train,
     a dot at each epoch whose weights were kept.
     """
     stages = list(dict.fromkeys(table["stage"]))
     figure = Figure(figsize=(2.2 + 3.4 * len(stages), 6.4), layout="constrained")
     axes = figure.subplots(len(_ROWS), len(stages), squeeze=False, sharex="col")
-    for row, (quantity, name, colour) in enumerate(_ROWS):
-        for column, stage in enumerate(stages):
-            part = table[table["stage"] == stage]
-            _panel(axes[row, column], part, quantity, colour)
-        axes[row, 0].set_ylabel(name)
+    for row, panels in zip(_ROWS, axes, strict=True):
+        _draw_row(row, panels, stages, table)
+    for axis, stage in zip(axes[0], stages, strict=True):
+        axis.set_title(_TITLES.get(stage, stage), loc="left", fontsize=10)
     for column, stage in enumerate(stages):
-        axes[0, column].set_title(_STAGES.get(stage, stage), loc="left", fontsize=10)
-        axes[-1, column].set_xlabel("epoch")
-    _share_heights(axes, stages)
+        lowest = axes[-2 if stage == "pretrain" else -1, column]
+        lowest.set_xlabel("epoch")
+        lowest.tick_params(labelbottom=True)
     members = table["member"].nunique()
-    note = "thin: each member; bold: their median; dot: weights kept"
-    figure.suptitle(f"{title}  {members} members ({note})".strip(), fontsize=10, x=0.01, ha="left")
+    said = f"{title}: {members} members. Thin: each; bold: median of all; dot: weights kept"
+    figure.suptitle(said, fontsize=10, x=0.01, ha="left")
     FigureCanvasAgg(figure)
     figure.savefig(path, dpi=160, facecolor="white", metadata={"Software": "upscale"})
     return Path(path)
 
 
-def _panel(axis: Axes, part: pd.DataFrame, quantity: str, colour: str) -> None:
+def _draw_row(
+    row: _Row, panels: Sequence[Axes], stages: Sequence[str], table: pd.DataFrame
+) -> None:
+    """One quantity; the stages that learn fluxes share one height, pretraining has its own."""
+    fluxes = [axis for axis, stage in zip(panels, stages, strict=True) if stage != "pretrain"]
+    for axis, stage in zip(panels, stages, strict=True):
+        early = stage == "pretrain"
+        axis.set_ylabel(row.before if early else row.name if axis is fluxes[0] else "")
+        if early and not row.before:
+            axis.set_visible(False)
+            continue
+        _draw_panel(axis, table[table["stage"] == stage], row)
+    low = min((axis.get_ylim()[0] for axis in fluxes), default=0)
+    high = max((axis.get_ylim()[1] for axis in fluxes), default=1)
+    for axis in fluxes:
+        axis.set_ylim(low, high)
+
+
+def _draw_panel(axis: Axes, part: pd.DataFrame, row: _Row) -> None:
+    if row.scale == "log":
+        axis.set_yscale("log")
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.yaxis.set_minor_formatter(NullFormatter())
     axis.spines[["top", "right"]].set_visible(False)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if quantity == "balance" and not part["balance"].any():
-        axis.text(0.5, 0.5, "no fluxes here", transform=axis.transAxes, ha="center", color=FAINT)
-        axis.set_yticks([])
-        return
-    for _, curve in part.groupby("member"):
-        axis.plot(curve["epoch"] + 1, curve[quantity], color=colour, lw=0.8, alpha=0.45)
-        if quantity == "validation":
-            kept = curve[curve["best"]].tail(1)
-            axis.plot(kept["epoch"] + 1, kept[quantity], "o", color=INK, ms=3.5, zorder=3)
-    median = part.groupby("epoch")[quantity].median()
-    axis.plot(median.index + 1, median, color=colour, lw=2)
     axis.grid(axis="y", color="#e6e6e6", lw=0.6)
     axis.set_axisbelow(True)
-
-
-def _share_heights(axes: NDArray[np.object_], stages: list[str]) -> None:
-    """One height for each row over the stages that learn fluxes; pretraining has its own."""
-    fluxes = [column for column, stage in enumerate(stages) if stage != "pretrain"]
-    for row in axes:
-        for column in fluxes[1:]:
-            row[column].sharey(row[fluxes[0]])
+    wide = part.assign(epoch=part["epoch"] + 1).pivot(
+        index="epoch", columns="member", values=row.quantity
+    )
+    axis.plot(wide, color=row.colour, lw=0.8, alpha=0.45)
+    axis.plot(wide.dropna().median(axis=1), color=row.colour, lw=2)
+    if row.quantity == "validation":
+        kept = part[part["best"]].groupby("member").tail(1)
+        axis.plot(kept["epoch"] + 1, kept["validation"], "o", color=INK, ms=3.5, zorder=3)

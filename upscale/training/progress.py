@@ -18,7 +18,7 @@ from upscale.training.curves import Epoch
 Say = Callable[[str], None]
 
 _COLUMNS = (
-    "member", "stage", "epoch", "loss", "balance", "validation", "best", "epochs since", "min left",
+    "member", "stage", "epoch", "loss", "balance", "validation", "best", "waited", "min left",
 )  # fmt: skip
 
 
@@ -103,7 +103,8 @@ def progress_table(config: TrainConfig, curves: dict[int, list[Epoch]], trained:
     ]
     ahead = max([sum(left) / config.workers, *left])
     title = f"{config.name}: {len(trained)} of {config.members} members trained"
-    table = Table(title=title, caption=_ahead(ahead), title_justify="left")
+    caption = _ahead(ahead) if len(trained) < config.members else "judging"
+    table = Table(title=title, caption=caption, title_justify="left", caption_justify="left")
     for name in _COLUMNS:
         table.add_column(name, justify="left" if name == "stage" else "right")
     for number in range(config.members):
@@ -137,15 +138,16 @@ def _cells(
         return ["waits" if curve is None else "begins", *[""] * 6, _minutes(left)]
     last = curve[-1]
     stage = [epoch for epoch in curve if epoch.stage == last.stage]
+    settings = dict(stages_of(config))[last.stage]
     best = max(i for i, epoch in enumerate(stage) if epoch.best or i == 0)
     return [
         "trained" if trained else last.stage,
-        f"{last.epoch + 1}/{dict(stages_of(config))[last.stage].epochs}",
+        f"{last.epoch + 1}/{settings.epochs}",
         f"{last.loss:.4f}",
         f"{last.balance:.4f}",
         f"{last.validation:.4f}",
         f"{stage[best].validation:.4f}",
-        f"{len(stage) - 1 - best}",
+        f"{len(stage) - 1 - best}/{settings.patience}",
         "" if trained else _minutes(left),
     ]
 
