@@ -16,6 +16,7 @@ import pandas as pd
 from upscale.towers.archives import Source
 from upscale.towers.badm import read_badm
 from upscale.towers.clusters import cluster_names
+from upscale.towers.parse import truth
 
 #: Columns that every table of sites has in the end; others are kept as they are.
 SITE_COLUMNS = ("site", "lat", "lon", "igbp", "koppen", "cluster", "suspect")
@@ -23,21 +24,25 @@ SITE_COLUMNS = ("site", "lat", "lon", "igbp", "koppen", "cluster", "suspect")
 FILES = ("sites.parquet", "sites.csv")
 
 
-def known_sites(folder: Path, files: Iterable[Source] = ()) -> pd.DataFrame:
+def known_sites(
+    folder: Path, table: Path | None = None, files: Iterable[Source] = ()
+) -> pd.DataFrame:
     """What is known of sites, one row each, in the order of their names; may be incomplete.
 
-    folder: may hold `sites.parquet` or else `sites.csv`. files: may hold BADM, which fills
-    what the table lacks. ValueError where a file has no column `site` or a site twice.
+    table: a Parquet or CSV file with a column `site`; where none is given, `sites.parquet` or
+    else `sites.csv` of the folder, if there. files: may hold BADM, which fills what the table
+    lacks. ValueError where the table has no column `site` or a site twice.
     """
-    path = next((folder / name for name in FILES if (folder / name).is_file()), None)
-    table = _read(path) if path else pd.DataFrame({"site": pd.Series(dtype=str)})
-    table, more = table.set_index("site"), read_badm(files)
-    table = table.reindex(table.index.union(more.index))
+    there = (folder / name for name in FILES if (folder / name).is_file())
+    path = table or next(there, None)
+    rows = _read(path) if path else pd.DataFrame({"site": pd.Series(dtype=str)})
+    rows, more = rows.set_index("site"), read_badm(files)
+    rows = rows.reindex(rows.index.union(more.index))
     for name in dict.fromkeys((*SITE_COLUMNS[1:], *(more.columns if len(more) else ()))):
-        own = table[name].astype(object) if name in table else pd.Series(None, table.index, object)
-        other = more[name].reindex(table.index) if name in more else own
-        table[name] = own.where(own.notna() & own.ne(""), other)
-    return table.rename_axis("site").reset_index()
+        own = rows[name].astype(object) if name in rows else pd.Series(None, rows.index, object)
+        other = more[name].reindex(rows.index) if name in more else own
+        rows[name] = own.where(own.notna() & own.ne(""), other)
+    return rows.rename_axis("site").reset_index()
 
 
 def complete(known: pd.DataFrame, sites: Sequence[str], folder: Path) -> pd.DataFrame:
@@ -73,15 +78,6 @@ def require(wanted: Iterable[str], found: Iterable[str], what: str) -> None:
         raise ValueError(f"missing {what}: {', '.join(missing)}")
 
 
-def truth(values: pd.Series) -> pd.Series:
-    """1 for true, 0 for false, missing for unknown, of booleans, numbers or words."""
-    if pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
-        return values.astype("Float64")
-    words = values.astype(object).map(lambda value: str(value).strip().lower())
-    numbers = words.replace({"true": "1", "yes": "1", "false": "0", "no": "0"})
-    return pd.to_numeric(numbers, errors="coerce").astype("Float64")
-
-
 def _read(path: Path) -> pd.DataFrame:
     table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
     if "site" not in table:
@@ -97,7 +93,8 @@ def _unplaced(sites: Sequence[str], folder: Path) -> str:
     there = [name for name in FILES if (folder / name).is_file()]
     books = [path.name for path in folder.rglob("*BIF*.xlsx")]
     what = f"add them to {folder / there[0]}" if there else (
-        f"write {folder / FILES[1]} with the columns site, lat, lon and, if known, igbp, koppen"
+        f"write {folder / FILES[1]} with the columns site, lat, lon and, if known, igbp, koppen, "
+        "or name another table of sites"
     )  # fmt: skip
     more = f", or save {books[0]} as CSV" if books else ""
     return f"expected lat and lon of every tower, found none of {', '.join(sites)}; {what}{more}"

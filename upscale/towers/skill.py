@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -82,6 +83,13 @@ def skill_table(rows: Iterable[SkillRow]) -> pd.DataFrame:
 def skill_csv(table: pd.DataFrame) -> str:
     """A skill table as the text of a CSV file, four decimals."""
     return table.to_csv(index=False, float_format="%.4f")
+
+
+def skill_json(table: pd.DataFrame) -> str:
+    """A skill table as a JSON list of rows; what is not a number is null."""
+    rows = table[list(SKILL_COLUMNS)].to_dict("records")
+    plain = [{key: None if value != value else value for key, value in row.items()} for row in rows]
+    return json.dumps(plain, indent=1, allow_nan=False) + "\n"
 
 
 def read_skill(path: str | Path) -> pd.DataFrame:

@@ -4,7 +4,9 @@
 | --- | --- |
 | harmonised table | `towers.parquet` |
 | CarbonFluxBench | `target_fluxes.parquet` |
-| ONEFlux, as the archives deliver it | daily files, plain, gzip or zip |
+| ONEFlux, as the archives deliver it | daily files, plain, gzip or zip, in any subfolder |
+
+Where a folder holds more than one of them, the first in this order is read.
 """
 
 from __future__ import annotations
@@ -12,11 +14,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal, Protocol
 
 import pandas as pd
 
-from upscale.towers import harmonised
-from upscale.towers.satellite import daily_series, read_satellite
+from upscale.towers import carbonfluxbench, harmonised, oneflux_folder, satellite
+from upscale.towers.oneflux import Weather
+from upscale.towers.sites import FILES as SITE_FILES
 from upscale.towers.tower import (
     DRIVERS,
     GOOD_QUALITY,
@@ -30,45 +34,104 @@ __all__ = [
     "DRIVERS",
     "GOOD_QUALITY",
     "MASKED_QUALITY",
+    "Layout",
     "Tower",
     "TowerWarning",
     "good_days",
+    "layout_of",
     "read_sites",
     "read_towers",
+    "tower_files",
 ]
 
+Layout = Literal["harmonised", "carbonfluxbench", "oneflux"]
 
-def read_towers(folder: str | Path, sites: Sequence[str] | None = None) -> tuple[Tower, ...]:
+
+class _Reader(Protocol):
+    """A module that reads one layout."""
+
+    def read_sites(self, folder: Path, table: Path | None = None) -> pd.DataFrame: ...
+
+    def read(
+        self, folder: Path, sites: Sequence[str] | None = None, table: Path | None = None
+    ) -> tuple[Tower, ...]: ...
+
+
+_READERS: dict[Layout, _Reader] = {
+    "harmonised": harmonised,
+    "carbonfluxbench": carbonfluxbench,
+    "oneflux": oneflux_folder,
+}
+
+
+def read_towers(
+    folder: str | Path,
+    sites: Sequence[str] | None = None,
+    *,
+    table: str | Path | None = None,
+    weather: Weather = "tower",
+) -> tuple[Tower, ...]:
     """Read the towers of a folder, sorted by site.
 
     folder: any of the layouts above, and `satellite.parquet` if there are composites. sites:
-    only these, if given. What had to be left out or assumed is named in a TowerWarning.
-    Raises FileNotFoundError or ValueError that name the file, column or site at fault.
+    only these, if given. table: of sites (Parquet or CSV), instead of `sites.parquet` or
+    `sites.csv` of the folder. weather: of the towers themselves or, from ONEFlux files alone,
+    of the reanalysis brought to the towers (`era`). What had to be left out or assumed is named
+    in a TowerWarning, and `Tower.origin` tells what was read. Raises FileNotFoundError or
+    ValueError that name the file, column or site at fault.
     """
-    _require_towers(Path(folder))
-    towers = harmonised.read(Path(folder), sites)
-    seen = {str(site): part for site, part in read_satellite(folder).groupby("site")}
+    folder, layout = Path(folder), layout_of(folder)
+    if weather != "tower" and layout != "oneflux":
+        raise ValueError(f"{folder}: expected ONEFlux files for weather of {weather}, found none")
+    meta = Path(table) if table else None
+    if layout == "oneflux":
+        towers = oneflux_folder.read(folder, sites, meta, weather)
+    else:
+        towers = _READERS[layout].read(folder, sites, meta)
+    seen = {str(site): part for site, part in satellite.read_satellite(folder).groupby("site")}
     return tuple(_with_satellite(tower, seen.get(tower.site)) for tower in towers)
 
 
-def read_sites(folder: str | Path) -> pd.DataFrame:
+def read_sites(folder: str | Path, *, table: str | Path | None = None) -> pd.DataFrame:
     """The table of the sites that `read_towers` reads, sorted by site.
 
     Columns site, lat, lon, igbp, koppen, cluster, suspect, and every other one that the
     folder has, such as name, elevation, source, licence, citation.
     """
-    _require_towers(Path(folder))
-    return harmonised.read_sites(Path(folder))
+    read = _READERS[layout_of(folder)].read_sites
+    return read(Path(folder), Path(table) if table else None)
 
 
-def _require_towers(folder: Path) -> None:
-    if not (folder / harmonised.FILE).is_file():
-        raise FileNotFoundError(
-            f"expected towers in {folder}, found none; point to a folder that holds "
-            "towers.parquet and sites.parquet"
-        )
+def layout_of(folder: str | Path) -> Layout:
+    """Which layout a folder has; FileNotFoundError says what it should hold."""
+    folder = Path(folder)
+    if (folder / harmonised.FILE).is_file():
+        return "harmonised"
+    if (folder / carbonfluxbench.FILE).is_file():
+        return "carbonfluxbench"
+    if folder.is_dir() and oneflux_folder.find(folder):
+        return "oneflux"
+    raise FileNotFoundError(
+        f"expected towers in {folder}, found none; point to a folder that holds towers.parquet "
+        f"and sites.parquet, or {carbonfluxbench.FILE} and {carbonfluxbench.ERA}, or daily "
+        "ONEFlux files such as FLX_AT-Neu_FLUXNET2015_SUBSET_DD_2002-2012_1-4.csv"
+    )
+
+
+def tower_files(folder: str | Path) -> tuple[Path, ...]:
+    """Every file that `read_towers` reads from a folder, in a fixed order: for digests."""
+    folder, layout = Path(folder), layout_of(folder)
+    names: dict[Layout, tuple[str, ...]] = {
+        "harmonised": (harmonised.FILE,),
+        "carbonfluxbench": carbonfluxbench.FILES,
+        "oneflux": (),
+    }
+    meta = next(((name,) for name in SITE_FILES if (folder / name).is_file()), ())
+    paths = [folder / name for name in (*meta, *names[layout], satellite.FILE)]
+    more = oneflux_folder.paths(folder) if layout == "oneflux" else ()
+    return (*(path for path in paths if path.is_file()), *more)
 
 
 def _with_satellite(tower: Tower, rows: pd.DataFrame | None) -> Tower:
-    series = {} if rows is None else daily_series(rows, tower.days)
+    series = {} if rows is None else satellite.daily_series(rows, tower.days)
     return replace(tower, satellite={**tower.satellite, **series}) if series else tower
