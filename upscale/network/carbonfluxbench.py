@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from upscale.network.parts import check_sizes, mean_embedding
+from upscale.network.parts import check_sizes, mean_embedding, steady_linear
 from upscale.variables import FLUXES
 
 #: Slope of the encoder's rectifier below zero.
@@ -133,9 +133,9 @@ class CarbonFluxBench(nn.Module):
         """Embedding `(row, latent)` of each window `(row, day, channel)` with its one-hots."""
         days = windows.transpose(0, 1)
         classes = onehot.to(days.dtype).expand(len(days), -1, -1)
-        each = self.norm(self.day(torch.cat([days, classes], dim=2)))
+        each = self.norm(steady_linear(self.day, torch.cat([days, classes], dim=2)))
         _, (final, _) = self.encoder(functional.leaky_relu(each, SLOPE))
-        return self.embedding(final[0] + final[1])  # type: ignore[no-any-return]
+        return steady_linear(self.embedding, final[0] + final[1])
 
     def generate(self, z: Tensor) -> Film:
         """What modulates the decoder, from z `(row, latent)`; gamma = 1 + what is generated."""
@@ -159,7 +159,7 @@ class CarbonFluxBench(nn.Module):
         states, _ = self.decoder(embedded)
         if film is not None:
             states = states * film.gamma + film.beta
-        return self.heads(self.dropout(states))  # type: ignore[no-any-return]
+        return steady_linear(self.heads, self.dropout(states))
 
     def forward(self, x: Tensor, support: Tensor, present: Tensor, onehot: Tensor) -> Tensor:
         """Scaled fluxes `(row, day, 3)` of query windows x, one support set for each row."""

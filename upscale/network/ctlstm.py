@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from upscale.network.parts import check_sizes, mean_embedding, remember
+from upscale.network.parts import check_sizes, mean_embedding, remember, steady_linear
 from upscale.variables import FLUXES
 
 
@@ -85,7 +85,7 @@ class CtLstm(nn.Module):
         if film is None:
             film = days.new_zeros(days.shape[1], self.config.classes)
         states, _ = self.decoder(torch.cat([days, film.expand(len(days), -1, -1)], dim=2))
-        return self.heads(self.dropout(states))  # type: ignore[no-any-return]
+        return steady_linear(self.heads, self.dropout(states))
 
     def forward(self, x: Tensor, support: Tensor, present: Tensor, onehot: Tensor) -> Tensor:
         """Scaled fluxes `(row, day, 3)` of query windows x with the one-hots of each row."""

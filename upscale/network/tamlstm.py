@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from upscale.network.parts import check_sizes, mean_embedding, remember
+from upscale.network.parts import check_sizes, mean_embedding, remember, steady_linear
 from upscale.variables import FLUXES
 
 
@@ -76,7 +76,7 @@ class TamLstm(nn.Module):
     def decode_days(self, days: Tensor, film: None) -> Tensor:
         """As `decode`, time first: `(day, row, channel)` to `(day, row, 3)`."""
         states, _ = self.decoder(days)
-        return self.heads(self.dropout(states))  # type: ignore[no-any-return]
+        return steady_linear(self.heads, self.dropout(states))
 
     def forward(self, x: Tensor, support: Tensor, present: Tensor, onehot: Tensor) -> Tensor:
         """Scaled fluxes `(row, day, 3)` of query windows x alone."""

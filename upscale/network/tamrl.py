@@ -15,7 +15,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from upscale.network.parts import check_sizes, mean_embedding, remember
+from upscale.network.parts import check_sizes, mean_embedding, remember, steady_linear
 from upscale.variables import FLUXES
 
 #: Share of torch's default scale at which the generator's last layer starts.
@@ -110,7 +110,7 @@ class TamRl(nn.Module):
         days = windows.transpose(0, 1)
         classes = onehot.to(days.dtype).expand(len(days), -1, -1)
         _, (final, _) = self.encoder(torch.cat([days, classes], dim=2))
-        return self.embedding(torch.cat([final[0], final[1]], dim=1))  # type: ignore[no-any-return]
+        return steady_linear(self.embedding, torch.cat([final[0], final[1]], dim=1))
 
     def generate(self, z: Tensor) -> Modulation:
         """FiLM parameters of each z `(row, latent)`; gamma = 1 + what the generator gives.
@@ -140,7 +140,7 @@ class TamRl(nn.Module):
         states, _ = self.decoder(days)
         if film is not None:
             states = states * film.gamma2 + film.beta2
-        return self.heads(self.dropout(states))  # type: ignore[no-any-return]
+        return steady_linear(self.heads, self.dropout(states))
 
     def forward(self, x: Tensor, support: Tensor, present: Tensor, onehot: Tensor) -> Tensor:
         """Scaled fluxes `(row, day, 3)` of query windows x, one support set for each row."""
