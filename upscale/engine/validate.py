@@ -47,6 +47,8 @@ def validate(run: Run) -> Checked:
     """
     faults: list[str] = []
     release = _attempt(faults, "model", lambda: load_release(run.model))
+    asked = run.cluster.device
+    run = _where_it_computes(run, release)
     cube = _attempt(faults, "drivers", lambda: open_cube(run.drivers))
     if cube is not None:
         faults += _period_faults(run, cube) + _grid_faults(run, cube)
@@ -60,7 +62,15 @@ def validate(run: Run) -> Checked:
     plan = make_plan(run, release, cube)
     _raise(store_faults(plan.job))
     _raise(_room_faults(plan) + _memory_faults(run, plan, release))
-    return Checked(run, release, cube, plan, _warnings(release, cube))
+    return Checked(run, release, cube, plan, _warnings(release, cube, asked))
+
+
+def _where_it_computes(run: Run, release: Release | None) -> Run:
+    """The run as it is; on the CPU, with a worker for each core, where its model is of trees."""
+    if release is None or not release.manifest.is_trees:
+        return run
+    cluster = run.cluster.model_copy(update={"device": "cpu"})
+    return run.model_copy(update={"cluster": cluster})
 
 
 def _raise(faults: list[str]) -> None:
@@ -196,14 +206,15 @@ def task_bytes(plan: Plan, release: Release) -> int:
     """Bytes that one work item takes at its peak.
 
     Drivers of a block with margins (and the copies that interpolation makes), all support
-    windows, the members of the cells in hand, and the arrays to be written.
+    windows if the model has any, the members of the cells in hand, and the arrays to be written.
     """
     layout, features = plan.job.layout, len(release.scaler.names)
     cells = min(max(plan.tiles, key=lambda tile: tile.land).land, layout.tile**2)
     days = min(layout.block, layout.count) + 2 * release.window_rule.margin
     drivers = 3 * cells * days * features * 4
     support = plan.job.support
-    windows = cells * support.most_windows * support.window * features * 4
+    days_of_support = 0 if plan.job.query_context else support.most_windows * support.window
+    windows = cells * days_of_support * features * 4
     members = 6 * 1024 * layout.members * layout.block * 3 * 4
     written = 2 * layout.tile**2 * layout.block * 27
     return drivers + windows + members + written
@@ -223,10 +234,12 @@ def _memory_faults(run: Run, plan: Plan, release: Release) -> list[str]:
     ]
 
 
-def _warnings(release: Release, cube: DriverCube) -> tuple[str, ...]:
+def _warnings(release: Release, cube: DriverCube, device: str) -> tuple[str, ...]:
     names = release.scaler.names
     absent = missing_features(cube, tuple(n for n in names if n not in DERIVED))
     warnings = [f"optional driver {name} is not in the cube and will be masked" for name in absent]
+    if release.manifest.is_trees and device == "cuda":
+        warnings.append(f"cluster.device: trees of {release.manifest.model} compute on the CPU")
     trained = release.manifest.day_definition
     if trained != cube.day_definition:
         warnings.append(

@@ -110,7 +110,7 @@ def fake_tree_release(
 
 
 def _trees(library: str, scaler: Scaler, rounds: int, seed: int) -> list[Trees]:
-    """Regressors of all fluxes, which rise with the features at random, and differ by class."""
+    """Regressors of all fluxes: GPP and RECO rise with each feature and differ by class."""
     rng = np.random.default_rng(seed)
     low, high = ([getattr(f, end) for f in scaler.features] for end in ("minimum", "maximum"))
     drivers = rng.uniform(low, high, (_MADE_DAYS, len(low)))
@@ -118,11 +118,12 @@ def _trees(library: str, scaler: Scaler, rounds: int, seed: int) -> list[Trees]:
     codes = np.stack([rng.integers(18, size=_MADE_DAYS), rng.integers(31, size=_MADE_DAYS)], axis=1)
     table = tree_table(drivers.astype(np.float32), CLASSES.onehot(codes))
     scaled = np.nan_to_num((drivers - low) / np.subtract(high, low), nan=0.5)
-    steps = CLASSES.onehot(codes) @ rng.normal(size=(CLASSES.width, len(FLUXES)))
-    fluxes = 4 * scaled @ rng.normal(size=(len(low), len(FLUXES))) + steps
+    slopes = rng.uniform(0, 3, (len(low), 2))
+    gpp, reco = (scaled @ slopes + CLASSES.onehot(codes) @ rng.uniform(0, 2, (CLASSES.width, 2))).T
+    fluxes = np.stack([gpp, reco, reco - gpp], axis=1).astype(np.float32)
     weight = np.ones(_MADE_DAYS)
     return [
-        fit_regressor(library, table, fluxes[:, i].astype(np.float32), weight, seed, rounds)
+        fit_regressor(library, table, fluxes[:, i], weight, seed, rounds)
         for i in range(len(FLUXES))
     ]
 

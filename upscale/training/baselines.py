@@ -189,7 +189,7 @@ def _fit_lightgbm(
     from lightgbm import Dataset, train
 
     settings = {**LIGHTGBM, "seed": seed, "num_threads": 1}
-    rows = Dataset(inputs, label=flux, weight=weight, params=settings)
+    rows = Dataset(inputs, label=np.ascontiguousarray(flux), weight=weight, params=settings)
     return LightGbmTrees(train(settings, rows, rounds))
 
 
