@@ -18,6 +18,7 @@ from upscale.grid import cell_areas
 from upscale.product.quality import FILL
 from upscale.product.reader import FluxCube, cells_of, occupied, open_flux_cube
 from upscale.product.tally import SEASONAL_LATITUDE, Tally, empty_tally, scan
+from upscale.product.trust import STEP_ARRAYS
 from upscale.variables import FLUXES, variable
 
 #: The largest daily GPP of any cube with vegetation exceeds this many g m-2 d-1.
@@ -120,6 +121,12 @@ def _daily_names() -> tuple[str, ...]:
     return (*FLUXES, *(f"{flux}_sd" for flux in FLUXES), "quality", "filled_share")
 
 
+def _step_names(cube: FluxCube) -> tuple[str, ...]:
+    """Arrays on the step axis; not every model has an index in the space of embeddings."""
+    embedding = "extrapolation_embedding"
+    return tuple(name for name in STEP_ARRAYS if name != embedding or cube.has(name))
+
+
 def _verdict(name: str, faults: Iterable[str], good: str, remedy: str) -> Check:
     listed = list(faults)
     return Check(name, not listed, "; ".join(listed[:3]) if listed else good, remedy)
@@ -135,6 +142,10 @@ def _shapes(cube: FluxCube) -> Check:
         segments = len(layout.segments)
         wanted |= {f"{flux}_member": (layout.members, segments, *grid) for flux in FLUXES}
         wanted["segment_days"] = (segments, *grid)
+    if cube.has_steps:
+        steps = len(layout.step_bounds)
+        wanted |= {"step": (steps,), "step_bnds": (steps, 2)}
+        wanted |= dict.fromkeys(_step_names(cube), (steps, *grid))
     there = {n: tuple(cube.array(n).shape) if cube.has(n) else None for n in wanted}
     faults = (f"{n} is {there[n]}, expected {s}" for n, s in wanted.items() if there[n] != s)
     good = f"{len(wanted)} arrays as the layout says"
@@ -144,7 +155,8 @@ def _shapes(cube: FluxCube) -> Check:
 def _axes(cube: FluxCube) -> Check:
     layout, grid = cube.layout, cube.grid
     time = layout.first + np.arange(layout.count)
-    wanted = {"time": time, "lat": grid.lat, "lon": grid.lon}
+    wanted: dict[str, Any] = {"time": time, "lat": grid.lat, "lon": grid.lon}
+    wanted |= {"step": layout.step_bounds[:, 0]} if cube.has_steps else {}
     faults = [f"{name} is not the axis of the layout" for name in _unlike(cube, wanted)]
     if cube.has("lat") and (np.diff(np.asarray(cube.array("lat")[...])) >= 0).any():
         faults.append("lat does not descend")
@@ -155,11 +167,12 @@ def _axes(cube: FluxCube) -> Check:
 def _bounds(cube: FluxCube) -> Check:
     layout, grid = cube.layout, cube.grid
     time = layout.first + np.arange(layout.count)
-    wanted = {
+    wanted: dict[str, Any] = {
         "time_bnds": np.stack([time, time + 1], 1),
         "lat_bnds": grid.lat_bounds,
         "lon_bnds": grid.lon_bounds,
     }
+    wanted |= {"step_bnds": layout.step_bounds} if cube.has_steps else {}
     faults = (f"{name} does not enclose its cells" for name in _unlike(cube, wanted))
     return _verdict("bounds", faults, "days and cells touch, none overlap", "write them again")
 
@@ -193,6 +206,7 @@ def _fill_values(cube: FluxCube) -> Check:
     """What was never written must read as missing, never as zero or as good."""
     wanted: dict[str, float] = dict.fromkeys(_daily_names(), math.nan)
     wanted |= {"quality": FILL, "filled_share": 255}
+    wanted |= {name: fill for name, (_, fill) in STEP_ARRAYS.items()}
     found = {n: float(cube.array(n).fill_value) for n in wanted if cube.has(n)}
     faults = (
         f"{name} fills with {value}, expected {wanted[name]}"
@@ -261,9 +275,17 @@ _COUNTED: tuple[tuple[str, str, str], ...] = (
 )  # fmt: skip
 
 
+_LIMITS = (
+    "applicability", "indices without fluxes, or unlike their quality bits",
+    "run the item again: indices and quality were not written together",
+)  # fmt: skip
+
+
 def judge(tally: Tally, finished: bool = True) -> list[Check]:
     """The checks of the values that a tally has counted."""
     checks = [_counted(tally, *row) for row in _COUNTED]
+    if "steps" in tally.moments:
+        checks.append(_counted(tally, *_LIMITS))
     if finished:
         row = ("produced", "values of the domain not computed", "`upscale run` goes on there")
         checks.append(_counted(tally, *row))

@@ -22,6 +22,7 @@ from upscale.calendar import CALENDAR, TIME_UNITS, date_of
 from upscale.grid import EARTH_RADIUS, Grid, cell_areas
 from upscale.product.layout import FluxLayout
 from upscale.product.quality import FILL, flag_attributes
+from upscale.product.trust import NO_TRUST, STEP_ARRAYS, Trust
 from upscale.variables import FLUXES, class_attributes, variable
 
 _DIMS = ("time", "lat", "lon")
@@ -61,11 +62,17 @@ def is_consolidated(url: str) -> bool:
 
 
 def create_flux_cube(
-    url: str, layout: FluxLayout, attributes: Mapping[str, Any], *, overwrite: bool = False
+    url: str,
+    layout: FluxLayout,
+    attributes: Mapping[str, Any],
+    *,
+    trust: Trust = NO_TRUST,
+    overwrite: bool = False,
 ) -> None:
     """Write the metadata, the coordinates and the cell areas of an empty flux cube.
 
-    attributes: global attributes beyond those that follow from the layout. A mark that the
+    attributes: global attributes beyond those that follow from the layout; trust: decides which
+    arrays stand on the step axis, and what the spreads say. A mark that the
     store is ours is written first, and `kind` last; only a store with that mark is started
     again, unless `overwrite` says that the caller knows what is there. Raises ValueError where
     anything else is there.
@@ -74,9 +81,10 @@ def create_flux_cube(
     again = overwrite or was_begun(url)
     root = zarr.create_group(url, overwrite=again, attributes=mark, zarr_format=3)
     _write_axes(root, layout)
-    _create_daily(root, layout)
+    _create_daily(root, layout, trust)
     _create_static(root, layout)
     _create_sums(root, layout)
+    _create_steps(root, layout, trust)
     content = _extent(layout) | dict(attributes) | {"layout": _layout_dict(layout)}
     root.attrs.update({name: plain(value) for name, value in content.items()})
     root.attrs["kind"] = KIND
@@ -173,16 +181,18 @@ def _crs() -> dict[str, Any]:
     }
 
 
-def _create_daily(root: zarr.Group, layout: FluxLayout) -> None:
+def _create_daily(root: zarr.Group, layout: FluxLayout, trust: Trust) -> None:
     shape = (layout.count, *layout.grid.shape)
     for name in (*FLUXES, *(f"{flux}_sd" for flux in FLUXES)):
-        text = variable(name).attributes | _CELLS | {"cell_methods": _PER_LAND}
+        text = dict[str, Any](variable(name).attributes | _CELLS | {"cell_methods": _PER_LAND})
+        text |= trust.spread_attributes(name.removesuffix("_sd")) if name not in FLUXES else {}
         content = "modelResult" if name in FLUXES else "qualityInformation"
         text["coverage_content_type"] = content
         if name in FLUXES:
             text["ancillary_variables"] = f"{name}_sd"
         _create(root, name, shape, np.float32, np.nan, layout, text)
-    _create(root, "quality", shape, np.uint16, FILL, layout, flag_attributes() | _CELLS)
+    flags = flag_attributes(trust.unused_flags)
+    _create(root, "quality", shape, np.uint16, FILL, layout, flags | _CELLS)
     share = {
         "long_name": "share of the days of the window whose drivers were filled",
         "units": "%",
@@ -299,6 +309,27 @@ def _create_days(root: zarr.Group, layout: FluxLayout) -> None:
             **_CELLS,
         },
     )
+
+
+def _create_steps(root: zarr.Group, layout: FluxLayout, trust: Trust) -> None:
+    if not trust.arrays:
+        return
+    calendar = {"units": TIME_UNITS, "calendar": CALENDAR}
+    text = {"long_name": "first day of the step", "bounds": "step_bnds"} | calendar
+    _put(root, "step", layout.step_bounds[:, 0], ("step",), text)
+    _put(root, "step_bnds", layout.step_bounds, ("step", "bnds"), {})
+    for name in trust.arrays:
+        dtype, fill = STEP_ARRAYS[name]
+        root.create_array(
+            name,
+            shape=(len(layout.step_bounds), *layout.grid.shape),
+            dtype=dtype,
+            chunks=(len(layout.step_numbers(0)), layout.tile, layout.tile),
+            compressors=_CODEC,
+            fill_value=fill,
+            dimension_names=("step", "lat", "lon"),
+            attributes=trust.step_attributes(name) | _CELLS,
+        )
 
 
 def _put(

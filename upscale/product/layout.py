@@ -2,7 +2,8 @@
 
 A block has a fixed number of days because a Zarr chunk has one fixed length and years do not.
 A segment is the days of one calendar year (or month) inside one block, so that the sums kept
-for each member have one writer, too.
+for each member have one writer, too. A step is the part of 15 days, counted from 2000-01-01,
+that lies in one block.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from upscale.calendar import date_of, dates_of
+from upscale.calendar import STEP_DAYS, date_of, dates_of
 from upscale.grid import Grid, Tile, tile_from_id
 
 #: Days of a block: 24 strides of 15 days.
@@ -131,6 +132,35 @@ class FluxLayout:
         """For each day of a block, `(day,)`, its segment counted within the block."""
         counts = [s.count for s in self.segments[self.segments_of(block)]]
         return np.repeat(np.arange(len(counts)), counts)
+
+    def step_numbers(self, block: int) -> range:
+        """The steps of a block: step n covers the days 15 n to 15 n + 14."""
+        days = self.days(block)
+        first, last = self.first + days.start, self.first + days.stop - 1
+        return range(first // STEP_DAYS, last // STEP_DAYS + 1)
+
+    def steps_of(self, block: int) -> slice:
+        """Indices on the step axis of the steps of a block; a step across two blocks stands
+        in both."""
+        begin = block * len(self.step_numbers(0))
+        return slice(begin, begin + len(self.step_numbers(block)))
+
+    def step_index(self, days: slice) -> NDArray[np.int64]:
+        """For each of the days `(day,)`, indices on the time axis, its index on the step axis."""
+        day = np.arange(days.start, days.stop)
+        block = day // self.block
+        numbers = (self.first + day) // STEP_DAYS
+        first = (self.first + block * self.block) // STEP_DAYS
+        index: NDArray[np.int64] = block * len(self.step_numbers(0)) + numbers - first
+        return index
+
+    @cached_property
+    def step_bounds(self) -> NDArray[np.int32]:
+        """First day and day after the last `(step, 2)` of every step, as day numbers."""
+        index = self.step_index(slice(0, self.count))
+        first = np.flatnonzero(np.diff(index, prepend=-1))
+        bounds = np.stack([first, [*first[1:], self.count]], axis=1) + self.first
+        return bounds.astype(np.int32)
 
     def describe(self) -> str:
         """One line for people."""

@@ -21,6 +21,7 @@ from upscale.calendar import date_of
 from upscale.product.cube import plain
 from upscale.product.quality import Quality, has
 from upscale.product.reader import Cells, FluxCube, cells_of
+from upscale.product.trust import STEP_ARRAYS
 
 #: netCDF-C is not safe in threads: whoever opens a NetCDF file here holds this lock.
 NETCDF_LOCK = threading.RLock()
@@ -32,6 +33,7 @@ FILL = np.float32(1e20)
 CHUNK = 600
 
 _AXES = ("time", "time_bnds", "lat", "lat_bnds", "lon", "lon_bnds", "crs")
+_STEP_AXES = ("step", "step_bnds")
 _DIMS = ("time", "lat", "lon")
 _FILLS = {"filled_share": np.uint8(255)}
 _KEPT_OUT = {"kind", "layout", "initialised"}
@@ -62,6 +64,21 @@ class Part:
         """Rows and columns of a block: whole chunks of the store."""
         return self.cube.edge * max(1, round(CHUNK / self.cube.edge))
 
+    @property
+    def stepped(self) -> tuple[str, ...]:
+        """Arrays on the step axis that the cube has."""
+        return tuple(name for name in STEP_ARRAYS if self.cube.has(name))
+
+    @property
+    def steps(self) -> slice:
+        """Indices on the step axis of the steps that hold a day of this part."""
+        first, last = self.cube.layout.step_index(self.days)[[0, -1]]
+        return slice(int(first), int(last) + 1)
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        return _AXES + (_STEP_AXES if self.stepped else ())
+
     def blocks(self) -> Iterator[Cells]:
         return cells_of(self.cube.grid, self.edge)
 
@@ -88,7 +105,7 @@ def write_part(path: Path, part: Part) -> None:
     refuses, UnfinishedError where days of the domain are not computed yet."""
     with NETCDF_LOCK, Dataset(str(path), "w", format="NETCDF4") as file:
         _define(file, part)
-        for name in _AXES:
+        for name in part.axes:
             file.variables[name][...] = _axis(part, name)
         for cells in part.blocks():
             for name, values in _block(part, cells):
@@ -111,9 +128,9 @@ def _differences(file: Dataset, part: Part) -> Iterator[str]:
     found = {name: file.getncattr(name) for name in file.ncattrs()}
     yield from (f"attribute {name}" for name in wanted if not _equal(found.get(name), wanted[name]))
     yield from (f"attribute {name}, which is not in the store" for name in found.keys() - wanted)
-    for name in (*_AXES, *part.layers, *part.daily):
+    for name in (*part.axes, *part.layers, *part.daily, *part.stepped):
         yield from _attribute_differences(file.variables[name], part, name)
-    for name in _AXES:
+    for name in part.axes:
         if not _equal(file.variables[name][...], _axis(part, name)):
             yield f"coordinate {name}"
     for cells in part.blocks():
@@ -137,12 +154,14 @@ def _define(file: Dataset, part: Part) -> None:
     grid = part.cube.grid
     for name, size in zip((*_DIMS, "bnds"), (None, *grid.shape, 2), strict=True):
         file.createDimension(name, size)
+    if part.stepped:
+        file.createDimension("step", part.steps.stop - part.steps.start)
     edges = tuple(min(part.edge, n) for n in grid.shape)
-    for name in _AXES:
+    for name in part.axes:
         _create(file, part, name, None)
     for name in part.layers:
         _create(file, part, name, edges)
-    for name in part.daily:
+    for name in (*part.daily, *part.stepped):
         _create(file, part, name, (1, *edges))
     file.setncatts(part.global_attributes())
 
@@ -183,6 +202,8 @@ def _attributes(part: Part, name: str) -> dict[str, Any]:
 
 def _axis(part: Part, name: str) -> NDArray[Any]:
     array = part.cube.array(name)
+    if name in _STEP_AXES:
+        return np.asarray(array[part.steps])
     return np.asarray(array[part.days] if name.startswith("time") else array[...])
 
 
@@ -190,6 +211,8 @@ def _block(part: Part, cells: Cells) -> Iterator[tuple[str, NDArray[Any]]]:
     """Name and values of every array in one block, one after another."""
     for name in part.layers:
         yield name, part.cube.layer(name, cells)
+    for name in part.stepped:
+        yield name, part.cube.steps(name, part.steps, cells)
     for name in part.daily:
         values = part.cube.daily(name, part.days, cells)
         if name == "quality" and not part.unfinished:
@@ -216,5 +239,5 @@ def _filled(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _region(variable: Any, cells: Cells) -> tuple[slice, ...]:
-    days = (slice(None),) if variable.dimensions[0] == "time" else ()
+    days = (slice(None),) if variable.dimensions[0] in ("time", "step") else ()
     return (*days, cells.rows, cells.cols)

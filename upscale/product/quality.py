@@ -23,6 +23,8 @@ class Quality(IntFlag):
     CLASS_UNSEEN = 1 << 5  # the class is known, but no training tower had it
     CLIPPED = 1 << 6  # GPP or RECO of at least one member was negative and set to zero
     OUTSIDE_TRAINING_RANGE = 1 << 7  # a driver of this day lies outside the training range
+    OUTSIDE_APPLICABILITY = 1 << 8  # the drivers of the step are unlike all training points
+    OUTSIDE_EMBEDDING = 1 << 9  # the embedding of the cell is unlike that of any tower
     NO_DRIVERS = 1 << 10  # a required driver is missing on this day: NaN
     TOO_SHORT = 1 << 11  # no unbroken stretch of 45 days around this day: NaN
     NO_CONTEXT = 1 << 12  # no support window could be found for the cell: NaN
@@ -30,6 +32,8 @@ class Quality(IntFlag):
     ICE = 1 << 14  # permanent snow and ice: NaN
     NOT_PRODUCED = 1 << 15  # outside the domain, or not computed yet: NaN
 
+
+NO_FLAGS = Quality(0)
 
 #: Bits that explain a missing value.
 REASONS = (
@@ -45,14 +49,18 @@ REASONS = (
 FILL = int(Quality.NOT_PRODUCED)
 
 
-def flag_attributes() -> dict[str, Any]:
-    """CF attributes of the quality array (section 3.5, flag masks)."""
+def flag_attributes(unused: Quality = NO_FLAGS) -> dict[str, Any]:
+    """CF attributes of the quality array (section 3.5, flag masks).
+
+    unused: bits that nothing sets in this store; a bit that is not listed says nothing.
+    """
+    flags = [flag for flag in Quality if flag not in unused]
     return {
         "long_name": "quality of the fluxes of this day, and the reason where there are none",
         "standard_name": "quality_flag",
         "units": "1",
-        "flag_masks": [int(flag) for flag in Quality],
-        "flag_meanings": " ".join(str(flag.name).lower() for flag in Quality),
+        "flag_masks": [int(flag) for flag in flags],
+        "flag_meanings": " ".join(str(flag.name).lower() for flag in flags),
     }
 
 

@@ -16,6 +16,7 @@ from upscale.calendar import date_of
 from upscale.grid import Grid
 from upscale.product.cube import layout_of, open_flux_group
 from upscale.product.layout import FluxLayout
+from upscale.product.trust import CALIBRATION_KEYS
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,11 @@ class FluxCube:
         return self.layout.sums != "none"
 
     @property
+    def has_steps(self) -> bool:
+        """True where the model of the cube has an area of applicability."""
+        return self.has("extrapolation")
+
+    @property
     def edge(self) -> int:
         """Rows and columns of one stored chunk."""
         return self.layout.chunk[1]
@@ -83,6 +89,10 @@ class FluxCube:
     def daily(self, name: str, days: slice, cells: Cells) -> NDArray[Any]:
         """Values `(day, row, col)` of a daily array; days are indices on the time axis."""
         return np.asarray(self.array(name)[days, cells.rows, cells.cols])
+
+    def steps(self, name: str, steps: slice, cells: Cells) -> NDArray[Any]:
+        """Values `(step, row, col)` of an array on the step axis."""
+        return np.asarray(self.array(name)[steps, cells.rows, cells.cols])
 
     def layer(self, name: str, cells: Cells) -> NDArray[Any]:
         """Values `(row, col)` of a static layer."""
@@ -152,3 +162,29 @@ def _around(known: NDArray[np.intp], side: slice, step: int) -> slice:
     first = (side.start + int(known[0])) // step * step
     stop = -(-(side.start + int(known[-1]) + 1) // step) * step
     return slice(max(first, side.start), min(stop, side.stop))
+
+
+def interval(fluxes: Any, flux: str, level: float = 0.9) -> tuple[Any, Any]:
+    """Lower and upper end of the interval in which a measured tower-day lies with probability
+    `level`, g m-2 d-1.
+
+    fluxes: a flux cube opened with xarray (or a part of one, or a NetCDF file of one); flux:
+    `gpp`, `reco` or `nee`. Two arrays in the shape of the flux, not computed yet where it is not.
+    The calibration stands in the attributes of the spread; ValueError where the model had none,
+    or where its towers tell nothing of this level. Not for means: `docs/uncertainty.md`.
+    """
+    spread = fluxes[f"{flux}_sd"]
+    if "calibration_floor" not in spread.attrs:
+        raise ValueError(
+            f"{flux}_sd has no attribute calibration_floor: the model of these fluxes was not "
+            "calibrated, and its spread says nothing of the error"
+        )
+    floor, factor, share, levels, multipliers = (
+        spread.attrs[f"calibration_{key}"] for key in CALIBRATION_KEYS
+    )
+    if not 0 < level <= max(levels):
+        raise ValueError(f"expected a level above 0 and up to {max(levels)}, found {level}")
+    mean = fluxes[flux]
+    sd = (floor**2 + (factor * spread) ** 2 + (share * mean) ** 2) ** 0.5
+    half = float(np.interp(level, (0, *levels), (0, *multipliers))) * sd
+    return mean - half, mean + half

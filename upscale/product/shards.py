@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from upscale.product.cube import open_flux_group
 from upscale.product.layout import FluxLayout, WorkItem
+from upscale.product.trust import STEP_ARRAYS
 
 Region = tuple[slice, ...]
 
@@ -26,17 +27,21 @@ class TileFluxes:
 
     daily: arrays `(day, row, col)` by name (fluxes, spreads, quality, filled_share);
     sums: per-member sums `(member, segment, row, col)` in g m-2, by flux; days:
-    `(segment, row, col)` number of days in each sum. Both are empty without sums.
+    `(segment, row, col)` number of days in each sum. Both are empty without sums. steps:
+    arrays `(step, row, col)` by name, empty without an area of applicability.
     """
 
     daily: Mapping[str, NDArray[Any]]
     sums: Mapping[str, NDArray[np.float32]]
     days: Mapping[str, NDArray[np.uint16]]
+    steps: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
 
 def region_of(layout: FluxLayout, item: WorkItem, name: str) -> Region:
     """The region that a work item owns in the array `name`."""
     days, rows, cols = layout.region(item)
+    if name in STEP_ARRAYS:
+        return layout.steps_of(item.block), rows, cols
     segments = layout.segments_of(item.block)
     if name.endswith("_member"):
         return slice(0, layout.members), segments, rows, cols
@@ -47,7 +52,7 @@ def _arrays_of(fluxes: TileFluxes) -> dict[str, NDArray[Any]]:
     """Every array of a work item by its name in the store, in the order of writing: `quality`
     comes last, so that a tile that is not whole still says that it was not produced."""
     sums = {f"{flux}_member": values for flux, values in fluxes.sums.items()}
-    arrays = {**fluxes.daily, **sums, **fluxes.days}
+    arrays = {**fluxes.daily, **sums, **fluxes.days, **fluxes.steps}
     return arrays | {"quality": arrays.pop("quality")}
 
 

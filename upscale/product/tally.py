@@ -11,6 +11,7 @@ from upscale.calendar import date_of, day_of_year
 from upscale.product.layout import FluxLayout
 from upscale.product.quality import REASONS, Quality, has
 from upscale.product.reader import Cells, FluxCube
+from upscale.product.trust import INDEX_BITS
 from upscale.variables import FLUXES, IGBP, variable
 
 #: Poleward of this latitude GPP peaks in summer everywhere on land.
@@ -89,6 +90,8 @@ def scan(cube: FluxCube, cells: Cells, block: int) -> Tally:
     _scan_seasons(tally, piece, cube, cells)
     if cube.has_sums:
         _scan_sums(tally, piece, cube, cells, block)
+    if cube.has_steps:
+        _scan_steps(tally, piece, cube, cells, block)
     return tally
 
 
@@ -210,3 +213,34 @@ def _scan_sums(tally: Tally, piece: _Piece, cube: FluxCube, cells: Cells, block:
             gap = np.abs(means[segment] - np.nansum(days, axis=0))
             allowed = SUM_TOLERANCE[0] * np.nansum(np.abs(days), axis=0) + SUM_TOLERANCE[1]
             tally.fault("sums", ~(gap <= allowed), place)
+
+
+def _scan_steps(tally: Tally, piece: _Piece, cube: FluxCube, cells: Cells, block: int) -> None:
+    """Indices only where there are fluxes, and bits that say the same as their thresholds."""
+    steps = cube.layout.steps_of(block)
+    step = cube.layout.step_index(piece.days) - steps.start
+    there = piece.there("gpp")
+    served = np.stack([there[step == i].any(axis=0) for i in range(steps.stop - steps.start)])
+    tally.add("steps", len(served))
+    for name in filter(cube.has, INDEX_BITS):
+        index, place = cube.steps(name, steps, cells), f"{name}, {piece.place}"
+        known = np.isfinite(index)
+        tally.fault("applicability", (known & (~served | (index < 0))) | np.isinf(index), place)
+        with np.errstate(invalid="ignore"):
+            outside = there & (index > cube.array(name).attrs["applicability_threshold"])[step]
+        tally.fault("applicability", has(piece.quality, INDEX_BITS[name]) != outside, place)
+        if known.any():
+            tally.widen(name, float(index[known].min()), float(index[known].max()))
+    _scan_drivers(tally, piece, cube, cells, steps)
+
+
+def _scan_drivers(tally: Tally, piece: _Piece, cube: FluxCube, cells: Cells, steps: slice) -> None:
+    """A driver is named, and points are counted, where there is an index and nowhere else."""
+    known = np.isfinite(cube.steps("extrapolation", steps, cells))
+    driver = cube.steps("extrapolation_driver", steps, cells)
+    names = len(cube.array("extrapolation_driver").attrs["flag_values"])
+    wrong = ((driver > 0) != known) | (driver >= names)
+    tally.fault("applicability", wrong, f"extrapolation_driver, {piece.place}")
+    density = cube.steps("point_density", steps, cells)
+    wrong = (np.isfinite(density) != known) | (density < 0)
+    tally.fault("applicability", wrong, f"point_density, {piece.place}")
