@@ -56,14 +56,17 @@ def write_oneflux(
 
 
 def daily_csv(rows: pd.DataFrame, versions: tuple[str, ...] = ("VUT_USTAR50", "VUT_REF")) -> str:
-    """The text of a daily file with the days of one made tower; rows as in `towers.parquet`."""
+    """The text of a daily file with the days of one made tower; rows as in `towers.parquet`.
+
+    versions: of the fluxes; all but the first are moved up by 0.5 g m-2 d-1.
+    """
     table = pd.DataFrame({"TIMESTAMP": rows["date"].dt.strftime("%Y%m%d")})
     for name, column in _WEATHER.items():
         table[name] = rows[column]
     for version in versions:
         for name, column in _FLUXES.items():
-            shift = 0.5 if version == "VUT_REF" and len(versions) > 1 and column != "NEE_QC" else 0
-            table[name.format(version)] = rows[column] + np.float32(shift)
+            moved = column != "NEE_QC" and version != versions[0]
+            table[name.format(version)] = rows[column] + (0.5 if moved else 0.0)
     return table.to_csv(index=False, na_rep="-9999", float_format="%.9g")
 
 
