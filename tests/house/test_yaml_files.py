@@ -9,6 +9,7 @@ import pytest
 
 from upscale.engine.config import load_run
 from upscale.grid import load_grid
+from upscale.network.carbonfluxbench_scaling import read_scaling
 from upscale.network.release import load_release
 from upscale.training.config import read_config
 
@@ -19,6 +20,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "models/*/release.yaml": lambda path: load_release(path.parent),
     "examples/train*.yaml": read_config,
     "examples/**/train*.yaml": read_config,
+    "examples/scaling*.yaml": read_scaling,
     "examples/run*.yaml": load_run,
     "examples/**/run*.yaml": load_run,
     "docker/run*.yaml": load_run,

@@ -53,7 +53,7 @@ def steady_linear(layer: nn.Linear, rows: Tensor) -> Tensor:
     """
     if layer.out_features >= _NARROW or layer.in_features % _VECTOR == 0:
         return layer(rows)  # type: ignore[no-any-return]
-    flat = layer.weight @ rows.flatten(0, -2).T + layer.bias[:, None]
+    flat: Tensor = layer.weight @ rows.flatten(0, -2).T + layer.bias[:, None]
     return flat.T.unflatten(0, rows.shape[:-1])
 
 

@@ -25,11 +25,10 @@ def released_state(
     width, inner = drivers + classes, encoder_hidden or latent
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
+        norm = _trained_norm(inner)
         encoder = nn.ModuleDict(
             {
-                "instance_encoder": nn.Sequential(
-                    nn.Linear(width, inner), nn.BatchNorm1d(inner), nn.LeakyReLU(0.2)
-                ),
+                "instance_encoder": nn.Sequential(nn.Linear(width, inner), norm),
                 "temporal_encoder": nn.LSTM(inner, inner, bidirectional=True),
                 "code_linear": nn.Linear(inner, latent),
                 "decode_linear": nn.Linear(latent, inner),
@@ -47,12 +46,12 @@ def released_state(
                 "out": nn.Linear(hidden, 3),
             }
         )
-        _ruffle(encoder["instance_encoder"][1])
     return {"encoder": encoder.state_dict(), "decoder": decoder.state_dict()}
 
 
-def _ruffle(norm: nn.BatchNorm1d) -> None:
+def _trained_norm(width: int) -> nn.BatchNorm1d:
     """As after training: statistics and weights away from 0 and 1."""
+    norm = nn.BatchNorm1d(width)
     assert norm.running_mean is not None
     assert norm.running_var is not None
     with torch.no_grad():
@@ -60,3 +59,4 @@ def _ruffle(norm: nn.BatchNorm1d) -> None:
         norm.running_var.uniform_(0.3, 2)
         norm.weight.uniform_(0.5, 1.5)
         norm.bias.normal_(0, 0.3)
+    return norm
