@@ -43,9 +43,7 @@ class TowerModel:
 
     def members(self, tower: Tower) -> Floats:
         """Fluxes `(member, day, 3)`, not clipped, NaN where no window reaches."""
-        scaler = self.predictor.scaler
-        drivers = features_of(tower, scaler.names, scaler.composites)
-        valid = ~scaler.missing_required(drivers)[None]
+        drivers, valid = self._drivers(tower)
         rows = rows_of(assign(valid, int(tower.days[0]), self.window).start, slice(None))
         fluxes = np.full((self.predictor.members, len(drivers), 3), np.nan, np.float32)
         if len(rows):
@@ -58,14 +56,34 @@ class TowerModel:
         self, tower: Tower, drivers: Floats, valid: NDArray[np.bool_], windows: Floats
     ) -> Floats:
         """z `(member, row, latent)`."""
-        classes = classes_of(tower)[None]
         if self.support is None:
-            here = np.ones((len(windows), 1), bool)
+            here, classes = np.ones((len(windows), 1), bool), classes_of(tower)[None]
             return self.predictor.encode(windows[:, None], here, classes.repeat(len(windows), 0))
-        chosen = choose(valid, tower.days, self.support)
-        support = _windows(drivers, chosen.start[0].clip(0), self.support.window)
-        z = self.predictor.encode(support[None], chosen.present, classes)
-        return np.repeat(z, len(windows), axis=1)
+        return np.repeat(self._embed(tower, drivers, valid, self.support), len(windows), axis=1)
+
+    def embedding(self, tower: Tower) -> Floats:
+        """z `(member, latent)` of a tower by its history, NaN where that is too short.
+
+        ValueError for a model whose context is the query window.
+        """
+        if self.support is None:
+            raise ValueError("expected a model with support years: this one has no z of a place")
+        drivers, valid = self._drivers(tower)
+        return self._embed(tower, drivers, valid, self.support)[:, 0]
+
+    def _drivers(self, tower: Tower) -> tuple[Floats, NDArray[np.bool_]]:
+        """Features `(day, feature)` and where none that is required is missing `(1, day)`."""
+        scaler = self.predictor.scaler
+        drivers = features_of(tower, scaler.names, scaler.composites)
+        return drivers, ~scaler.missing_required(drivers)[None]
+
+    def _embed(
+        self, tower: Tower, drivers: Floats, valid: NDArray[np.bool_], rule: SupportRule
+    ) -> Floats:
+        """z `(member, 1, latent)`."""
+        chosen = choose(valid, tower.days, rule)
+        support = _windows(drivers, chosen.start[0].clip(0), rule.window)
+        return self.predictor.encode(support[None], chosen.present, classes_of(tower)[None])
 
 
 def tower_model(release: Release, device: str = "cpu") -> TowerModel:

@@ -1,0 +1,107 @@
+"""Cross-validation: who predicts a tower never saw its cluster, and what is kept is found again."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from upscale.towers.skill import skill
+from upscale.training import crossvalidate
+from upscale.training.crossvalidate import (
+    cross_validate,
+    ensemble_mean,
+    read_left_out,
+    skill_of,
+    write_left_out,
+)
+from upscale.training.evaluate import TowerModel
+
+MODELS = ("tamrl", "seasonal-cycle")
+
+
+@pytest.fixture(scope="module")
+def learned_from():
+    return []
+
+
+@pytest.fixture(scope="module")
+def left_out(tiny, made_towers, learned_from, tmp_path_factory):
+    """Two folds of tiny networks; what each model learned from is noted on the way."""
+    config = tiny.model_copy(update={"members": 2, "workers": 1})
+    real = crossvalidate._fit
+
+    def noted(name, config, learning, fold, say, work):
+        learned_from.append((name, fold, {tower.site for tower in learning}))
+        return real(name, config, learning, fold, say, work)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(crossvalidate, "_fit", noted)
+        return cross_validate(config, made_towers, MODELS, 2, lambda line: None)
+
+
+def test_every_tower_is_predicted_once_by_models_that_never_saw_its_cluster(
+    left_out, made_towers, learned_from
+):
+    assert [each.tower for each in left_out] == list(made_towers)
+    cluster = {tower.site: tower.cluster for tower in made_towers}
+    suspect = {tower.site for tower in made_towers if tower.suspect}
+    assert len(learned_from) == 2 * len(MODELS)
+    for _, fold, sites in learned_from:
+        assert not sites & suspect
+        out = {each.tower.cluster for each in left_out if each.fold == fold}
+        assert out
+        assert not out & {cluster[site] for site in sites}
+
+
+def test_members_are_apart_and_an_embedding_belongs_to_each(left_out):
+    for each in left_out:
+        assert each.members["tamrl"].shape == (2, len(each.tower.days), 3)
+        assert each.members["seasonal-cycle"].shape == (1, len(each.tower.days), 3)
+        assert each.embedding is not None
+        assert np.isfinite(each.embedding).all()
+        assert np.ptp(each.embedding, axis=0).max() > 0
+        first, second = each.members["tamrl"]
+        assert np.nanmax(np.abs(first - second)) > 0
+
+
+def test_skill_is_that_of_the_mean_of_the_clipped_members(left_out):
+    rows = {(r.tower, r.flux, r.model): r for r in skill_of(left_out)}
+    each = left_out[2]
+    both = [np.isfinite(m).all(axis=(0, 2)) for m in each.members.values()]
+    days = each.tower.good & np.all(both, axis=0)
+    gpp = np.maximum(each.members["tamrl"][:, days, 0].astype(float), 0).mean(axis=0)
+    expected = skill(each.tower.fluxes[days, 0], gpp)
+    row = rows[each.tower.site, "gpp", "tamrl"]
+    assert row.n == expected.n == days.sum()
+    assert row.rmse == pytest.approx(expected.rmse, rel=1e-5)
+    assert row.split == "cross-validation"
+    assert {r.split for r in rows.values() if r.tower == left_out[-1].tower.site} == {"suspect"}
+
+
+def test_nee_is_not_clipped():
+    members = np.array([[[-1, -1, -1]], [[3, 1, 2]]], np.float32)
+    np.testing.assert_array_equal(ensemble_mean(members), [[1.5, 0.5, 0.5]])
+
+
+def test_what_is_kept_is_found_again(left_out, made_towers, tmp_path):
+    write_left_out(tmp_path, left_out)
+    for before, after in zip(left_out, read_left_out(tmp_path, made_towers), strict=True):
+        assert (before.tower, before.fold) == (after.tower, after.fold)
+        np.testing.assert_array_equal(before.embedding, after.embedding)
+        assert before.members.keys() == after.members.keys()
+        for name, values in before.members.items():
+            np.testing.assert_array_equal(values, after.members[name])
+
+
+def test_predictions_of_other_days_or_of_no_tower_are_refused(left_out, made_towers, tmp_path):
+    write_left_out(tmp_path, left_out[:1])
+    with pytest.raises(FileNotFoundError, match="cross-validate again"):
+        read_left_out(tmp_path, made_towers[1:2])
+    shifted = replace(made_towers[0], days=made_towers[0].days + 1)
+    with pytest.raises(ValueError, match="days"):
+        read_left_out(tmp_path, [shifted])
+
+
+def test_a_model_without_history_has_no_embedding(tiny, made_towers):
+    with pytest.raises(ValueError, match="support years"):
+        TowerModel(None, None, None).embedding(made_towers[0])
