@@ -22,6 +22,20 @@ _TITLES = {
     "seasonal-cycle": "mean seasonal cycle",
 }
 
+_MEMBERS = (
+    "Towers are drawn evenly. Each member has a seed of its own and a fold of training clusters "
+    "of its own that decides when it stops, so that all members together have learned from every "
+    "training tower; `curves.csv` and `curves.png` show every epoch. "
+)
+_DRAWS = (
+    "One row per good flux day; of several members each is fitted on clusters drawn with "
+    "replacement. "
+)
+_STAGES = dict.fromkeys(
+    ("tamrl", "tamrl-carbonfluxbench"),
+    "Stage 1 trains the decoder alone, stage 2 encoder, generator and decoder from there. ",
+)
+
 _PAPER = (
     "Rozanov A., Renganathan A., Kumar V. (2026) Task Aware Modulation using Representation "
     "Learning for Upscaling of Terrestrial Carbon Fluxes, arXiv:2603.09974"
@@ -162,13 +176,10 @@ def _training(spec: ReleaseSpec) -> str:
         f"{name.replace('_', ' ')} {n}" for name, n in vars(spec.architecture).items()
     )
     return (
-        f"Sizes: {sizes}; windows of "
-        f"{spec.window.length} days of which the last {spec.window.stride} are used. Stage 1 "
-        "trains the decoder alone, stage 2 encoder, generator and decoder from there. Towers are "
-        "drawn evenly. Each member has a seed of its own and a fold of training clusters of its "
-        "own that decides when it stops, so that all members together have learned from every "
-        "training tower. All settings stand in `release.yaml` under `training_settings`. Seeds: "
-        f"{', '.join(map(str, spec.seeds))}.\n"
+        f"Sizes: {sizes}; windows of {spec.window.length} days of which the last "
+        f"{spec.window.stride} are used. {_DRAWS if spec.is_trees else _MEMBERS}"
+        f"{_STAGES.get(spec.model, '')}All settings stand in `release.yaml` under "
+        f"`training_settings`. Seeds: {', '.join(map(str, spec.seeds))}.\n"
     )
 
 

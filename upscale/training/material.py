@@ -13,11 +13,13 @@ from upscale.network.classes import Classes, seen_classes
 from upscale.network.scaler import Scaler, fit_scaler
 from upscale.network.support import SupportRule
 from upscale.network.windows import WindowRule
+from upscale.towers import satellite
 from upscale.towers.splits import Split, folds, hold_out
-from upscale.towers.table import Tower
+from upscale.towers.table import Tower, tower_files
 from upscale.training.config import TrainConfig
 from upscale.training.dataset import Dataset, build_dataset
 from upscale.training.features import COMPOSITES, classes_of, features_of
+from upscale.variables import of_kind
 
 #: Good days taken from each tower to fit the scaler, so that long records do not rule it.
 _SCALER_DAYS = 500
@@ -110,9 +112,14 @@ def fit_even_scaler(
     return Scaler(tuple(ranged), scaler.fluxes)
 
 
-def data_digest(folder: str | Path) -> str:
-    """sha256 over the two files of a folder of towers."""
+def data_digest(folder: str | Path, features: Sequence[str] = ()) -> str:
+    """sha256 over the files of a folder of towers, in the order in which they are read.
+
+    features: of the model; `satellite.parquet` counts only where one of them is a satellite's.
+    """
+    seen = bool(set(features) & set(of_kind("satellite")))
     digest = hashlib.sha256()
-    for name in ("sites.parquet", "towers.parquet"):
-        digest.update((Path(folder) / name).read_bytes())
+    for path in tower_files(folder):
+        if seen or path.name != satellite.FILE:
+            digest.update(path.read_bytes())
     return digest.hexdigest()

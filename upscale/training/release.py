@@ -9,8 +9,6 @@ from pathlib import Path
 import pandas as pd
 
 from upscale import __version__
-from upscale.network.architectures import Architecture, Network
-from upscale.network.ensemble import Ensemble
 from upscale.network.release import ContextSpec, Release, ReleaseSpec, WindowSpec, save_release
 from upscale.towers.skill import SkillRow, skill_csv, skill_table, summary
 from upscale.towers.splits import Split
@@ -20,11 +18,11 @@ from upscale.training.card import citations, write_card
 from upscale.training.config import TrainConfig
 from upscale.training.curve_figure import plot_curves
 from upscale.training.curves import CURVES, FIGURE, curve_csv, curve_table
-from upscale.training.evaluate import Predict, TowerModel, clipped, judge
-from upscale.training.loop import Member
+from upscale.training.evaluate import Predict, clipped, judge
 from upscale.training.material import Material, data_digest, fit_even_scaler, prepare, rules
 from upscale.training.members import train_members, train_one
 from upscale.training.progress import Say, Watcher
+from upscale.training.trained import Trained, tower_model_of, train_model
 
 __all__ = [
     "Material", "data_digest", "fit_even_scaler", "judge_release", "prepare", "rules",
@@ -43,14 +41,13 @@ def train_release(config: TrainConfig, say: Say = print, watcher: Watcher | None
     material = prepare(config, towers)
     say(_split_line(material.split))
     work = work_folder(config)
-    members = train_members(config, say, material, watcher, work)
-    networks = [member.network() for member in members]
-    table = skill_table(judge_release(config, towers, material, networks, say))
-    spec = _spec(config, material, table, members[0].config)
+    trained = train_model(config, material, say, watcher, work)
+    table = skill_table(judge_release(config, towers, material, trained, say))
+    spec = _spec(config, material, table, trained)
     card = write_card(spec, config.card, material.split, read_sites(config.data), table)
-    states = [network.state_dict() for network in networks]
-    release = save_release(config.out, spec, states, card, skill_csv(table))
-    write_curves(config.out, config.name, members, spec.seeds)
+    release = save_release(config.out, spec, trained.members, card, skill_csv(table))
+    if trained.curves:
+        write_curves(config.out, config.name, curve_table(trained.curves, trained.seeds))
     shutil.rmtree(work, ignore_errors=True)
     say(f"wrote {config.out} ({release.digest[:12]})")
     return release
@@ -61,9 +58,8 @@ def work_folder(config: TrainConfig) -> Path:
     return config.out.parent / f".{config.out.name}.training"
 
 
-def write_curves(folder: Path, name: str, members: Sequence[Member], seeds: Sequence[int]) -> None:
-    """Write `curves.csv` and `curves.png` of trained members into a folder."""
-    table = curve_table([member.curve for member in members], seeds)
+def write_curves(folder: Path, name: str, table: pd.DataFrame) -> None:
+    """Write `curves.csv` and `curves.png` into a folder; table: of `curve_table`."""
     (folder / CURVES).write_text(curve_csv(table), encoding="utf-8")
     plot_curves(table, folder / FIGURE, name)
 
@@ -72,44 +68,42 @@ def judge_release(
     config: TrainConfig,
     towers: Sequence[Tower],
     material: Material,
-    networks: Sequence[Network],
+    trained: Trained,
     say: Say = print,
 ) -> list[SkillRow]:
     """Skill of the ensemble and of both baselines at the towers that none of them saw."""
-    window, support = rules(config)
-    ensemble = Ensemble(networks, material.scaler, material.classes, "cpu")
-    context = support if config.context == "support-years" else None
     say("fitting the baselines")
-    trees = fit_boosted_trees(
-        material.learning, config.features, config.seed, config.boosting_rounds
-    )
     cycle = fit_seasonal_cycle(material.learning)
     models: dict[str, Predict] = {
-        config.model: TowerModel(ensemble, window, context).predict,
+        config.model: tower_model_of(config, trained).predict,
         "seasonal-cycle": lambda tower: clipped(cycle.predict(tower)),
-        "xgboost": lambda tower: clipped(trees.predict(tower)),
     }
+    if config.model != "xgboost":
+        trees = fit_boosted_trees(
+            material.learning, config.features, config.seed, config.boosting_rounds
+        )
+        models["xgboost"] = lambda tower: clipped(trees.predict(tower))
     unseen = [tower for tower in towers if tower.site not in material.split.train]
     return list(judge(unseen, models, material.split.label))
 
 
 def _spec(
-    config: TrainConfig, material: Material, table: pd.DataFrame, network: Architecture
+    config: TrainConfig, material: Material, table: pd.DataFrame, trained: Trained
 ) -> ReleaseSpec:
     scaler, (window, support) = material.scaler, rules(config)
     return ReleaseSpec(
         name=config.name,
         model=config.model,
-        architecture=network,
+        architecture=trained.sizes,
         features=scaler.features,
         fluxes=scaler.fluxes,
         classes=material.classes,
         window=WindowSpec(length=window.length, stride=window.stride),
         context=ContextSpec(rule=config.context, window=support.window),
-        training_digest=data_digest(config.data),
+        training_digest=data_digest(config.data, config.features),
         training_settings=config.model_dump(mode="json", exclude={"data", "out", "card"}),
         code_version=__version__,
-        seeds=tuple(config.seed + number for number in range(config.members)),
+        seeds=trained.seeds,
         skill=_headline(table, config.model),
         held_out=tuple(sorted(table["cluster"].unique())),
         learned=tuple(tower.site for tower in material.learning),

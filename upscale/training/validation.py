@@ -17,10 +17,12 @@ MOST_WINDOWS = 96
 def validate(network: Network, data: Dataset, joint: bool, context: str) -> float:
     """Mean over towers and fluxes of the RMSE on good days, in scaled units.
 
-    Windows and support sets are those of the run. joint: False for the decoder alone.
+    NaN where no tower has a good day. Windows and support sets are those of the run. joint:
+    False for the decoder alone.
     """
     scores = [_tower_error(network, data, i, joint, context) for i in range(len(data.places))]
-    return float(np.mean([score for score in scores if np.isfinite(score)]))
+    seen = [score for score in scores if np.isfinite(score)]
+    return float(np.mean(seen)) if seen else np.nan
 
 
 @torch.no_grad()
