@@ -1,0 +1,59 @@
+"""What a release says it learned from decides what is evidence."""
+
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from upscale.evaluation.learned import SPLITS, splits_of
+from upscale.testing.releases import fake_release
+from upscale.towers.skill import SkillRow, skill_csv, skill_table
+from upscale.training.material import data_digest
+
+
+@pytest.fixture
+def make(tmp_path):
+    return lambda **fields: fake_release(tmp_path / "release", members=1, hidden=4, **fields)
+
+
+def test_a_release_with_a_list_is_taken_at_its_word(make, towers, folder):
+    release = make(learned=("XX-T00", "XX-T05"))
+    found = splits_of(release, towers, folder)
+    assert found["XX-T00"] == found["XX-T05"] == "train"
+    assert found["XX-T01"] == "near"  # shares the cluster of XX-T00
+    assert found["XX-T09"] == "suspect"
+    assert found["XX-T02"] == "test"
+    assert set(found.values()) <= set(SPLITS)
+
+
+def test_an_old_release_knows_what_it_held_out_where_the_data_are_its_own(make, towers, folder):
+    digest = data_digest(folder)
+    release = make(held_out=("C_XX-T02", "C_XX-T09"), training_digest=digest)
+    found = splits_of(release, towers, folder)
+    assert found["XX-T02"] == "test"
+    assert found["XX-T09"] == "suspect"
+    assert found["XX-T00"] == "train"
+
+
+def test_an_old_release_does_not_know_other_towers(make, towers, folder):
+    release = make(held_out=("C_XX-T02",))
+    found = splits_of(release, towers, folder)
+    assert found["XX-T02"] == "test"
+    assert found["XX-T00"] == "unknown"
+    assert splits_of(release, towers, folder / "nowhere") == found
+
+
+def test_sites_of_the_releases_own_table_were_left_out(make, towers, folder):
+    release = make()
+    row = SkillRow("XX-T04", "elsewhere", "gpp", "tamrl", "test", 9, 1.0, 0.5, 0.0)
+    (release.path / "skill.csv").write_text(skill_csv(skill_table([row])))
+    assert splits_of(release, towers, folder)["XX-T04"] == "test"
+    (release.path / "skill.csv").unlink()
+    assert splits_of(release, towers, folder)["XX-T04"] == "unknown"
+
+
+def test_a_suspect_tower_that_was_learned_from_is_no_evidence(make, towers, folder):
+    release = make(learned=("XX-T09",))
+    assert splits_of(release, towers, folder)["XX-T09"] == "train"
+    moved = [replace(t, cluster="C_XX-T09") if t.site == "XX-T08" else t for t in towers]
+    assert pd.Series(splits_of(release, moved, folder)).value_counts()["near"] == 1

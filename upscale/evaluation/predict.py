@@ -1,0 +1,135 @@
+"""A release and its rivals, run at towers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upscale.evaluation.cases import Case, Estimate, estimate
+from upscale.network.release import Release, load_release
+from upscale.network.resolve import ReleaseError
+from upscale.network.trees import TREES
+from upscale.towers.table import Tower
+from upscale.training.baselines import fit_seasonal_cycle, fit_trees
+from upscale.training.evaluate import tower_model
+
+Floats = NDArray[np.float32]
+
+#: Fluxes `(member, day, 3)` of a tower, g m-2 d-1, not clipped, NaN where nothing is predicted.
+Members = Callable[[Tower], Floats]
+
+#: Draws of boosted trees that are averaged.
+DRAWS = 5
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A tower that could not be judged; failed: an error, not a lack of data."""
+
+    site: str
+    reason: str
+    failed: bool = False
+
+
+def release_members(release: Release, device: str = "auto") -> Members:
+    """The members of a release of any kind."""
+    return tower_model(release, device).members
+
+
+def rivals(
+    names: Sequence[str], release: Release, learning: Sequence[Tower], device: str, say: Say
+) -> dict[str, Members]:
+    """What the release is set against, by name.
+
+    names: of `FITTED` (fitted on the towers `learning`, which should be those that the release
+    learned from), or releases by name, path or URL. Raises ValueError where a name is neither,
+    or where there is no tower to fit on.
+    """
+    found: dict[str, Members] = {}
+    for name in names:
+        if name in FITTED:
+            _require_towers(name, learning)
+            say(f"fitting {name} on {len(learning)} towers")
+            found[name] = FITTED[name](learning, release)
+        else:
+            other = _rival_release(name)
+            found[other.manifest.name] = release_members(other, device)
+    return found
+
+
+def predict_towers(
+    models: Mapping[str, Members], towers: Iterable[Tower], splits: Mapping[str, str]
+) -> tuple[list[Case], list[Skipped]]:
+    """Every model at every tower that has good flux days; splits: by site.
+
+    A tower at which a model fails is left out with its reason, and so is one where a model
+    predicts none of the good days. Raises ValueError where every tower failed.
+    """
+    cases: list[Case] = []
+    skipped: list[Skipped] = []
+    for tower in towers:
+        made = _predict(models, tower)
+        if isinstance(made, Skipped):
+            skipped.append(made)
+        else:
+            cases.append(Case(tower, splits[tower.site], made))
+    if not cases:
+        reasons = "; ".join(f"{one.site}: {one.reason}" for one in skipped[:3])
+        raise ValueError(
+            f"expected towers with good flux days that the model can be run at, found none "
+            f"among {len(skipped)} ({reasons}); see docs/evaluate.md for what a tower needs"
+        )
+    return cases, skipped
+
+
+def _predict(models: Mapping[str, Members], tower: Tower) -> dict[str, Estimate] | Skipped:
+    if not tower.good.any():
+        return Skipped(tower.site, "no good flux day")
+    try:
+        made = {name: estimate(members(tower)) for name, members in models.items()}
+    except (ValueError, KeyError, IndexError) as error:
+        return Skipped(tower.site, f"{type(error).__name__}: {error}", failed=True)
+    for name, one in made.items():
+        if not (np.isfinite(one.mean).all(axis=1) & tower.good).any():
+            return Skipped(tower.site, f"{name} predicts none of its good flux days")
+    return made
+
+
+def _rival_release(name: str) -> Release:
+    try:
+        return load_release(name)
+    except ReleaseError as error:
+        raise ValueError(
+            f"baseline {name!r} is neither one that is fitted here ({', '.join(FITTED)}) nor a "
+            f"release: {error}"
+        ) from None
+
+
+def _require_towers(name: str, learning: Sequence[Tower]) -> None:
+    if not learning:
+        raise ValueError(
+            f"expected towers that the release learned from, to fit {name} on the same ones, "
+            "found none; name a folder that holds them with --training, or a release instead"
+        )
+
+
+def _seasonal_cycle(learning: Sequence[Tower], release: Release) -> Members:
+    cycle = fit_seasonal_cycle(learning)
+    return lambda tower: np.asarray(cycle.predict(tower), np.float32)[None]
+
+
+def _trees(library: str, learning: Sequence[Tower], release: Release) -> Members:
+    return fit_trees(library, learning, release.scaler.names, draws=DRAWS).members
+
+
+#: Baselines that are fitted on the spot.
+FITTED: dict[str, Callable[[Sequence[Tower], Release], Members]] = {
+    "seasonal-cycle": _seasonal_cycle,
+    **{name: partial(_trees, name) for name in TREES},
+}
