@@ -1,0 +1,124 @@
+"""Everything that is known of a release at a set of towers, and which part of it is evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import pandas as pd
+
+from upscale.evaluation.bootstrap import compare
+from upscale.evaluation.cases import Case, Quality, pairs
+from upscale.evaluation.coverage import calibrated, coverage
+from upscale.evaluation.predict import Skipped
+from upscale.evaluation.scores import closure, scores
+from upscale.evaluation.seasons import anomaly_scores, interannual_scores, season_scores
+from upscale.network.calibration import Calibration
+
+#: Splits whose towers are evidence of skill elsewhere, the first that has any is taken.
+_EVIDENCE = (("test",), ("near",), ("unknown",), ("suspect",), ("train",))
+
+#: In words, which days are compared.
+DAYS = {
+    "good": "good days (NEE_QC of at least 0.75, or passed the mask of the product)",
+    "best": "best days (NEE_QC = 1, or passed the mask of the product)",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What was judged.
+
+    release: its name; source: in a sentence, where the predictions come from; models: names,
+    the release's own (`main`) first, a mean seasonal cycle last; reference: the model that the
+    others are set against, None where there is but one; calibration: of the release, for the
+    predictions of `main`.
+    """
+
+    release: str
+    source: str
+    main: str
+    models: tuple[str, ...]
+    reference: str | None
+    cases: tuple[Case, ...]
+    skipped: tuple[Skipped, ...]
+    calibration: Calibration | None
+
+    @property
+    def rivals(self) -> tuple[str, ...]:
+        """All models but the release's own."""
+        return self.models[1:]
+
+    def sites(self, *splits: str) -> list[str]:
+        """Sites of the given splits, in order."""
+        return [case.tower.site for case in self.cases if case.split in splits]
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """Tidy tables, one row per tower and more, each with a column `split`; see the functions of
+    the same names. spread, calibrated: coverage by the members' spread and after calibration."""
+
+    scores: pd.DataFrame
+    closure: pd.DataFrame
+    seasons: pd.DataFrame
+    anomalies: pd.DataFrame
+    interannual: pd.DataFrame
+    spread: pd.DataFrame
+    calibrated: pd.DataFrame
+
+    def only(self, splits: Sequence[str]) -> Results:
+        """The towers of some splits."""
+        tables = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{n: t[t["split"].isin(splits)] for n, t in tables.items()})
+
+
+def results(evaluation: Evaluation, quality: Quality) -> Results:
+    """All tables of an evaluation on days of one quality."""
+    compared = list(pairs(evaluation.cases, quality))
+    own = [pair for pair in compared if pair.model == evaluation.main]
+    after = calibrated(evaluation.calibration) if evaluation.calibration else None
+    return Results(
+        scores=scores(compared),
+        closure=closure(compared),
+        seasons=season_scores(compared),
+        anomalies=anomaly_scores(compared),
+        interannual=interannual_scores(compared),
+        spread=coverage(compared),
+        calibrated=coverage(own, after) if after else coverage([]),
+    )
+
+
+def evidence(evaluation: Evaluation) -> tuple[str, ...]:
+    """The splits whose towers say most about places without a tower."""
+    there = {case.split for case in evaluation.cases}
+    return next(splits for splits in _EVIDENCE if there & set(splits))
+
+
+def order_models(names: Sequence[str], main: str) -> tuple[str, ...]:
+    """The release's own model first, a mean seasonal cycle last, the others as given."""
+    rest = [name for name in names if name not in (main, "seasonal-cycle")]
+    last = [name for name in names if name == "seasonal-cycle" and name != main]
+    return (main, *rest, *last)
+
+
+def choose_reference(models: Sequence[str], wanted: str | None) -> str | None:
+    """The baseline that others are set against: the one that is asked for, else XGBoost, else
+    the first rival; ValueError where the one asked for is not among the rivals."""
+    rivals = models[1:]
+    if wanted is not None and wanted not in rivals:
+        raise ValueError(
+            f"expected a reference among the baselines ({', '.join(rivals) or 'there is none'}), "
+            f"found {wanted!r}; name it with --baseline as well"
+        )
+    preferred = [name for name in (wanted, "xgboost") if name in rivals]
+    return next(iter([*preferred, *rivals]), None)
+
+
+def differences(table: pd.DataFrame, main: str, rivals: Sequence[str]) -> pd.DataFrame:
+    """The model `main` against each rival; rows of `bootstrap.compare`, table: of `scores`."""
+    parts = [
+        compare(table[table["model"].isin([main, rival])], rival)
+        for rival in rivals
+    ]  # fmt: skip
+    return pd.concat(parts, ignore_index=True) if parts else compare(table, main)

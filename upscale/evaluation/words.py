@@ -1,0 +1,74 @@
+"""Findings in sentences: what is seen, how sure it is, and when too little is known."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from upscale.evaluation.bootstrap import LEAST_CLUSTERS, NO_DIFFERENCE, TOO_FEW
+from upscale.evaluation.document import number
+from upscale.evaluation.figures.style import title_of
+from upscale.variables import variable
+
+_two, _signed, _whole = number(2), number(2, signed=True), number(0)
+
+#: Unit of a flux as it stands in text.
+UNITS = variable("nee").units
+
+
+def skill_sentence(row: pd.Series) -> str:
+    """One row of `scores.overall` in words."""
+    return (
+        f"{row['flux'].upper()}: mean RMSE {_two(row['rmse'])} {UNITS}, median R2 "
+        f"{_two(row['r2_median'])} (quartiles {_two(row['r2_q25'])} and {_two(row['r2_q75'])}), "
+        f"below zero at {100 * row['negative']:.0f} % of {_count(row['towers'], 'tower')}, "
+        f"mean bias {_signed(row['bias'])} {UNITS}."
+    )
+
+
+def difference_sentence(row: pd.Series) -> str:
+    """One row of `bootstrap.compare` in words."""
+    rival = title_of(row["reference"])
+    head = f"{row['flux'].upper()}, {row['statistic'].replace('r2', 'R2').replace('rmse', 'RMSE')}"
+    values = f"{_two(row['model_value'])} against {_two(row['reference_value'])} of {rival}"
+    return f"{head}: {values}: {verdict_words(row)}."
+
+
+def verdict_words(row: pd.Series) -> str:
+    """The verdict with its interval."""
+    if row["verdict"] == TOO_FEW:
+        return (
+            f"{_count(row['clusters'], 'cluster')}, fewer than {LEAST_CLUSTERS}, say nothing "
+            "about a difference"
+        )
+    interval = f"95 % interval {_signed(row['low'])} to {_signed(row['high'])}"
+    if row["verdict"] == NO_DIFFERENCE:
+        return f"no difference ({interval})"
+    share = f", {_whole(abs(row['percent']))} %" if pd.notna(row["percent"]) else ""
+    return f"{row['verdict']}{share} ({interval})"
+
+
+def season_sentence(table: pd.DataFrame, model: str) -> str:
+    """In which season the errors of a model are largest; table: of `season_scores`."""
+    means = table[table["model"] == model].groupby(["flux", "season"], sort=False)["rmse"].mean()
+    found = [
+        f"{flux.upper()} in {means[flux].idxmax()} ({_two(means[flux].max())})"
+        for flux in means.index.get_level_values("flux").unique()
+    ]
+    return f"{title_of(model)} errs most for {', '.join(found)}." if found else ""
+
+
+def small_numbers(table: pd.DataFrame, column: str) -> str:
+    """A sentence on classes with few towers; table: of `scores`."""
+    towers = table.dropna(subset=["rmse"]).groupby(column)["tower"].nunique()
+    few = sorted(str(name) for name, count in towers.items() if count < LEAST_CLUSTERS)
+    if not few:
+        return ""
+    listed = ", ".join(few)
+    return (
+        f"{'One class has' if len(few) == 1 else f'{len(few)} classes have'} fewer than "
+        f"{LEAST_CLUSTERS} towers ({listed}): what is seen there is these towers, not the class."
+    )
+
+
+def _count(count: float, what: str) -> str:
+    return f"{count:.0f} {what}{'' if count == 1 else 's'}"
