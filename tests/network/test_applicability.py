@@ -129,12 +129,15 @@ def test_folds_that_hold_everything_are_refused() -> None:
         fit_space(made_points(10, 3), np.zeros(10, int), np.ones(3))
 
 
+@pytest.mark.parametrize("count", [7, 63, 401])
 @pytest.mark.parametrize("gaps", [0.0, 0.2])
-def test_a_row_is_judged_alike_wherever_it_stands(gaps: float) -> None:
-    space = fit_space(made_points(400, 6, gaps), np.arange(400) % 4, np.ones(6))
+def test_a_row_is_judged_alike_wherever_it_stands(count: int, gaps: float) -> None:
+    space = fit_space(made_points(count, 6, gaps), np.arange(count) % 4, np.ones(6))
     rows = made_points(700, 6, gaps, seed=2).astype(np.float32)
     whole = evaluate(space, rows)
     order = np.random.default_rng(0).permutation(700)
+    same = evaluate(space, np.repeat(rows[:1], 256, axis=0))
+    assert (same.index == same.index[0]).all()
     for part in (slice(0, 1), slice(3, 260), slice(255, 700), order):
         found = evaluate(space, rows[part])
         for name in ("index", "density", "axis"):

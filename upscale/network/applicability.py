@@ -40,6 +40,8 @@ Floats = NDArray[np.float32]
 POINT_DAYS, LEAST_DAYS = 45, 15
 #: Rows of one fixed, padded batch.
 CPU_BATCH, GPU_BATCH = 256, 8192
+#: Points are filled up to a multiple of this with ones at this squared distance.
+_VECTORS, _OUT_OF_REACH = 64, 1e30
 #: Cells whose drivers are averaged at once.
 _CELLS = 512
 
@@ -79,11 +81,30 @@ class Space:
 
     @cached_property
     def matrix(self) -> Tensor:
-        """`(column, point)`: what the columns of a row are multiplied with to give distances."""
+        """`(column, point)`: what the columns of a row are multiplied with to give distances.
+
+        Filled up with points that are out of reach: what no vector divides would be rounded by
+        the place of a row in its batch.
+        """
         there = np.isfinite(self.points).astype(np.float32)
         known = np.nan_to_num(self.points)
         parts = [there, -2 * known, known**2] + ([] if self.complete else [1 - there])
-        return torch.from_numpy(np.ascontiguousarray(np.concatenate(parts, axis=1).T))
+        matrix = np.zeros((sum(part.shape[1] for part in parts), self.padded), np.float32)
+        axes = self.points.shape[1]
+        matrix[2 * axes : 3 * axes, len(known) :] = _OUT_OF_REACH
+        matrix[:, : len(known)] = np.concatenate(parts, axis=1).T
+        return torch.from_numpy(matrix)
+
+    @cached_property
+    def stands_for(self) -> Tensor:
+        """`counts`, and zeros for the points that fill up."""
+        counts = np.zeros(self.padded, np.float32)
+        counts[: len(self.counts)] = self.counts
+        return torch.from_numpy(counts)
+
+    @property
+    def padded(self) -> int:
+        return -(-len(self.points) // _VECTORS) * _VECTORS
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +188,7 @@ def evaluate(space: Space, rows: Floats, device: torch.device | str = "cpu") -> 
     scale = _scale(space, weighted)
     nearest = np.zeros(len(rows), np.int64)
     density = np.zeros(len(rows), np.float32)
-    constants = space.matrix.to(device), torch.from_numpy(space.counts).to(device)
+    constants = space.matrix.to(device), space.stands_for.to(device)
     for first in range(0, len(rows), batch):
         part = slice(first, first + batch)
         nearest[part], density[part] = _near(space, weighted[part], scale[part], batch, *constants)
