@@ -26,6 +26,7 @@ COMMANDS = {
     "publish": "publish:publish",
     "train": "train:train",
     "import-release": "import_release:import_release",
+    "evaluate": "evaluate:evaluate",
     "towers-on-grid": "towers_on_grid:towers_on_grid",
     "compare": "compare:compare",
     "demo": "demo:demo",

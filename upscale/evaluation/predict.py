@@ -22,9 +22,6 @@ Floats = NDArray[np.float32]
 #: Fluxes `(member, day, 3)` of a tower, g m-2 d-1, not clipped, NaN where nothing is predicted.
 Members = Callable[[Tower], Floats]
 
-#: Draws of boosted trees that are averaged.
-DRAWS = 5
-
 Say = Callable[[str], None]
 
 
@@ -125,7 +122,7 @@ def _seasonal_cycle(learning: Sequence[Tower], release: Release) -> Members:
 
 
 def _trees(library: str, learning: Sequence[Tower], release: Release) -> Members:
-    return fit_trees(library, learning, release.scaler.names, draws=DRAWS).members
+    return fit_trees(library, learning, release.scaler.names).members
 
 
 #: Baselines that are fitted on the spot.

@@ -1,0 +1,87 @@
+"""`upscale evaluate`: a release beside what towers measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.progress import track
+
+from upscale.evaluation.cases import pairs
+from upscale.evaluation.report import REPORT_HTML, write_report
+from upscale.evaluation.results import Evaluation
+from upscale.evaluation.run import Request, evaluate_left_out, leave_clusters_out
+from upscale.evaluation.run import evaluate as run_at_towers
+from upscale.evaluation.scores import scores
+from upscale.evaluation.show import show
+from upscale.network.release import load_release
+from upscale.towers.skill import skill_json
+from upscale.towers.table import Tower
+
+#: Columns that the tables need, also where output goes to a file.
+_WIDTH = 100
+
+
+def evaluate(
+    release: Annotated[str, typer.Argument(help="Release: path, name or URL.")],
+    towers: Annotated[Path, typer.Option(help="Folder of towers.")],
+    json: Annotated[Path | None, typer.Option(help="File for the rows, as skill.csv.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Folder for report.html, report.md, figures, tables.")
+    ] = None,
+    baseline: Annotated[
+        list[str] | None,
+        typer.Option(help="Another release, xgboost, lightgbm or seasonal-cycle; again for more."),
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="Baseline of the heat map and the scatter.")
+    ] = None,
+    quality: Annotated[
+        Literal["good", "best"],
+        typer.Option(help="Days: NEE_QC >= 0.75, or = 1; masked days are in both."),
+    ] = "good",
+    site: Annotated[list[str] | None, typer.Option(help="Only this site; again for more.")] = None,
+    training: Annotated[
+        Path | None, typer.Option(help="Folder of the towers that baselines learn from.")
+    ] = None,
+    cross_validate: Annotated[
+        bool, typer.Option("--cross-validate", help="Train without each cluster; takes hours.")
+    ] = False,
+    left_out: Annotated[
+        Path | None, typer.Option(help="Folder of left-out predictions, to read or to keep.")
+    ] = None,
+    folds: Annotated[int, typer.Option(min=2, help="Folds of clusters.")] = 5,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Judge a release at towers, seen or not: skill, where it holds, how sure that is."""
+    console = Console(width=max(Console().width, _WIDTH))
+    request = Request(
+        towers, tuple(baseline or ()), training, tuple(site or ()), reference, device
+    )  # fmt: skip
+    found = load_release(release)
+    if cross_validate:
+        judged = leave_clusters_out(found, request, folds, left_out, console.print)
+    elif left_out is not None:
+        judged = evaluate_left_out(found, request, left_out)
+    else:
+        judged = run_at_towers(found, request, console.print, _progress)
+    table = scores(pairs(judged.cases, quality))
+    if json is not None:
+        json.write_text(skill_json(table), encoding="utf-8")
+    show(judged, table, quality, console)
+    if report is not None:
+        write_report(judged, quality, report)
+        console.print(f"wrote {report / REPORT_HTML}", highlight=False, soft_wrap=True)
+    raise typer.Exit(_exit_code(judged))
+
+
+def _progress(towers: Sequence[Tower]) -> Iterable[Tower]:
+    return track(towers, "towers", console=Console(stderr=True), transient=True)
+
+
+def _exit_code(judged: Evaluation) -> int:
+    """1 where a model failed at a tower, as for a run with failed tiles."""
+    return int(any(one.failed for one in judged.skipped))

@@ -1,0 +1,172 @@
+"""From a release and a folder of towers to an evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from upscale.evaluation.cases import Left, left_out_cases, models_of
+from upscale.evaluation.learned import splits_of
+from upscale.evaluation.predict import predict_towers, release_members, rivals
+from upscale.evaluation.results import Evaluation, choose_reference, order_models
+from upscale.network.release import Release
+from upscale.towers.table import Tower, read_towers
+from upscale.training.config import TrainConfig
+from upscale.training.crossvalidate import cross_validate, read_left_out, write_left_out
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for.
+
+    towers: folder; baselines, training: see `predict.rivals` (training: folder with the towers
+    that baselines learn from, None = `towers`); sites: only these, if given; reference: the
+    model that others are set against.
+    """
+
+    towers: Path
+    baselines: tuple[str, ...] = ()
+    training: Path | None = None
+    sites: tuple[str, ...] = ()
+    reference: str | None = None
+    device: str = "auto"
+
+
+def _no_watch(towers: Sequence[Tower]) -> Iterable[Tower]:
+    return towers
+
+
+def evaluate(
+    release: Release,
+    request: Request,
+    say: Say = print,
+    watch: Callable[[Sequence[Tower]], Iterable[Tower]] = _no_watch,
+) -> Evaluation:
+    """Run a release and its baselines at towers.
+
+    watch: wraps the towers while they are worked through, for a progress bar. Raises
+    ValueError or OSError that say what to do.
+    """
+    towers = read_towers(request.towers)
+    splits = splits_of(release, towers, request.towers)
+    chosen = _chosen(towers, request.sites)
+    main = release.manifest.name
+    learning = _learning(release, request, towers, splits) if request.baselines else []
+    models = {main: release_members(release, request.device)}
+    models |= rivals(request.baselines, release, learning, request.device, say)
+    cases, skipped = predict_towers(models, watch(chosen), splits)
+    names = order_models(list(models), main)
+    return Evaluation(
+        release=main,
+        source=f"{_describe(release)}, run at {len(chosen)} towers of {request.towers}.",
+        main=main,
+        models=names,
+        reference=choose_reference(names, request.reference),
+        cases=tuple(cases),
+        skipped=tuple(skipped),
+        calibration=release.manifest.calibration,
+    )
+
+
+def leave_clusters_out(
+    release: Release, request: Request, folds: int, keep: Path | None, say: Say = print
+) -> Evaluation:
+    """Train models like the release's without each fold of clusters, and judge those.
+
+    The settings are those that the release was trained with. keep: folder for the predictions
+    and for what a killed run needs to go on.
+    """
+    config = settings_of(release, request.towers)
+    models = list(dict.fromkeys([release.manifest.model, *request.baselines]))
+    towers = _chosen(read_towers(request.towers), request.sites)
+    left_out = cross_validate(config, towers, models, folds, say, keep and keep / "work")
+    if keep is not None:
+        write_left_out(keep, left_out)
+    return judge_left_out(release, left_out, request, f"{folds} folds")
+
+
+def evaluate_left_out(release: Release, request: Request, folder: Path) -> Evaluation:
+    """Judge left-out predictions that were made before and lie in a folder."""
+    towers = _chosen(read_towers(request.towers), request.sites)
+    return judge_left_out(release, read_left_out(folder, towers), request, str(folder))
+
+
+def settings_of(release: Release, towers: Path) -> TrainConfig:
+    """The settings that a release was trained with; ValueError where it does not hold them."""
+    known = {"data": towers, "out": Path(release.manifest.name)}
+    try:
+        return TrainConfig.model_validate(release.manifest.training_settings | known)
+    except ValidationError as error:
+        raise ValueError(
+            f"expected the settings of a training in {release.path / 'release.yaml'}, to train "
+            f"the same without each cluster, found others ({error.error_count()} faults, the "
+            f"first: {error.errors()[0]['msg']}); use --left-out with predictions made before"
+        ) from None
+
+
+def judge_left_out(
+    release: Release, left_out: Sequence[Left], request: Request, where: str
+) -> Evaluation:
+    """Judge predictions that were made while each tower's cluster was left out.
+
+    where: in words, where they come from. The model that counts is the release's kind.
+    """
+    cases = left_out_cases(left_out)
+    found = models_of(cases)
+    main = release.manifest.model if release.manifest.model in found else found[0]
+    _require_known(request.baselines, found, where)
+    kept = [name for name in found if not request.baselines or name in request.baselines]
+    names = order_models(kept, main)
+    return Evaluation(
+        release=release.manifest.name,
+        source=(
+            f"Predictions by leave-cluster-out ({where}): for every fold of clusters the models "
+            f"learned from all others, so that no tower was seen. {_describe(release)} is made "
+            "like them; its own weights may have learned from these towers."
+        ),
+        main=main,
+        models=names,
+        reference=choose_reference(names, request.reference),
+        cases=tuple(cases),
+        skipped=(),
+        calibration=release.manifest.calibration,
+    )
+
+
+def _require_known(wanted: Sequence[str], found: Sequence[str], where: str) -> None:
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        raise ValueError(
+            f"expected left-out predictions of {', '.join(missing)} in {where}, found "
+            f"{', '.join(found)}; cross-validate with these baselines"
+        )
+
+
+def _describe(release: Release) -> str:
+    members = f"{release.members} member{'' if release.members == 1 else 's'}"
+    return f"{release.manifest.name} ({members}, sha256 {release.digest[:12]})"
+
+
+def _chosen(towers: Sequence[Tower], sites: Sequence[str]) -> list[Tower]:
+    missing = sorted(set(sites) - {tower.site for tower in towers})
+    if missing:
+        raise ValueError(
+            f"expected the sites {', '.join(missing)} among the towers, found "
+            f"{', '.join(tower.site for tower in towers)}; correct --site"
+        )
+    return [tower for tower in towers if not sites or tower.site in sites]
+
+
+def _learning(
+    release: Release, request: Request, towers: Sequence[Tower], splits: dict[str, str]
+) -> list[Tower]:
+    """The towers that the release learned from, where they can be had."""
+    if request.training is not None:
+        towers = read_towers(request.training)
+        splits = splits_of(release, towers, request.training)
+    return [tower for tower in towers if splits[tower.site] == "train"]
