@@ -14,8 +14,10 @@ from upscale.network.applicability import (
     read_applicability,
     step_points,
 )
+from upscale.network.release import ReleaseError, save_release
 from upscale.network.scaler import Feature, FluxScale, Scaler
 from upscale.network.training_points import Place, fit_applicability, fit_space, upper_whisker
+from upscale.testing.releases import fake_release
 
 
 @pytest.fixture(autouse=True)
@@ -279,3 +281,26 @@ def test_only_days_that_were_learned_from_make_training_points() -> None:
         rest = fit_applicability(places()[1:], scaler(), np.ones(3)).drivers.counts.sum()
         # steps whose 45 days lie within days 100 to 499: those that end on day 149 to 494
         assert made.drivers.counts.sum() - rest == (24 if wanted is None else wanted)
+
+
+def test_a_release_carries_it_and_refuses_what_does_not_fit(tmp_path) -> None:
+    release = fake_release(tmp_path / "model", features=("ta", "sw_in", "p"), members=2)
+    latent = np.ones((2, release.manifest.architecture.latent))
+    shape = latent.shape
+    z = np.random.default_rng(0).normal(size=(6, *shape)).astype(np.float32)
+    towers = [replace(place, z=z[i]) for i, place in enumerate(places())]
+    made = fit_applicability(towers, scaler(), np.ones(3), latent)
+
+    def save(**tensors: torch.Tensor):
+        content = made.tensors() | tensors
+        return save_release(release.path, release.spec, release.states, "", "", content)
+
+    found = save()
+    assert found.limits is not None
+    assert found.limits.drivers.points.tobytes() == made.drivers.points.tobytes()
+    assert found.digest != release.digest
+    assert release.limits is None
+    with pytest.raises(ReleaseError, match="embeddings of"):
+        save(**fit_applicability(places(), scaler(), np.ones(3), np.ones((2, 4))).tensors())
+    with pytest.raises(ReleaseError, match="threshold or weights"):
+        save(**{"drivers.threshold": torch.tensor(0.0)})

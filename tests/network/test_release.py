@@ -13,6 +13,7 @@ import safetensors.torch
 import torch
 import yaml
 
+from upscale.network.applicability import Applicability
 from upscale.network.release import (
     UNSAFE_SWITCH,
     ContextSpec,
@@ -24,6 +25,7 @@ from upscale.network.release import (
     save_release,
 )
 from upscale.network.resolve import CACHE_VARIABLE, _shipped
+from upscale.network.training_points import fit_space
 from upscale.testing.releases import fake_release
 from upscale.variables import variable
 
@@ -114,13 +116,17 @@ def test_sites_that_were_learned_from_are_named(tmp_path: Path) -> None:
 def wider(made: Release, tmp_path: Path) -> Release:
     """A release with a file of its own for where it applies."""
     states = [network.state_dict() for network in made.networks()]
-    tensors = {"reference": torch.arange(12.0).reshape(4, 3), "threshold": torch.tensor([0.5])}
+    points = np.random.default_rng(0).normal(size=(9, len(made.scaler.names)))
+    tensors = Applicability(fit_space(points, np.arange(9) % 3, np.ones(points.shape[1]))).tensors()
     return save_release(tmp_path / "wider", made.spec, states, "", "", tensors)
 
 
 def test_where_it_applies_is_kept_beside_the_weights(made: Release, wider: Release) -> None:
     loaded = load_release(wider.path)
-    assert loaded.applicability["reference"].tolist()[3] == [9.0, 10.0, 11.0]
+    assert torch.equal(
+        loaded.applicability["drivers.points"], wider.applicability["drivers.points"]
+    )
+    assert loaded.limits is not None
     assert loaded.digest == wider.digest != made.digest
     assert made.applicability == {}
     assert loaded.spec == made.spec

@@ -21,6 +21,7 @@ import torch
 import yaml
 from torch import Tensor
 
+from upscale.network.applicability import Applicability, read_applicability
 from upscale.network.architectures import Network
 from upscale.network.classes import Classes
 from upscale.network.manifest import (
@@ -94,6 +95,13 @@ class Release:
     @cached_property
     def scaler(self) -> Scaler:
         return Scaler(self.manifest.features, self.manifest.fluxes)
+
+    @cached_property
+    def limits(self) -> Applicability | None:
+        """The area of applicability, None where the release has none; ValueError where its
+        tensors are not one."""
+        known = bool(self.applicability)
+        return read_applicability(self.applicability, len(self.scaler.names)) if known else None
 
     @property
     def spec(self) -> ReleaseSpec:
@@ -191,7 +199,26 @@ def load_release(name_or_path: str | Path) -> Release:
     # the digests of all other files stand in the text itself
     digest = hashlib.sha256(text + (manifest.weights.sha256.encode() if manifest.weights else b""))
     applicability = _tensors(folder, manifest.applicability)
-    return Release(folder, manifest, weights, digest.hexdigest(), applicability, trees)
+    release = Release(folder, manifest, weights, digest.hexdigest(), applicability, trees)
+    _check_limits(release)
+    return release
+
+
+def _check_limits(release: Release) -> None:
+    """The area of applicability is one of this model's drivers and embeddings."""
+    manifest = release.manifest
+    try:
+        limits = release.limits
+    except ValueError as error:
+        raise ReleaseError(f"{release.path / APPLICABILITY}: {error}") from None
+    found = limits.embedding.points.shape[1] if limits and limits.embedding else None
+    expected = release.members * manifest.architecture.latent
+    if found is not None and (found != expected or manifest.context.rule == "query"):
+        raise ReleaseError(
+            f"{release.path / APPLICABILITY}: expected embeddings of {expected} numbers and "
+            f"support years, found {found} and the context rule {manifest.context.rule}: fit the "
+            "applicability again"
+        )
 
 
 def _tensors(folder: Path, file: WeightsFile | None) -> dict[str, Tensor]:
