@@ -182,6 +182,12 @@ def test_what_is_no_number_no_day_or_no_unit_of_ours_is_named(
         read_towers(changed(folder, tmp_path, change))
 
 
+def test_a_doubtful_unit_of_rain_is_said(folder: Path, tmp_path: Path) -> None:
+    place = changed(folder, tmp_path, lambda t: t.assign(P=t["P"] / 1000))
+    with pytest.warns(TowerWarning, match="XX-T00: P never exceeds"):
+        assert len(read_towers(place)) == 4
+
+
 def test_a_tower_of_one_day_is_a_tower(folder: Path, tmp_path: Path) -> None:
     place = changed(
         folder,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from upscale.towers.table import DRIVERS, read_towers
-from upscale.towers.units import saturation_pressure, unit_faults
+from upscale.towers.units import rain_doubt, saturation_pressure, unit_faults
 
 DAYS = np.arange(365)
 
@@ -31,7 +31,6 @@ def year() -> dict[str, np.ndarray]:
         ("sw_in", lambda v: v * 86_400, "SW_IN is no daily mean in W m-2"),
         ("vpd", lambda v: v / 10, "VPD looks like kPa"),
         ("vpd", lambda v: v * 100, "VPD looks like Pa"),
-        ("p", lambda v: v / 1000, "P looks like m d-1"),
         ("nee", lambda v: v / 1000, "NEE looks like kg m-2 d-1"),
     ],
 )  # fmt: skip
@@ -46,6 +45,12 @@ def test_short_and_empty_series_are_not_judged() -> None:
     assert unit_faults({name: values[:90] * 0 for name, values in year().items()}) == []
     assert unit_faults({name: values * np.nan for name, values in year().items()}) == []
     assert unit_faults({}) == []
+
+
+def test_rain_in_metres_is_doubted_but_not_refused() -> None:
+    rain = year()["p"]
+    assert rain_doubt(rain) == rain_doubt(rain * 0) == rain_doubt(rain[:90] / 1000) == ""
+    assert "never exceeds 0.009 mm d-1" in rain_doubt(rain / 1000)
 
 
 def test_saturation_pressure_is_that_of_the_tables() -> None:

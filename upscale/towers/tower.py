@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from upscale.calendar import date_of
 from upscale.towers.satellite import Series
-from upscale.towers.units import unit_faults
+from upscale.towers.units import rain_doubt, unit_faults
 from upscale.variables import FLUXES, IGBP, KOPPEN, class_code
 
 #: Dynamic drivers that a tower brings, in the order of `Tower.drivers`.
@@ -93,6 +94,8 @@ def make_tower(site: pd.Series, record: pd.DataFrame, origin: str, where: str) -
     names = {name: drivers[:, i] for i, name in enumerate(DRIVERS)}
     if faults := unit_faults(names | {"nee": fluxes[:, FLUXES.index("nee")]}):
         raise ValueError(f"{where}: {site['site']}: {'; '.join(faults)}")
+    if doubt := rain_doubt(names["p"]):
+        warnings.warn(f"{where}: {site['site']}: {doubt}", TowerWarning, stacklevel=2)
     return Tower(
         site=str(site["site"]),
         cluster=str(site["cluster"]),

@@ -28,13 +28,25 @@ def saturation_pressure(ta: Floats) -> Floats:
 def unit_faults(series: Mapping[str, Floats]) -> list[str]:
     """What looks like another unit, as sentences; empty where all is well.
 
-    series: `(day,)` by name: ta degC, sw_in W m-2, vpd hPa, p mm d-1, nee g m-2 d-1; NaN is
-    missing, and names may be missing.
+    series: `(day,)` by name: ta degC, sw_in W m-2, vpd hPa, nee g m-2 d-1; NaN is
+    missing, and names may be missing or more.
     """
     values = {name: column[np.isfinite(column)] for name, column in series.items()}
     long = {name: column for name, column in values.items() if column.size >= _DAYS}
-    found = [_temperature(long), _radiation(long), _rain(long), _carbon(long), _humidity(series)]
+    found = [_temperature(long), _radiation(long), _carbon(long), _humidity(series)]
     return [fault for fault in found if fault]
+
+
+def rain_doubt(rain: Floats) -> str:
+    """What makes the unit of precipitation `(day,)`, mm d-1, doubtful; empty where nothing does.
+
+    A gauge that hardly tips gives such a series, too, so this is no reason to refuse it.
+    """
+    rain = rain[np.isfinite(rain)]
+    most = float(rain.max()) if rain.size >= _DAYS else 0.0
+    if 0 < most < 0.5:  # [least: 9]
+        return f"P never exceeds {most:.3g} mm d-1; if it is in m d-1, multiply it by 1000"
+    return ""
 
 
 def _temperature(values: Mapping[str, Floats]) -> str:
@@ -50,13 +62,6 @@ def _radiation(values: Mapping[str, Floats]) -> str:
         return f"SW_IN looks like MJ m-2 d-1 (most {high:.3g}), expected W m-2: divide by 0.0864"
     if high > 560:
         return f"SW_IN is no daily mean in W m-2 (most {high:.3g}): convert it"
-    return ""
-
-
-def _rain(values: Mapping[str, Floats]) -> str:
-    most = float(values["p"].max()) if "p" in values else 0.0
-    if 0 < most < 0.5:  # [least: 9]
-        return f"P looks like m d-1 (most {most:.3g}), expected mm d-1: multiply by 1000"
     return ""
 
 
