@@ -267,7 +267,7 @@ def test_weather_of_the_reanalysis_comes_on_request_and_for_more_years(tmp_path:
     assert era.driver("vpd").tolist() == [2, 0]
     assert np.isnan(era.fluxes[0]).all()
     assert era.fluxes[1].tolist() == own.fluxes[0].tolist() == [2, 3, 1]
-    assert "of the reanalysis" in era.origin
+    assert era.origin.endswith("+ FLX FLUXNET2015 ERAI 1989-2014 1-4; weather of the reanalysis")
 
 
 def test_a_file_without_reanalysis_says_so(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from upscale.variables import variable
 
 def compare(
     store: Annotated[str, typer.Argument(help="Flux cube.")],
-    towers: Annotated[Path, typer.Argument(help="Folder with towers.parquet, sites.parquet.")],
+    towers: Annotated[Path, typer.Argument(help="Folder of flux towers: table, ONEFlux files.")],
     json: Annotated[Path | None, typer.Option(help="File for the rows, one per tower.")] = None,
 ) -> None:
     """Set the fluxes of a flux cube beside the ones that towers measured."""

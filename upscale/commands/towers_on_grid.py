@@ -14,7 +14,7 @@ from upscale.drivers import from_towers
 
 
 def towers_on_grid(
-    towers: Annotated[Path, typer.Argument(help="Folder with towers.parquet, sites.parquet.")],
+    towers: Annotated[Path, typer.Argument(help="Folder of flux towers: table, ONEFlux files.")],
     output: Annotated[str, typer.Argument(help="Driver cube to write: a path or URL, .zarr.")],
     start: Annotated[str, typer.Option(help="First year, or first day (YYYY-MM-DD).")],
     end: Annotated[str, typer.Option(help="Last year, or last day (YYYY-MM-DD).")],

@@ -89,6 +89,8 @@ class Daily:
     @property
     def label(self) -> str:
         """The product and the variables taken from it, in words."""
+        if not self.file.has_fluxes:
+            return self.file.label
         quality = "" if self.days["nee_qc"].notna().any() else ", no quality"
         return f"{self.file.label}: {self.version}{quality}"
 
@@ -136,8 +138,9 @@ def merge(parts: Sequence[Daily]) -> tuple[pd.DataFrame, str]:
     """The days of one tower from all of its files, and in words what was taken.
 
     The product with most good flux days comes first, within it the preferred version of the
-    fluxes. On each day the fluxes and their quality are those of the first file that has
-    any flux there, and the drivers those of the first that has temperature and radiation.
+    fluxes. On each day the fluxes and their quality are those of the first file that has all
+    of them there, else any; the drivers are those of the first with temperature and
+    radiation, else either.
     """
     parts = _ranked(parts)
     days = parts[0].days.index
