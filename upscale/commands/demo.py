@@ -6,7 +6,7 @@ import datetime as dt
 import json
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,8 +19,10 @@ from upscale.engine.config import ConfigError, Run, parse_run
 from upscale.engine.ledger import beside
 from upscale.engine.validate import validate
 from upscale.grid import load_grid
+from upscale.network.release import load_release
 from upscale.product.cube import open_flux_group
 from upscale.product.plots import plot_cube
+from upscale.testing.planet import meteo, reflectance
 from upscale.testing.planet.cube import write_planet
 
 #: Title of the flux cube of a demonstration.
@@ -29,7 +31,10 @@ DEMO = "Daily terrestrial carbon fluxes of a demonstration"
 
 @dataclass(frozen=True)
 class World:
-    """The planet of the demonstration: two years of drivers, of which the second is mapped."""
+    """The planet of the demonstration: two years of drivers, of which the second is mapped.
+
+    meteorology, satellite: the variables that its driver cube holds.
+    """
 
     grid: str = "global-1p0"
     nodes: str = "nodes-2p0"
@@ -38,6 +43,14 @@ class World:
     last: dt.date = dt.date(2012, 12, 31)
     tile: int = 30
     seed: int = 0
+    meteorology: tuple[str, ...] = meteo.NAMES
+    satellite: tuple[str, ...] = ("ndvi", "evi", "nirv", "fapar")
+
+    def with_drivers_of(self, features: tuple[str, ...]) -> World:
+        """The same world, with the drivers that a model reads beside its own."""
+        more = tuple(name for name in meteo.MORE if name in features)
+        seen = tuple(n for n in reflectance.NAMES if n in features and n not in self.satellite)
+        return replace(self, meteorology=self.meteorology + more, satellite=self.satellite + seen)
 
 
 def demo(
@@ -47,7 +60,7 @@ def demo(
     """Make a planet, map its carbon fluxes, check them and draw them."""
     console, start = Console(), time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
-    world = World()
+    world = World().with_drivers_of(load_release(model).scaler.names)
     _make_planet(folder / "drivers.zarr", world, console)
     run = parse_run(_run(folder, model, world), "demo")
     _clear_older(run, console)
@@ -77,6 +90,8 @@ def _make_planet(path: Path, world: World, console: Console) -> None:
         load_grid(world.nodes),
         (world.start, world.last),
         seed=world.seed,
+        satellite=world.satellite,
+        meteorology=world.meteorology,
         tile=world.tile,
         overwrite=bool(older.get("synthetic")) and "planet_seed" in older,
     )
@@ -113,6 +128,8 @@ def _is_made(path: Path, world: World) -> bool:
     try:
         cube = open_cube(str(path))
     except DriverError:
+        return False
+    if not set(cube.variables) >= {*world.meteorology, *world.satellite}:
         return False
     same_days = cube.last - cube.first == (world.last - world.start).days
     same = cube.attributes.get("planet_seed") == world.seed and cube.grid == load_grid(world.grid)
