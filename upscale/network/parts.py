@@ -53,8 +53,8 @@ def steady_linear(layer: nn.Linear, rows: Tensor) -> Tensor:
     """
     if layer.out_features >= _NARROW or layer.in_features % _VECTOR == 0:
         return layer(rows)  # type: ignore[no-any-return]
-    flat: Tensor = layer.weight @ rows.flatten(0, -2).T + layer.bias[:, None]
-    return flat.T.unflatten(0, rows.shape[:-1])
+    flat = layer.weight @ rows.flatten(0, -2).T + layer.bias[:, None]
+    return flat.T.reshape(*rows.shape[:-1], layer.out_features)
 
 
 def remember(lstm: nn.LSTM) -> None:
