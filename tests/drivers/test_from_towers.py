@@ -141,8 +141,7 @@ def test_the_cube_says_what_it_is(world: World) -> None:
     cube = open_cube(world.report.url)
     assert cube.day_definition == "local-standard"
     assert cube.attributes["tile"] == 25
-    assert "satellite" not in cube.series
-    assert "no satellite group" in cube.attributes["comment"]
+    assert "composites" in cube.attributes["comment"]
     assert cube.grid == cube.series["meteo"].grid == GRID
     assert date_of(cube.first) == world.report.first
     assert date_of(cube.last) == world.report.last
@@ -308,3 +307,39 @@ def test_the_table_names_kept_and_left_out_towers(made: World) -> None:
     for site in made.sites.index:
         assert site in text.getvalue()
     assert "shares cell" in text.getvalue()
+
+
+def test_composites_of_towers_stand_on_the_days_of_their_periods(
+    folder: Path, tmp_path: Path
+) -> None:
+    towers = shutil.copytree(folder, tmp_path / "towers")
+    rows = [
+        ("XX-T04", "NDVI", "2003-12-27", 8, 0.25),
+        ("XX-T04", "NDVI", "2004-01-01", 8, 0.5),
+        ("XX-T05", "FPAR", "2004-02-02", 8, 0.75),
+    ]
+    columns = ["site", "variable", "date", "period_days", "value"]
+    table = pd.DataFrame(rows, columns=columns).assign(product="made", units="1")
+    table.assign(date=pd.to_datetime(table["date"])).to_parquet(towers / "satellite.parquet")
+    report = build(towers, tmp_path / "seen.zarr", 2004, 2004).report
+    cube = open_cube(report.url)
+    assert cube.series["satellite"].variables == ("ndvi", "fapar")
+    first = day_number(report.first)
+    places = {tower.site: (tower.row, tower.col) for tower in report.kept}
+    expected = {
+        "XX-T04": {"ndvi": [(0, 3, 0.5), (3, 8, 0.5)]},
+        "XX-T05": {"fapar": [(32, 40, 0.75)]},
+    }
+    for site, (row, col) in places.items():
+        surface = read_surface(cube, slice(row, row + 1), slice(col, col + 1))
+        read = read_features(cube, surface, ("ndvi", "fapar"), first, 366)
+        assert not read.filled.any()
+        series = np.full((366, 2), np.nan, np.float32)
+        for name, spans in expected.get(site, {}).items():
+            for begin, end, value in spans:
+                series[begin:end, ("ndvi", "fapar").index(name)] = value
+        np.testing.assert_array_equal(read.values[0], series)
+
+
+def test_towers_without_composites_make_no_satellite_group(made: World) -> None:
+    assert "satellite" not in open_cube(made.report.url).series

@@ -2,8 +2,8 @@
 
 Each tower gives its own daily meteorology to the cell of the product grid in which it stands:
 the group `meteo` lies on the product grid itself, unpacked, so that nothing is interpolated,
-rounded or filled. Satellite series of towers are composites of several days on their own
-calendars; they are left out rather than spread over days.
+rounded or filled. Satellite series of towers, which are composites of several days, go to the
+group `satellite` with each value on all days of its period.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from upscale.drivers.writer import (
 )
 from upscale.grid import Grid, load_grid
 from upscale.towers.table import DRIVERS, Tower, read_sites, read_towers
-from upscale.variables import variable
+from upscale.variables import of_kind, variable
 
 #: Edge of a stored chunk in cells: towers are far apart.
 CHUNK = 10
@@ -87,7 +87,7 @@ def towers_on_grid(
 ) -> TowersOnGrid:
     """Write the daily drivers of a folder of towers as a driver cube on the 0.05 degree grid.
 
-    folder: holds `towers.parquet` and `sites.parquet`; start, end: years, or first and last
+    folder: of flux towers, any layout of `read_towers`; start, end: years, or first and last
     day. Where towers share a cell the one with most good flux days is kept. Raises
     FileNotFoundError or ValueError (DriverError) that name the file, column or tower at
     fault, before anything is written; FileExistsError where `url` is taken.
@@ -176,6 +176,21 @@ def _drivers(tower: Tower, first: int, last: int) -> NDArray[np.float32]:
     return values
 
 
+def _seen(tower: Tower, name: str, first: int, last: int) -> NDArray[np.float32]:
+    """A satellite series `(day,)` from day number `first` to `last`, NaN where there is none."""
+    values = np.full(last - first + 1, np.nan, np.float32)
+    inside = (tower.days >= first) & (tower.days <= last)
+    if name in tower.satellite:
+        values[tower.days[inside] - first] = tower.satellite[name][inside]
+    return values
+
+
+def _satellite_names(towers: Iterable[Tower]) -> tuple[str, ...]:
+    """Satellite variables that some tower has, in the order of the table."""
+    there = {name for tower in towers for name in tower.satellite}
+    return tuple(name for name in of_kind("satellite") if name in there)
+
+
 def _placed(tower: Tower, cell: Cell, first: int, last: int) -> PlacedTower:
     drivers = _drivers(tower, first, last)
     needed = drivers[:, [DRIVERS.index("ta"), DRIVERS.index("sw_in")]]
@@ -217,8 +232,8 @@ def _provenance(
         "source": f"flux tower data products: {', '.join(_unique(used, 'source'))}",
         "citations": _unique(used, "citation"),
         "license": "; ".join(_unique(used, "licence")),
-        "comment": "Series as in the tower table, neither interpolated nor filled. There is no "
-        "satellite group: satellite series at towers are composites of several days.",
+        "comment": "Series as in the tower table, neither interpolated nor filled. Satellite "
+        "series are composites; each value stands on all days of its period.",
         "towers": [asdict(tower) for tower in placed],
         "towers_left_out": [asdict(tower) for tower in left_out],
     }
@@ -251,8 +266,12 @@ def _write(
     count = last - first + 1
     spec = SeriesSpec("meteo", grid, first, count, DRIVERS, "float32", (count, CHUNK, CHUNK))
     create_series(url, spec)
+    names = _satellite_names(towers.values())
+    if names:
+        create_series(url, replace(spec, group="satellite", variables=names))
     for corner, cells in _by_chunk(towers).items():
         _write_chunk(url, period, corner, cells)
+        _write_satellite(url, period, corner, cells, names)
 
 
 def _write_static(
@@ -284,3 +303,18 @@ def _write_chunk(
         block[:, :, row - corner[0], col - corner[1]] = _drivers(tower, first, last).T
     for values, name in zip(block, DRIVERS, strict=True):
         write_series(url, "meteo", name, (0, *corner), values)
+
+
+def _write_satellite(
+    url: str,
+    period: tuple[int, int],
+    corner: Cell,
+    towers: Mapping[Cell, Tower],
+    names: Sequence[str],
+) -> None:
+    first, last = period
+    for name in names:
+        block = np.full((last - first + 1, CHUNK, CHUNK), np.nan, np.float32)
+        for (row, col), tower in towers.items():
+            block[:, row - corner[0], col - corner[1]] = _seen(tower, name, first, last)
+        write_series(url, "satellite", name, (0, *corner), block, np.zeros(block.shape, bool))
