@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from upscale.evaluation import chapters
+from upscale.evaluation.bootstrap import LEAST_CLUSTERS
 from upscale.evaluation.cases import Quality
 from upscale.evaluation.document import (
     Block,
@@ -119,8 +120,8 @@ def _pictures_of_two(
             save(figure, folder / "relative_rmse.png"),
             f"How much smaller the RMSE is than that of {title_of(reference)}, per cent of the "
             f"latter. Teal: better than {title_of(reference)}; brown: worse. Bold: the 95 % "
-            "interval over clusters leaves zero out; everything else is no difference, or comes "
-            "from too few clusters to tell. After Figure 4 of Rozanov et al. (2026).",
+            "interval over clusters leaves zero out; otherwise there is no difference. Small cells: "
+            f"fewer than {LEAST_CLUSTERS} clusters, which say nothing. After Figure 4 of Rozanov et al. (2026).",
         ),
         "towers": Picture(
             save(scatter, folder / "towers.png"),

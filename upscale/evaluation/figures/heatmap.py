@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from upscale.evaluation.bootstrap import BETTER, RMSE, WORSE, compare
+from upscale.evaluation.bootstrap import BETTER, RMSE, TOO_FEW, WORSE, compare
 from upscale.evaluation.figures.style import (
     CLIMATES,
     FAINT,
@@ -111,9 +111,12 @@ def _cells(
 
 
 def _cell(axes: Axes, left: float, top: float, row: Mapping[Hashable, Any]) -> None:
-    """A cell; bold where the interval of the difference leaves zero out."""
+    """A cell; bold where the interval of the difference leaves zero out, small where there is
+    none because there are too few clusters."""
     colour = _colour(row["gain"])
-    axes.add_patch(Rectangle((left, top), 0.96, 0.94, facecolor=colour, linewidth=0))
+    x, y = (0.2, 0.16) if row["verdict"] == TOO_FEW else (0.0, 0.0)
+    place, size = (left + x, top + y), (0.96 - 2 * x, 0.94 - 2 * y)
+    axes.add_patch(Rectangle(place, *size, facecolor=colour, linewidth=0))
     dark = colours.lightness(np.array([colour[:3]]))[0] < 0.66
     sure = row["verdict"] in (BETTER, WORSE)
     axes.text(
