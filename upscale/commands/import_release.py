@@ -39,8 +39,9 @@ def import_release(
 def show(made: Import, console: Console) -> None:
     """Print what was made, and what was assumed."""
     release, config = made.release, made.release.manifest.architecture
+    members = "1 member" if release.members == 1 else f"{release.members} members"
     lines = [
-        f"wrote {release.path} ({release.digest[:12]}): {release.members} members, {config}",
+        f"wrote {release.path} ({release.digest[:12]}): {members}, {config}",
         f"features: {', '.join(release.scaler.names)}",
         f"left behind, read by no prediction: {', '.join(made.left_out) or 'nothing'}",
     ]
