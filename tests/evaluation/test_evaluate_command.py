@@ -86,6 +86,14 @@ def test_a_baseline_without_towers_to_learn_from_is_refused(folder, tmp_path, ca
     assert "--training" in capsys.readouterr().err
 
 
+def test_two_releases_of_one_name_are_told_apart(release, folder, tmp_path):
+    twin = str(fake_release(tmp_path / "mine", members=1, hidden=4, seed=9).path)
+    request = Request(folder, baselines=(twin,), sites=("XX-T02",), device="cpu")
+    found = evaluate(release, request, lambda line: None)
+    assert found.models == ("mine", twin)
+    assert found.reference == twin
+
+
 def test_a_tower_at_which_a_model_fails_does_not_stop_the_others(towers):
     def members(tower):
         if tower.site == "XX-T01":

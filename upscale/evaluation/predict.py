@@ -45,7 +45,8 @@ def rivals(
     """What the release is set against, by name.
 
     names: of `FITTED` (fitted on the towers `learning`, which should be those that the release
-    learned from), or releases by name, path or URL. Raises ValueError where a name is neither,
+    learned from), or releases by name, path or URL; one whose own name is taken keeps the text
+    that it was asked for by. Raises ValueError where a name is neither,
     or where there is no tower to fit on.
     """
     found: dict[str, Members] = {}
@@ -56,7 +57,9 @@ def rivals(
             found[name] = FITTED[name](learning, release)
         else:
             other = _rival_release(name)
-            found[other.manifest.name] = release_members(other, device)
+            own = other.manifest.name
+            shown = name if own in (release.manifest.name, *found) else own
+            found[shown] = release_members(other, device)
     return found
 
 

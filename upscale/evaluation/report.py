@@ -120,8 +120,9 @@ def _pictures_of_two(
             save(figure, folder / "relative_rmse.png"),
             f"How much smaller the RMSE is than that of {title_of(reference)}, per cent of the "
             f"latter. Teal: better than {title_of(reference)}; brown: worse. Bold: the 95 % "
-            "interval over clusters leaves zero out; otherwise there is no difference. Small cells: "
-            f"fewer than {LEAST_CLUSTERS} clusters, which say nothing. After Figure 4 of Rozanov et al. (2026).",
+            "interval over clusters leaves zero out; otherwise there is no difference. Small "
+            f"cells: fewer than {LEAST_CLUSTERS} clusters, which say nothing. After Figure 4 of "
+            "Rozanov et al. (2026).",
         ),
         "towers": Picture(
             save(scatter, folder / "towers.png"),
