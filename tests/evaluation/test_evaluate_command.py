@@ -87,11 +87,14 @@ def test_a_baseline_without_towers_to_learn_from_is_refused(folder, tmp_path, ca
 
 
 def test_two_releases_of_one_name_are_told_apart(release, folder, tmp_path):
-    twin = str(fake_release(tmp_path / "mine", members=1, hidden=4, seed=9).path)
+    learned = ("XX-T02", "XX-T03")
+    made = fake_release(tmp_path / "mine", members=1, hidden=4, seed=9, learned=learned)
+    twin = str(made.path)
     request = Request(folder, baselines=(twin,), sites=("XX-T02",), device="cpu")
     found = evaluate(release, request, lambda line: None)
     assert found.models == ("mine", twin)
     assert found.reference == twin
+    assert found.source.endswith("which flatters it there: XX-T02.")
 
 
 def test_a_tower_at_which_a_model_fails_does_not_stop_the_others(towers):

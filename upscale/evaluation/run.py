@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from upscale.evaluation.cases import Left, left_out_cases, models_of
 from upscale.evaluation.learned import splits_of
-from upscale.evaluation.predict import predict_towers, release_members, rivals
+from upscale.evaluation.predict import FITTED, predict_towers, release_members, rivals
 from upscale.evaluation.results import Evaluation, choose_reference, order_models
-from upscale.network.release import Release
+from upscale.network.release import Release, load_release
 from upscale.towers.table import Tower, read_towers
 from upscale.training.config import TrainConfig
 from upscale.training.crossvalidate import cross_validate, read_left_out, write_left_out
@@ -60,10 +60,11 @@ def evaluate(
     models = {main: release_members(release, request.device)}
     models |= rivals(request.baselines, release, learning, request.device, say)
     cases, skipped = predict_towers(models, watch(chosen), splits)
+    known = _known_to_rivals(request, chosen, splits)
     names = order_models(list(models), main)
     return Evaluation(
         release=main,
-        source=f"{_describe(release)}, run at {len(chosen)} towers of {request.towers}.",
+        source=f"{_describe(release)}, run at {len(chosen)} towers of {request.towers}.{known}",
         main=main,
         models=names,
         reference=choose_reference(names, request.reference),
@@ -150,6 +151,21 @@ def _require_known(wanted: Sequence[str], found: Sequence[str], where: str) -> N
 def _describe(release: Release) -> str:
     members = f"{release.members} member{'' if release.members == 1 else 's'}"
     return f"{release.manifest.name} ({members}, sha256 {release.digest[:12]})"
+
+
+def _known_to_rivals(request: Request, towers: Sequence[Tower], splits: dict[str, str]) -> str:
+    """A sentence on baseline releases that know towers which the release does not."""
+    told = ""
+    for name in request.baselines:
+        if name not in FITTED:
+            theirs = splits_of(load_release(name), towers, request.towers)
+            known = [s for s, split in theirs.items() if split == "train" and splits[s] != "train"]
+            if known:
+                told += (
+                    f" The baseline {name} has learned from {len(known)} towers that the release "
+                    f"has not learned from, which flatters it there: {', '.join(known)}."
+                )
+    return told
 
 
 def _chosen(towers: Sequence[Tower], sites: Sequence[str]) -> list[Tower]:
