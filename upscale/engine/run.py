@@ -14,6 +14,7 @@ from upscale.engine.cluster import connect
 from upscale.engine.config import ConfigError
 from upscale.engine.context import create_context
 from upscale.engine.ledger import PLAN, Entry, Ledger, store_name
+from upscale.engine.limits import trust_of
 from upscale.engine.loop import Outcome, run_items
 from upscale.engine.plan import Job, Plan, read_part
 from upscale.engine.progress import Progress
@@ -77,7 +78,8 @@ def _create(checked: Checked, job: Job) -> None:
     attributes = attributes_of(checked.run, job, checked.release, checked.cube)
     stamp = {"date_created": now(), "history": f"{now()} upscale init", "complete": False}
     half_made = not is_empty(job.store) and not store_faults(job)
-    create_flux_cube(job.store, job.layout, attributes | stamp, overwrite=half_made)
+    trust = trust_of(checked.release)
+    create_flux_cube(job.store, job.layout, attributes | stamp, trust=trust, overwrite=half_made)
     _write_static(checked.cube, checked.plan)
     zarr.open_group(job.store, mode="r+", use_consolidated=False).attrs["initialised"] = True
     consolidate(job.store)

@@ -17,6 +17,7 @@ from upscale.engine.claim import is_empty
 from upscale.engine.cluster import worker_memory
 from upscale.engine.config import ConfigError, Run
 from upscale.engine.ledger import PLAN, Ledger, store_name
+from upscale.engine.limits import margin_of
 from upscale.engine.plan import Job, Plan, make_plan, product_grid
 from upscale.engine.provenance import RESERVED
 from upscale.engine.worker import TASKS_PER_WORKER
@@ -210,7 +211,7 @@ def task_bytes(plan: Plan, release: Release) -> int:
     """
     layout, features = plan.job.layout, len(release.scaler.names)
     cells = min(max(plan.tiles, key=lambda tile: tile.land).land, layout.tile**2)
-    days = min(layout.block, layout.count) + 2 * release.window_rule.margin
+    days = min(layout.block, layout.count) + 2 * margin_of(release)
     drivers = 3 * cells * days * features * 4
     support = plan.job.support
     days_of_support = 0 if plan.job.query_context else support.most_windows * support.window

@@ -33,9 +33,11 @@ from upscale.engine.context import (
     write_embeddings,
 )
 from upscale.engine.ledger import Entry, Ledger
+from upscale.engine.limits import margin_of, with_limits, without_margin
 from upscale.engine.plan import Job, read_part
 from upscale.engine.predict import barren_tile, predict_tile
 from upscale.grid import Tile, cell_areas
+from upscale.network.applicability import Applicability
 from upscale.network.predictor import Predictor, load_predictor
 from upscale.network.release import load_release
 from upscale.network.windows import WindowRule
@@ -50,13 +52,16 @@ TASKS_PER_WORKER = 2
 
 @dataclass
 class Session:
-    """What a worker process keeps between tiles. `computing` lets one task compute at a time."""
+    """What a worker process keeps between tiles. margin: days of drivers read on either side
+    of a block; `computing` lets one task compute at a time."""
 
     job: Job
     cube: DriverCube
     predictor: Predictor
     rule: WindowRule
     ledger: Ledger
+    margin: int
+    limits: Applicability | None
     computing: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -78,7 +83,8 @@ def open_session(job: Job) -> Session:
                 f"(digest {found[:12]}, expected {expected[:12]}); give all machines the same one"
             )
     predictor = load_predictor(release, job.device)
-    return Session(job, cube, predictor, release.window_rule, Ledger(job.store))
+    rule, ledger = release.window_rule, Ledger(job.store)
+    return Session(job, cube, predictor, rule, ledger, margin_of(release), release.limits)
 
 
 class EnsemblePlugin(WorkerPlugin):
@@ -180,7 +186,7 @@ def process(
 
 
 def _predict(session: Session, surface: Surface, item: WorkItem, watch: Stopwatch) -> TileFluxes:
-    job, margin = session.job, session.rule.margin
+    job, margin, limits = session.job, session.margin, session.limits
     days = job.layout.days(item.block)
     first, count = job.layout.first + days.start - margin, days.stop - days.start + 2 * margin
     with watch.stage("read"):
@@ -191,9 +197,15 @@ def _predict(session: Session, surface: Surface, item: WorkItem, watch: Stopwatc
     embeddings = None
     if not job.query_context:
         embeddings = embed(session, surface, item.tile, item.block, watch)
+    predictor, rule = session.predictor, session.rule
     with session.computing, watch.stage("predict"):
-        return predict_tile(
-            surface, drivers, session.predictor, embeddings, session.rule, job.layout, item
+        inner = without_margin(drivers, margin - rule.margin)
+        fluxes = predict_tile(surface, inner, predictor, embeddings, rule, job.layout, item)
+    if limits is None:
+        return fluxes
+    with session.computing, watch.stage("applicability"):
+        return with_limits(
+            fluxes, surface, drivers, embeddings, predictor, limits, job.layout, item
         )
 
 

@@ -1,0 +1,129 @@
+"""How far a run may be trusted: the area of applicability of its model, computed for every cell.
+
+One index for each land cell and step of 15 days, from the drivers that are in memory anyway.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upscale.drivers.tiles import Surface, TileDrivers
+from upscale.engine.context import Embeddings
+from upscale.network.applicability import POINT_DAYS, Applicability, evaluate, step_points
+from upscale.network.predictor import Predictor
+from upscale.network.release import Release
+from upscale.product.layout import FluxLayout, WorkItem
+from upscale.product.shards import TileFluxes
+from upscale.product.trust import CALIBRATION_KEYS, INDEX_BITS, STEP_ARRAYS, Trust
+
+Floats = NDArray[np.float32]
+Bools = NDArray[np.bool_]
+
+
+def margin_of(release: Release) -> int:
+    """Days of drivers that are read on either side of a block: windows and points reach there."""
+    margin = release.window_rule.margin
+    return max(margin, POINT_DAYS - 1) if release.limits else margin
+
+
+def trust_of(release: Release) -> Trust:
+    """What the flux cube of a release says of its limits."""
+    calibration, limits = release.manifest.calibration, release.limits
+    keys: dict[str, Any] = {}
+    if calibration is not None:
+        for flux in calibration.fluxes:
+            known = asdict(flux) | {"levels": calibration.levels}
+            values = {key: known[key] for key in CALIBRATION_KEYS}
+            keys[flux.name] = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+    if limits is None:
+        return Trust(calibration=keys)
+    return Trust(
+        drivers=release.scaler.names,
+        threshold=limits.drivers.threshold,
+        embedding=limits.embedding.threshold if limits.embedding else None,
+        points=int(limits.drivers.counts.sum()),
+        calibration=keys,
+    )
+
+
+def without_margin(drivers: TileDrivers, extra: int) -> TileDrivers:
+    """The drivers without `extra` days at either end."""
+    if not extra:
+        return drivers
+    days = slice(extra, drivers.values.shape[1] - extra)
+    return TileDrivers(drivers.values[:, days], drivers.filled[:, days], drivers.first + extra)
+
+
+def with_limits(
+    fluxes: TileFluxes,
+    surface: Surface,
+    drivers: TileDrivers,
+    embeddings: Embeddings | None,
+    predictor: Predictor,
+    limits: Applicability,
+    layout: FluxLayout,
+    item: WorkItem,
+) -> TileFluxes:
+    """What a work item writes, with the indices of its cells and their quality bits.
+
+    drivers: of the land cells, from at least `POINT_DAYS - 1` days before the block to as many
+    after it. A cell has indices in the steps in which it has fluxes.
+    """
+    step = layout.step_index(layout.days(item.block)) - layout.steps_of(item.block).start
+    there = np.isfinite(fluxes.daily["gpp"][:, surface.land])
+    numbers = layout.step_numbers(item.block)
+    served = np.stack([there[step == i].any(axis=0) for i in range(len(numbers))], axis=1)
+    cells = _of_drivers(drivers, numbers, served, predictor, limits)
+    thresholds = {"extrapolation": limits.drivers.threshold}
+    if limits.embedding is not None and embeddings is not None:
+        rows = embeddings.z.transpose(1, 0, 2).reshape(len(there.T), -1)
+        index = evaluate(limits.embedding, rows, predictor.device).index
+        cells["extrapolation_embedding"] = np.where(served, index[:, None], np.float32(np.nan))
+        thresholds["extrapolation_embedding"] = limits.embedding.threshold
+    quality = fluxes.daily["quality"].copy()
+    for name, threshold in thresholds.items():
+        outside = (cells[name] > threshold).T[step] & there
+        quality[:, surface.land] |= np.where(outside, np.uint16(INDEX_BITS[name]), np.uint16(0))
+    steps = {name: _on_map(name, values, surface.land) for name, values in cells.items()}
+    return replace(fluxes, daily={**fluxes.daily, "quality": quality}, steps=steps)
+
+
+def _of_drivers(
+    drivers: TileDrivers,
+    numbers: range,
+    served: Bools,
+    predictor: Predictor,
+    limits: Applicability,
+) -> dict[str, NDArray[Any]]:
+    """Arrays `(cell, step)` of predictor space, where a step is served and its point known."""
+    scaler = predictor.scaler
+    points = step_points(drivers.values, drivers.first, numbers, scaler)
+    needed = [i for i, feature in enumerate(scaler.features) if feature.required]
+    known = served & np.isfinite(points[:, :, needed]).all(axis=2)
+    found = evaluate(limits.drivers, points[known], predictor.device)
+    columns: dict[str, NDArray[Any]] = {
+        "extrapolation": found.index,
+        "point_density": found.density,
+        "extrapolation_driver": found.axis + 1,
+    }
+    return {name: _where(name, known, values) for name, values in columns.items()}
+
+
+def _where(name: str, known: Bools, values: NDArray[Any]) -> NDArray[Any]:
+    """`(cell, step)` with the values of the known ones, in the type of the array `name`."""
+    dtype, fill = STEP_ARRAYS[name]
+    array = np.full(known.shape, fill, dtype)
+    array[known] = values
+    return array
+
+
+def _on_map(name: str, values: NDArray[Any], land: Bools) -> NDArray[Any]:
+    """`(step, row, col)` of values `(cell, step)` of the land cells."""
+    dtype, fill = STEP_ARRAYS[name]
+    canvas = np.full((values.shape[1], *land.shape), fill, dtype)
+    canvas[:, land] = values.T
+    return canvas
