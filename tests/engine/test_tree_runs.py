@@ -106,7 +106,7 @@ def test_a_day_needs_no_other_day(world, model, store, tmp_path):
 
 def test_a_run_names_the_library_to_cite(model, store):
     references = xr.open_zarr(store).attrs["references"]
-    assert {"xgboost": "Chen", "lightgbm": "Ke, G."}[
+    assert {"xgboost": "Chen", "lightgbm": "Ke G."}[
         load_release(model).manifest.model
     ] in references
 

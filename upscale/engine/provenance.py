@@ -9,23 +9,9 @@ from upscale import __version__
 from upscale.drivers.cube import DriverCube
 from upscale.engine.config import Run
 from upscale.engine.plan import Job
+from upscale.network.citations import paper_of
 from upscale.network.release import Release
 
-_PAPER = (
-    "Rozanov, A., Renganathan, A. and Kumar, V. (2026): Task Aware Modulation using "
-    "Representation Learning for Upscaling of Terrestrial Carbon Fluxes, arXiv 2603.09974"
-)
-#: What to cite for a model that is not of the paper.
-_REFERENCES = {
-    "xgboost": (
-        "Chen, T. and Guestrin, C. (2016): XGBoost: A Scalable Tree Boosting System, "
-        "doi:10.1145/2939672.2939785"
-    ),
-    "lightgbm": (
-        "Ke, G. et al. (2017): LightGBM: A Highly Efficient Gradient Boosting Decision Tree, "
-        "Advances in Neural Information Processing Systems 30"
-    ),
-}
 _COMMENT = (
     "Fluxes are grams of carbon per square metre of land and day. NEE = RECO - GPP, positive = "
     "release to the atmosphere, as eddy covariance measures it: without fire, harvest and "
@@ -62,7 +48,7 @@ def attributes_of(run: Run, job: Job, release: Release, cube: DriverCube) -> dic
         ),
         "keywords": "carbon cycle, GPP, ecosystem respiration, NEE, eddy covariance, upscaling",
         "source": f"{manifest.name} driven by: {cube.attributes['title']}",
-        "references": _REFERENCES.get(manifest.model, _PAPER),
+        "references": paper_of(manifest.model),
         "comment": _COMMENT,
         "synthetic": cube.synthetic,
         "day_definition": cube.day_definition,

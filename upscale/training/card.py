@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
+from upscale.network.citations import paper_of
 from upscale.network.release import ReleaseSpec
 from upscale.towers.skill import summary
 from upscale.towers.splits import Split
@@ -34,11 +35,6 @@ _DRAWS = (
 _STAGES = dict.fromkeys(
     ("tamrl", "tamrl-carbonfluxbench"),
     "Stage 1 trains the decoder alone, stage 2 encoder, generator and decoder from there. ",
-)
-
-_PAPER = (
-    "Rozanov A., Renganathan A., Kumar V. (2026) Task Aware Modulation using Representation "
-    "Learning for Upscaling of Terrestrial Carbon Fluxes, arXiv:2603.09974"
 )
 
 
@@ -71,11 +67,14 @@ def write_card(
     return "\n".join(parts)
 
 
-def citations(sites: pd.DataFrame, more: Sequence[str] = ()) -> tuple[str, ...]:
-    """Every source named in the `citation` column (several are parted by ` | `), and `more`."""
+def citations(
+    sites: pd.DataFrame, more: Sequence[str] = (), model: str = "tamrl"
+) -> tuple[str, ...]:
+    """The paper of the model, every source named in the `citation` column (several are parted
+    by ` | `), and `more`."""
     named: list[str] = sites["citation"].dropna().tolist() if "citation" in sites else []
     sources = {part.strip() for text in named for part in text.split(" | ")}
-    return (_PAPER, *sorted(sources), *more)
+    return (paper_of(model), *sorted(sources), *more)
 
 
 def _purpose(spec: ReleaseSpec) -> str:
@@ -84,7 +83,7 @@ def _purpose(spec: ReleaseSpec) -> str:
     )
     return (
         f"An ensemble of {len(spec.seeds)} {_TITLES.get(spec.model, spec.model)} models "
-        f"({_PAPER}) that gives daily GPP, RECO "
+        f"({paper_of(spec.model)}) that gives daily GPP, RECO "
         "and NEE (g of carbon m-2 d-1; NEE positive = release to the atmosphere) of any place "
         f"from daily drivers: {features}, and its IGBP and Koeppen-Geiger classes, each of which "
         "may be unknown. `sw_pot` and `day_length` follow from latitude and day.\n"
