@@ -33,6 +33,12 @@ def test_a_model_of_daily_series_gets_them(greened):
     np.testing.assert_array_equal(daily[:, 0], greened[0].satellite["ndvi"])
 
 
+def test_latitude_and_longitude_are_those_of_the_tower(greened):
+    tower = greened[0]
+    seen = features_of(tower, ("lon", "lat"))
+    np.testing.assert_allclose(seen, [[tower.lon, tower.lat]] * len(tower.days), rtol=1e-6)
+
+
 def test_the_scaler_says_what_is_a_composite(greened):
     scaler = fit_even_scaler(greened, ("ta", "sw_in", "ndvi"), ("ndvi",), seed=1)
     assert scaler.composites == {"ndvi": 8}

@@ -70,8 +70,8 @@ def _feature(tower: Tower, name: str, composites: Mapping[str, int]) -> Floats:
         return _series(tower, name, composites.get(name, 0))
     if name not in DERIVED:
         raise KeyError(f"unknown feature {name!r}; known: {', '.join(FEATURES)}")
-    lat = np.array([tower.lat], np.float32)
-    return np.asarray(DERIVED[name](lat, tower.days)[0], np.float32)
+    lat, lon = np.array([[tower.lat], [tower.lon]], np.float32)
+    return np.asarray(DERIVED[name](lat, tower.days, lon)[0], np.float32)
 
 
 def _series(tower: Tower, name: str, length: int) -> Floats:
