@@ -1,0 +1,114 @@
+"""The last step of training gives a release its limits and leaves all else as it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from upscale.network.applicability import evaluate, step_points
+from upscale.network.release import Release, load_release
+from upscale.testing.releases import fake_release, fake_tree_release
+from upscale.towers.table import Tower
+from upscale.training.crossvalidate import LeftOut
+from upscale.training.evaluate import tower_model
+from upscale.training.features import features_of
+from upscale.training.trust import draw_sample, learned_towers, trust
+
+MET = ("ta", "sw_in", "vpd", "p", "sw_pot", "day_length")
+
+
+def predicted(release: Release, towers: tuple[Tower, ...], model: str) -> list[LeftOut]:
+    """What the release says at the towers, as if it had never seen them."""
+    runner = tower_model(release)
+    return [LeftOut(t, i % 3, {model: runner.members(t)}) for i, t in enumerate(towers)]
+
+
+@pytest.fixture(scope="module")
+def plain(made_towers: tuple[Tower, ...], tmp_path_factory: pytest.TempPathFactory) -> Release:
+    learned = tuple(t.site for t in made_towers if not t.suspect)[:-1]
+    folder = tmp_path_factory.mktemp("trust") / "model"
+    return fake_release(folder, MET, members=2, hidden=8, learned=learned)
+
+
+@pytest.fixture(scope="module")
+def whole(plain: Release, made_towers: tuple[Tower, ...]) -> Release:
+    return trust(plain, predicted(plain, made_towers, "tamrl"), made_towers)
+
+
+def test_weights_card_and_skill_are_as_they_were(plain: Release, whole: Release) -> None:
+    assert whole.manifest.weights == plain.manifest.weights
+    assert whole.digest != plain.digest
+    assert "never trained" in (whole.path / "CARD.md").read_text()
+    without = {"calibration", "applicability"}
+    assert whole.manifest.model_dump(exclude=without) == plain.manifest.model_dump(exclude=without)
+    assert load_release(whole.path).digest == whole.digest
+
+
+def test_the_spread_is_calibrated_without_suspect_towers(whole: Release, made_towers) -> None:
+    calibration = whole.manifest.calibration
+    assert calibration is not None
+    assert calibration.towers == sum(not t.suspect for t in made_towers)
+    assert calibration.members == 2
+    # made weights mean nothing: their spread covers little, the calibration nearly all it should
+    for flux in calibration.fluxes:
+        assert flux.coverage[1].spread < flux.coverage[1].calibrated
+        assert flux.coverage[1].calibrated == pytest.approx(0.9, abs=0.15)
+
+
+def test_towers_that_were_learned_from_lie_inside_and_the_moon_does_not(
+    whole: Release, made_towers: tuple[Tower, ...]
+) -> None:
+    limits, tower = whole.limits, made_towers[0]
+    assert limits is not None
+    drivers = features_of(tower, MET)[None]
+    steps = range(tower.days[0] // 15 + 4, tower.days[-1] // 15 - 1)
+    here = step_points(drivers, int(tower.days[0]), steps, whole.scaler)[0]
+    inside = evaluate(limits.drivers, here)
+    assert (inside.index <= limits.drivers.threshold).mean() > 0.95
+    moon = evaluate(limits.drivers, here + np.array([-12, 0, 0, 0, 0, 0], np.float32))
+    assert (moon.index > limits.drivers.threshold).all()
+    assert (moon.axis == MET.index("ta")).all()
+    assert (moon.density == 0).all()
+
+
+def test_embeddings_of_the_learned_towers_are_the_points_of_their_space(
+    whole: Release, made_towers: tuple[Tower, ...]
+) -> None:
+    limits, runner = whole.limits, tower_model(whole)
+    assert limits is not None
+    assert limits.embedding is not None
+    learned = learned_towers(whole, made_towers)
+    rows = np.stack([runner.embedding(t).ravel() for t in learned])
+    found = evaluate(limits.embedding, rows)
+    assert found.index == pytest.approx(0, abs=1e-4)
+    assert len(limits.embedding.points) == len(learned)
+
+
+def test_trees_have_limits_too(made_towers: tuple[Tower, ...], tmp_path: Path) -> None:
+    release = fake_tree_release(tmp_path / "trees", features=MET, rounds=5)
+    left_out = predicted(release, made_towers, "xgboost")
+    whole = trust(release, left_out, made_towers)
+    assert whole.limits is not None
+    assert whole.limits.embedding is None
+    assert whole.manifest.calibration is not None
+    assert whole.manifest.trees == release.manifest.trees
+
+
+def test_a_model_whose_context_is_the_window_has_one_space(made_towers, tmp_path: Path) -> None:
+    release = fake_release(tmp_path / "query", MET, 2, 8, context={"rule": "query"})
+    sample = draw_sample(tower_model(release), made_towers[:3])
+    assert sample.z is None
+    assert sample.predict(sample.windows).shape == (2, len(sample.windows), 15, 3)
+    whole = trust(release, predicted(release, made_towers, "tamrl"), made_towers)
+    assert whole.limits is not None
+    assert whole.limits.embedding is None
+
+
+def test_what_is_missing_is_named(plain: Release, made_towers: tuple[Tower, ...]) -> None:
+    left_out = predicted(plain, made_towers[:4], "ct-lstm")
+    with pytest.raises(ValueError, match=r"tamrl .*found ct-lstm"):
+        trust(plain, left_out, made_towers)
+    with pytest.raises(ValueError, match="learned from, found 3"):
+        trust(plain, left_out, made_towers[:3], model="ct-lstm")
