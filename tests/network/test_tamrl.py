@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -51,7 +52,10 @@ def reference_encode(
             x = np.concatenate([window, each_day], axis=1)[None]
             forward = lstm(x, weights, "encoder")[0, -1]
             backward = lstm(x[:, ::-1], weights, "encoder", "l0_reverse")[0, -1]
-            both = np.concatenate([forward, backward])
+            seen = [forward, backward]
+            if weights["embedding.weight"].shape[1] > 2 * CONFIG.encoder_hidden:
+                seen.append(onehot[task])
+            both = np.concatenate(seen)
             embeddings.append(weights["embedding.weight"] @ both + weights["embedding.bias"])
         z[task] = np.mean(embeddings, axis=0)
     return z
@@ -83,9 +87,9 @@ def reference_decode(weights: Weights, x: Doubles, z: Doubles | None) -> Doubles
 class Case:
     """A network with weights far from zero, a query, and support sets with windows absent."""
 
-    def __init__(self) -> None:
+    def __init__(self, config: TamRlConfig = CONFIG) -> None:
         torch.manual_seed(0)
-        self.network = CONFIG.build().eval()
+        self.network = config.build().eval()
         with torch.no_grad():
             for tensor in self.network.parameters():
                 tensor.normal_(0, 0.4)
@@ -107,10 +111,12 @@ def case() -> Case:
     return Case()
 
 
+@pytest.mark.parametrize("class_skip", [False, True])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
 def test_the_whole_chain_is_that_of_the_equations(
-    case: Case, dtype: torch.dtype, tolerance: float
+    dtype: torch.dtype, tolerance: float, class_skip: bool
 ) -> None:
+    case = Case(replace(CONFIG, class_skip=class_skip))
     network = case.network.to(dtype)
     z = reference_encode(case.weights, case.support, case.present, case.onehot)
     fluxes = reference_decode(case.weights, case.x, z)

@@ -29,7 +29,8 @@ class TamRlConfig:
     channels: width of the scaled input (features and masks); classes: width of the one-hots;
     hidden, layers: LSTM decoder; latent: task embedding z; encoder_hidden: each direction of
     the encoder; generator_hidden: the generator's only hidden layer; dropout: on the hidden
-    states before the heads, in training alone.
+    states before the heads, in training alone; class_skip: classes enter z directly, too, and
+    not only through the encoder, whose states have little room for them.
     """
 
     channels: int
@@ -40,11 +41,12 @@ class TamRlConfig:
     generator_hidden: int = 64
     layers: int = 1
     dropout: float = 0.0
+    class_skip: bool = False
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
-        check_sizes(vars(self))
+        check_sizes({name: size for name, size in vars(self).items() if name != "class_skip"})
 
     def build(self) -> TamRl:
         """A network of these sizes with random weights from torch's global generator."""
@@ -66,11 +68,11 @@ class TamRl(nn.Module):
     def __init__(self, config: TamRlConfig) -> None:
         super().__init__()
         self.config = config
-        both = 2 * config.encoder_hidden
+        seen = 2 * config.encoder_hidden + (config.classes if config.class_skip else 0)
         self.encoder = nn.LSTM(
             config.channels + config.classes, config.encoder_hidden, bidirectional=True
         )
-        self.embedding = nn.Linear(both, config.latent)
+        self.embedding = nn.Linear(seen, config.latent)
         self.generator = nn.Sequential(
             nn.Linear(config.latent, config.generator_hidden),
             nn.ReLU(),
@@ -110,7 +112,8 @@ class TamRl(nn.Module):
         days = windows.transpose(0, 1)
         classes = onehot.to(days.dtype).expand(len(days), -1, -1)
         _, (final, _) = self.encoder(torch.cat([days, classes], dim=2))
-        return steady_linear(self.embedding, torch.cat([final[0], final[1]], dim=1))
+        skipped = (classes[0],) if self.config.class_skip else ()
+        return steady_linear(self.embedding, torch.cat([final[0], final[1], *skipped], dim=1))
 
     def generate(self, z: Tensor) -> Modulation:
         """FiLM parameters of each z `(row, latent)`; gamma = 1 + what the generator gives.

@@ -57,6 +57,7 @@ class Network(_Section):
     generator_hidden: Count = 32
     layers: Count = 1
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    class_skip: bool = False
 
 
 class Draw(_Section):
@@ -137,7 +138,9 @@ class TrainConfig(_Section):
     data: folder of towers; out: folder of the release; model: what is trained; features: a set
     by name (met, met+modis, met+vi) or names in order; optional: those that may be missing, by
     default all but temperature, radiation and what latitude and day give; members: trained with
-    different seeds and validation folds. Models of one stage (tamlstm, ct-lstm) are trained by
+    different seeds and validation folds; cross_validation: 0, or the number of folds by which all
+    towers are judged (`upscale.training.crossvalidate`): nothing is then held out from the
+    release but suspect towers. Models of one stage (tamlstm, ct-lstm) are trained by
     `joint_stage`, the long one, so that they are rivals with as many steps. ValueError where
     `context` or `window` are not what the model asks for; left out, they are.
     """
@@ -152,6 +155,7 @@ class TrainConfig(_Section):
     seed: int = 1
     members: Count = 5
     workers: Count = 1
+    cross_validation: Annotated[int, Field(ge=0)] = 0
     window: Window = Window()
     holdout: Holdout = Holdout()
     network: Network = Network()
