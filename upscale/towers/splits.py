@@ -55,6 +55,15 @@ def hold_out(towers: Sequence[Tower], share: float, seed: int) -> Split:
     )
 
 
+def all_but_suspect(towers: Sequence[Tower]) -> Split:
+    """Hold out suspect towers alone: for a model that is judged by cross-validation."""
+    return Split(
+        train=tuple(t.site for t in towers if not t.suspect),
+        test=(),
+        suspect=tuple(t.site for t in towers if t.suspect),
+    )
+
+
 def folds(towers: Sequence[Tower], count: int, seed: int) -> tuple[tuple[str, ...], ...]:
     """Deal the clusters of `towers` into `count` folds of sites, each spanning the classes."""
     order = _stratified(towers, seed)

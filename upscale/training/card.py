@@ -11,7 +11,7 @@ from upscale.network.release import ReleaseSpec
 from upscale.towers.skill import summary
 from upscale.towers.splits import Split
 from upscale.training.config import CardText
-from upscale.variables import IGBP, KOPPEN
+from upscale.variables import IGBP, KOPPEN, of_kind
 
 _TITLES = {
     "tamrl": "TAM-RL",
@@ -38,6 +38,15 @@ _STAGES = dict.fromkeys(
 )
 
 
+_SURE = (
+    "How often a measured day at a tower of a cluster never seen lies in the central interval. The "
+    "spread between members says what they disagree about, which is far less than what they get "
+    "wrong together; the calibration in `release.yaml` makes intervals of it that hold "
+    "(docs/uncertainty.md). The same release says from which distance to its training towers on "
+    "it is extrapolating.\n"
+)
+
+
 def write_card(
     spec: ReleaseSpec, text: CardText, split: Split, sites: pd.DataFrame, table: pd.DataFrame
 ) -> str:
@@ -51,9 +60,10 @@ def write_card(
         f"# {spec.name}\n",
         _purpose(spec),
         "## Skill at towers never seen\n",
-        _skill(spec, table, split),
+        _skill(spec, table, split, sites),
+        *_sureness(spec),
         "## Where not to trust it\n",
-        _bullets([*_limits(learned), *text.failures]),
+        _bullets([*_limits(spec, learned), *text.failures]),
         "## What it learned from\n",
         _data(spec, sites, split),
         "## How it was trained\n",
@@ -90,24 +100,71 @@ def _purpose(spec: ReleaseSpec) -> str:
     )
 
 
-def _skill(spec: ReleaseSpec, table: pd.DataFrame, split: Split) -> str:
-    test = table[table["split"] == "test"]
-    judged = "Every tower counts the same, whatever its length; r2 = 1 - SSE / SST, unclipped. "
+def _skill(spec: ReleaseSpec, table: pd.DataFrame, split: Split, sites: pd.DataFrame) -> str:
+    judged = table[table["split"] != "suspect"]
     return "\n".join(
         [
-            f"{judged}Good flux days on which all models predict. The mean seasonal cycle "
-            "is the mean over the training towers of the tower's IGBP class of their own mean by "
-            "day of the year (31-day smoothing, half a year shifted in the south). XGBoost has "
-            "the published settings, the same training towers and the same features per day.\n",
-            f"{len(split.test)} towers of clusters left out: {', '.join(split.test)}.\n",
-            _summary_table(test),
+            "Every tower counts the same, whatever its length; r2 = 1 - SSE / SST, unclipped. "
+            "Good flux days on which all models predict. The mean seasonal cycle is the mean over "
+            "the training towers of the tower's IGBP class of their own mean by day of the year "
+            "(31-day smoothing, half a year shifted in the south). Boosted trees have the "
+            "published settings, the same training towers and the same features per day.\n",
+            _who_judged(spec, split, judged),
+            _summary_table(judged),
             "\nThe same together with the suspect towers, whose own carbon balance or closure is "
             f"implausible ({', '.join(split.suspect) or 'none'}):\n",
             _summary_table(table),
-            f"\nTower by tower ({_TITLES.get(spec.model, spec.model)}, RMSE / r2):\n",
+            _closure(spec),
+            f"\nBy IGBP class ({_title(spec.model)}, mean RMSE / median r2):\n",
+            _class_table(judged[judged["model"] == spec.model], sites, "igbp"),
+            f"\nBy Koeppen-Geiger class ({_title(spec.model)}, mean RMSE / median r2):\n",
+            _class_table(judged[judged["model"] == spec.model], sites, "koppen"),
+            f"\nTower by tower ({_title(spec.model)}, RMSE / r2):\n",
             _tower_table(table, spec.model),
         ]
     )
+
+
+def _title(model: str) -> str:
+    return _TITLES.get(model, model)
+
+
+def _who_judged(spec: ReleaseSpec, split: Split, judged: pd.DataFrame) -> str:
+    """Which towers, and by models that had seen what."""
+    folds = spec.training_settings.get("cross_validation")
+    if not folds:
+        return f"{len(split.test)} towers of clusters left out: {', '.join(split.test)}.\n"
+    return (
+        f"{judged['tower'].nunique()} towers of {judged['cluster'].nunique()} clusters, by "
+        f"{folds}-fold cross-validation over clusters: each tower is predicted by an ensemble of "
+        f"{len(spec.seeds)} members that were neither trained nor stopped on its cluster, and by "
+        "rivals that did not see it either. The members that are shipped are others: they "
+        "learned from all towers but the suspect ones, so no tower of the table is new to them, "
+        "and the table tells what to expect elsewhere.\n"
+    )
+
+
+def _closure(spec: ReleaseSpec) -> str:
+    closure = spec.skill.get("closure")
+    if not closure:
+        return ""
+    return (
+        "\nClosure, the mean absolute NEE - (RECO - GPP) of the ensemble mean after clipping on "
+        f"these days, mean over towers: {closure['predicted']:.3f} g m-2 d-1; that of the "
+        f"measurements themselves: {closure['measured']:.3f}. NEE has a head of its own.\n"
+    )
+
+
+def _class_table(mine: pd.DataFrame, sites: pd.DataFrame, column: str) -> str:
+    classes = dict(zip(sites["site"], sites[column].fillna("unknown"), strict=True))
+    lines = ["| class | towers | GPP | RECO | NEE |", "|---|---|---|---|---|"]
+    for name, rows in mine.groupby(mine["tower"].map(classes)):
+        cells = [
+            f"{part['rmse'].mean():.2f} / {part['r2'].median():.2f}"
+            for _, part in rows.groupby("flux", sort=False)
+        ]
+        lines.append(f"| {name} | {rows['tower'].nunique()} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def _summary_table(table: pd.DataFrame) -> str:
@@ -136,7 +193,7 @@ def _tower_table(table: pd.DataFrame, model: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _limits(learned: pd.DataFrame) -> list[str]:
+def _limits(spec: ReleaseSpec, learned: pd.DataFrame) -> list[str]:
     igbp, koppen = set(learned["igbp"]), set(learned["koppen"])
     absent = [name for name in IGBP if name not in igbp]
     tropical = int(learned["koppen"].str.startswith("A").sum())
@@ -146,12 +203,46 @@ def _limits(learned: pd.DataFrame) -> list[str]:
         f"unknown. IGBP classes never seen: {', '.join(absent)}.",
         f"{tropical} of {len(learned)} training towers {'is' if tropical == 1 else 'are'} "
         "tropical: maps of the tropics are extrapolation.",
-        "No satellite series enters: harvest, fire, grazing, pests, stand age and irrigation are "
-        "not seen. Eddy covariance holds no fire, harvest or lateral transport of carbon.",
+        _what_is_seen(spec),
+        "Eddy covariance holds no fire, harvest or lateral transport of carbon.",
         "The drivers of the towers are tower meteorology or reanalysis debiased to the tower; "
         "those of a map are reanalysis alone.",
         "GPP and RECO come from night-time partitioning of NEE and share its errors.",
     ]
+
+
+def _what_is_seen(spec: ReleaseSpec) -> str:
+    seen = [f for f in spec.features if f.name in of_kind("satellite")]
+    if not seen:
+        return (
+            "No satellite series enters: harvest, fire, grazing, pests, stand age and irrigation "
+            "are not seen."
+        )
+    names = ", ".join(f"`{f.name}`" for f in seen)
+    days = sorted({f.composite_days for f in seen if f.composite_days})
+    made = f" as maxima over {' or '.join(map(str, days))} days" if days else ""
+    return (
+        f"Of the satellite series ({names}{made}) towers have few, and none has all of them: where "
+        "a map has them all, the model combines what it learned at different towers. Stand age, "
+        "pests and irrigation are seen as far as they change the green of the land."
+    )
+
+
+def _sureness(spec: ReleaseSpec) -> list[str]:
+    """The section on calibration and applicability; nothing where the release has neither."""
+    if spec.calibration is None:
+        return []
+    lines = [
+        "| flux | interval | days inside, from the spread alone | after calibration |",
+        "|---|---|---|---|",
+    ]
+    for flux in spec.calibration.fluxes:
+        for each in flux.coverage:
+            lines.append(
+                f"| {flux.name.upper()} | {100 * each.level:.0f} % | {100 * each.spread:.0f} % "
+                f"| {100 * each.calibrated:.0f} % |"
+            )
+    return ["## How sure it is\n", _SURE, "\n".join(lines) + "\n"]
 
 
 def _data(spec: ReleaseSpec, sites: pd.DataFrame, split: Split) -> str:
@@ -165,7 +256,7 @@ def _data(spec: ReleaseSpec, sites: pd.DataFrame, split: Split) -> str:
         f"Products: {', '.join(f'{name} ({count})' for name, count in sources.items())}. "
         "A good flux day has GPP, RECO and NEE and NEE_QC of at least 0.75, or passed the mask "
         "of its product. Days are those of the tower's local standard time. "
-        f"Clusters left out: {', '.join(spec.held_out)}.\n\n"
+        f"Clusters left out: {', '.join(spec.held_out) or 'none'}.\n\n"
         f"sha256 of the training data: `{spec.training_digest}`.\n"
     )
 

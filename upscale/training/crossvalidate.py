@@ -14,16 +14,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from upscale.network.ensemble import Ensemble
 from upscale.network.trees import TREES
 from upscale.towers.skill import SkillRow
 from upscale.towers.splits import folds as deal
 from upscale.towers.table import Tower
 from upscale.training.baselines import fit_seasonal_cycle, fit_trees
 from upscale.training.config import Model, TrainConfig, with_model
-from upscale.training.evaluate import TowerModel, clipped, judge
-from upscale.training.material import material_of, rules
-from upscale.training.members import Say, train_members
+from upscale.training.evaluate import Predict, clipped, judge
+from upscale.training.material import material_of
+from upscale.training.progress import Say
+from upscale.training.trained import tower_model_of, train_model
 
 Floats = NDArray[np.float32]
 
@@ -95,12 +95,30 @@ def skill_of(left_out: Sequence[LeftOut]) -> list[SkillRow]:
     `cross-validation`, or `suspect` for suspect towers."""
     by_site = {each.tower.site: each for each in left_out}
     suspect = {each.tower.site for each in left_out if each.tower.suspect}
-    models = {
-        name: lambda tower, name=name: ensemble_mean(by_site[tower.site].members[name])
-        for name in left_out[0].members
-    }
-    label = lambda site: "suspect" if site in suspect else SPLIT  # noqa: E731
+
+    def mean_of(name: str) -> Predict:
+        return lambda tower: ensemble_mean(by_site[tower.site].members[name])
+
+    def label(site: str) -> str:
+        return "suspect" if site in suspect else SPLIT
+
+    models = {name: mean_of(name) for name in left_out[0].members}
     return list(judge([each.tower for each in left_out], models, label))
+
+
+def closure_of(left_out: Sequence[LeftOut], model: str) -> dict[str, float]:
+    """Mean absolute NEE - (RECO - GPP), g m-2 d-1, mean over towers that are not suspect:
+    `predicted` of the ensemble mean after clipping, `measured` of the towers, on good days."""
+    kept = [each for each in left_out if not each.tower.suspect and each.tower.good.any()]
+    made = [_gap(ensemble_mean(e.members[model])[e.tower.good]) for e in kept]
+    measured = [_gap(e.tower.fluxes[e.tower.good]) for e in kept]
+    return {"predicted": float(np.nanmean(made)), "measured": float(np.nanmean(measured))}
+
+
+def _gap(fluxes: Floats) -> float:
+    gap = np.abs(fluxes[:, 2] - (fluxes[:, 1] - fluxes[:, 0]))
+    known = gap[np.isfinite(gap)]
+    return float(known.mean()) if known.size else np.nan
 
 
 def ensemble_mean(members: Floats) -> Floats:
@@ -185,11 +203,6 @@ def _fit_networks(
 ) -> _Fitted:
     own = config if name == config.model else with_model(config, name)
     own = own.model_copy(update={"seed": own.seed + _APART * (fold + 1)})
-    material = material_of(own, learning)
-    members = train_members(own, say, material, work=work / name if work else None)
-    ensemble = Ensemble([m.network() for m in members], material.scaler, material.classes, "cpu")
-    window, support = rules(own)
-    if own.context == "query":
-        return _Fitted(TowerModel(ensemble, window, None).members)
-    model = TowerModel(ensemble, window, support)
-    return _Fitted(model.members, model.embedding)
+    trained = train_model(own, material_of(own, learning), say, work=work / name if work else None)
+    model = tower_model_of(own, trained)
+    return _Fitted(model.members, model.embedding if model.support else None)

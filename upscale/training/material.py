@@ -14,7 +14,7 @@ from upscale.network.scaler import Scaler, fit_scaler
 from upscale.network.support import SupportRule
 from upscale.network.windows import WindowRule
 from upscale.towers import satellite
-from upscale.towers.splits import Split, folds, hold_out
+from upscale.towers.splits import Split, all_but_suspect, folds, hold_out
 from upscale.towers.table import Tower, tower_files
 from upscale.training.config import TrainConfig
 from upscale.training.dataset import Dataset, build_dataset
@@ -41,8 +41,14 @@ class Material:
 
 
 def prepare(config: TrainConfig, towers: Sequence[Tower]) -> Material:
-    """Hold out clusters of `towers` as the configuration asks, and learn from the others."""
-    split = hold_out(towers, config.holdout.share, config.holdout.seed)
+    """Hold out clusters of `towers` as the configuration asks, and learn from the others.
+
+    With cross-validation only suspect towers are left out.
+    """
+    if config.cross_validation:
+        split = all_but_suspect(towers)
+    else:
+        split = hold_out(towers, config.holdout.share, config.holdout.seed)
     learning = tuple(tower for tower in towers if tower.site in split.train)
     return replace(material_of(config, learning), split=split)
 

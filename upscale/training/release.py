@@ -9,13 +9,28 @@ from pathlib import Path
 import pandas as pd
 
 from upscale import __version__
-from upscale.network.release import ContextSpec, Release, ReleaseSpec, WindowSpec, save_release
+from upscale.network.release import (
+    CARD,
+    ContextSpec,
+    Release,
+    ReleaseSpec,
+    WindowSpec,
+    save_release,
+)
 from upscale.towers.skill import SkillRow, skill_csv, skill_table, summary
 from upscale.towers.splits import Split
 from upscale.towers.table import Tower, read_sites, read_towers
 from upscale.training.baselines import fit_boosted_trees, fit_seasonal_cycle
 from upscale.training.card import citations, write_card
 from upscale.training.config import TrainConfig
+from upscale.training.crossvalidate import (
+    SEASONAL_CYCLE,
+    LeftOut,
+    closure_of,
+    cross_validate,
+    skill_of,
+    write_left_out,
+)
 from upscale.training.curve_figure import plot_curves
 from upscale.training.curves import CURVES, FIGURE, curve_csv, curve_table
 from upscale.training.evaluate import Predict, clipped, judge
@@ -23,6 +38,10 @@ from upscale.training.material import Material, data_digest, fit_even_scaler, pr
 from upscale.training.members import train_members, train_one
 from upscale.training.progress import Say, Watcher
 from upscale.training.trained import Trained, tower_model_of, train_model
+from upscale.training.trust import trust
+
+#: What a release is judged beside in cross-validation.
+RIVALS = ("xgboost", "lightgbm", SEASONAL_CYCLE)
 
 __all__ = [
     "Material", "data_digest", "fit_even_scaler", "judge_release", "prepare", "rules",
@@ -35,22 +54,50 @@ def train_release(config: TrainConfig, say: Say = print, watcher: Watcher | None
 
     say: called with one line at a time; watcher: told of every epoch, by default in lines.
     What is trained is kept in `work_folder(config)` until the release is written: the same
-    call goes on from there. Beside the release lie `curves.csv` and `curves.png`.
+    call goes on from there. Beside the release lie `curves.csv` and `curves.png`. With
+    `config.cross_validation` the skill is that of models which never saw a tower's cluster, and
+    the release gets its calibration and its area of applicability from them.
     """
     towers = read_towers(config.data)
     material = prepare(config, towers)
     say(_split_line(material.split))
     work = work_folder(config)
     trained = train_model(config, material, say, watcher, work)
-    table = skill_table(judge_release(config, towers, material, trained, say))
-    spec = _spec(config, material, table, trained)
-    card = write_card(spec, config.card, material.split, read_sites(config.data), table)
+    left_out = _leave_out(config, towers, say, work)
+    rows = skill_of(left_out) if left_out else judge_release(config, towers, material, trained, say)
+    table = skill_table(rows)
+    closure = closure_of(left_out, config.model) if left_out else None
+    spec = _spec(config, material, table, trained, closure)
+    sites = read_sites(config.data)
+    card = write_card(spec, config.card, material.split, sites, table)
     release = save_release(config.out, spec, trained.members, card, skill_csv(table))
+    if left_out and config.context == "support-years":
+        release = trust(release, left_out, towers)
+        card = write_card(release.spec, config.card, material.split, sites, table)
+        (config.out / CARD).write_text(card, encoding="utf-8")
     if trained.curves:
         write_curves(config.out, config.name, curve_table(trained.curves, trained.seeds))
     shutil.rmtree(work, ignore_errors=True)
     say(f"wrote {config.out} ({release.digest[:12]})")
     return release
+
+
+def _leave_out(config: TrainConfig, towers: Sequence[Tower], say: Say, work: Path) -> list[LeftOut]:
+    """All towers, predicted by models that never saw their clusters; none where not asked for.
+
+    They are kept beside the release, for `upscale evaluate --left-out`.
+    """
+    if not config.cross_validation:
+        return []
+    models = dict.fromkeys((config.model, *RIVALS))
+    left_out = cross_validate(config, towers, tuple(models), config.cross_validation, say, work)
+    write_left_out(left_out_folder(config), left_out)
+    return left_out
+
+
+def left_out_folder(config: TrainConfig) -> Path:
+    """Where predictions of left-out towers are kept: `NAME.left-out` beside the release."""
+    return config.out.parent / f"{config.out.name}.left-out"
 
 
 def work_folder(config: TrainConfig) -> Path:
@@ -88,7 +135,11 @@ def judge_release(
 
 
 def _spec(
-    config: TrainConfig, material: Material, table: pd.DataFrame, trained: Trained
+    config: TrainConfig,
+    material: Material,
+    table: pd.DataFrame,
+    trained: Trained,
+    closure: dict[str, float] | None,
 ) -> ReleaseSpec:
     scaler, (window, support) = material.scaler, rules(config)
     return ReleaseSpec(
@@ -104,16 +155,22 @@ def _spec(
         training_settings=config.model_dump(mode="json", exclude={"data", "out", "card"}),
         code_version=__version__,
         seeds=trained.seeds,
-        skill=_headline(table, config.model),
-        held_out=tuple(sorted(table["cluster"].unique())),
+        skill=_headline(table, config.model) | ({"closure": closure} if closure else {}),
+        held_out=_never_seen(material, table),
         learned=tuple(tower.site for tower in material.learning),
-        citations=citations(read_sites(config.data), config.card.citations),
+        citations=citations(read_sites(config.data), config.card.citations, config.model),
     )
 
 
+def _never_seen(material: Material, table: pd.DataFrame) -> tuple[str, ...]:
+    """Clusters that were judged and that the released members did not learn from."""
+    learned = {tower.cluster for tower in material.learning}
+    return tuple(sorted(set(table["cluster"]) - learned))
+
+
 def _headline(table: pd.DataFrame, model: str) -> dict[str, dict[str, float]]:
-    """Per flux, skill of a model over the test towers (suspect ones left out)."""
-    mine = table[(table["model"] == model) & (table["split"] == "test")]
+    """Per flux, skill of a model over the towers left out, without suspect ones."""
+    mine = table[(table["model"] == model) & (table["split"] != "suspect")]
     numbers = summary(mine).set_index("flux").drop(columns="model").round(4)
     return {
         str(flux): {str(key): float(value) for key, value in row.items()}
