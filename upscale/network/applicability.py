@@ -188,10 +188,10 @@ def evaluate(space: Space, rows: Floats, device: torch.device | str = "cpu") -> 
     scale = _scale(space, weighted)
     nearest = np.zeros(len(rows), np.int64)
     density = np.zeros(len(rows), np.float32)
-    constants = space.matrix.to(device), space.stands_for.to(device)
+    desk = _Desk(space, batch, device)
     for first in range(0, len(rows), batch):
         part = slice(first, first + batch)
-        nearest[part], density[part] = _near(space, weighted[part], scale[part], batch, *constants)
+        nearest[part], density[part] = _near(space, weighted[part], scale[part], desk)
     return _assess(space, weighted, scale, nearest, density)
 
 
@@ -206,24 +206,38 @@ def _scale(space: Space, rows: Floats) -> Floats:
     return np.divide(total, present, out=np.zeros_like(total), where=present > 0)
 
 
+class _Desk:
+    """Constants of a space on the device that computes, and room for one batch of rows.
+
+    The room is used again by every batch: memory that is asked for anew costs as much as what
+    is computed in it.
+    """
+
+    def __init__(self, space: Space, batch: int, device: torch.device) -> None:
+        self.batch, self.device = batch, device
+        self.matrix, self.counts = space.matrix.to(device), space.stands_for.to(device)
+        self.squares = torch.empty(batch, space.padded, device=device)
+        self.within = torch.empty(batch, space.padded, device=device)
+
+
 def _near(
-    space: Space, rows: Floats, scale: Floats, batch: int, matrix: Tensor, counts: Tensor
+    space: Space, rows: Floats, scale: Floats, desk: _Desk
 ) -> tuple[NDArray[np.int64], Floats]:
     """Nearest training point and density of at most one batch of weighted rows.
 
     A sum of products instead of differences: exact enough to choose the nearest point.
-    matrix, counts: of the space, on the device that computes.
     """
-    padded = np.zeros((batch, rows.shape[1]), np.float32)
+    padded = np.zeros((desk.batch, rows.shape[1]), np.float32)
     padded[: len(rows)] = rows
-    bound = np.zeros((batch, 1), np.float32)
+    bound = np.zeros((desk.batch, 1), np.float32)
     reach = np.float32(space.threshold * space.distance) ** 2
     np.divide(reach, scale[:, None], out=bound[: len(rows)], where=scale[:, None] > 0)
     with torch.inference_mode():
-        squares = torch.from_numpy(_columns(space, padded)).to(matrix.device) @ matrix
-        within = (squares <= torch.from_numpy(bound).to(matrix.device)).to(torch.float32) @ counts
-        nearest = squares.argmin(dim=1)
-        return nearest[: len(rows)].cpu().numpy(), within[: len(rows)].cpu().numpy()
+        columns = torch.from_numpy(_columns(space, padded)).to(desk.device)
+        squares = torch.mm(columns, desk.matrix, out=desk.squares)
+        reached = torch.le(squares, torch.from_numpy(bound).to(desk.device), out=desk.within)
+        density, nearest = reached @ desk.counts, squares.min(dim=1).indices
+        return nearest[: len(rows)].cpu().numpy(), density[: len(rows)].cpu().numpy()
 
 
 def _columns(space: Space, rows: Floats) -> Floats:
