@@ -20,7 +20,7 @@ from upscale.commands import COMMANDS, make_app
 from upscale.engine.config import Run, parse_run
 from upscale.product.cube import consolidate
 from upscale.testing.flux_cubes import make_flux_cube, small_layout
-from upscale.training.config import TrainConfig
+from upscale.training.config import Stage, TrainConfig
 
 FENCE = re.compile(r"^( *)```(\w+)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!\w+:)([^)\s]*)\)|<img [^>]*src=\"(?!\w+:)([^\"]+)\"")
@@ -137,16 +137,29 @@ def keys_of(model: type[BaseModel], before: str = "") -> Iterator[tuple[str, Any
             yield f"{before}{name}", field.default
 
 
-def test_every_key_of_a_run_is_explained_with_its_default() -> None:
-    section = (ROOT / "docs" / "run.md").read_text().split("## Keys")[1].split("\n## ")[0]
+def stage_as_one(key: str) -> str:
+    """The stages of a training have the same keys, which its page lists once."""
+    stage, _, name = key.partition(".")
+    return f"STAGE.{name}" if stage.endswith("_stage") or name in Stage.model_fields else key
+
+
+@pytest.mark.parametrize(
+    ("page", "known"),
+    [
+        ("run.md", dict(keys_of(Run))),
+        ("train.md", {stage_as_one(key): default for key, default in keys_of(TrainConfig)}),
+    ],
+)
+def test_every_key_is_explained_with_its_default(page: str, known: dict[str, Any]) -> None:
+    section = (ROOT / "docs" / page).read_text().split("## Keys")[1].split("\n## ")[0]
     rows = re.findall(r"^\| `([\w.]+)` \| ([^|]*) \|", section, re.MULTILINE)
     written = {key: default.strip("` ") for key, default in rows}
-    known = dict(keys_of(Run))
     assert set(written) == set(known)
     for key, default in known.items():
         needed = repr(default) == "PydanticUndefined"
         assert needed == (written[key] == "required"), key
-        assert needed or yaml.safe_load(written[key]) == default, key
+        shown = list(default) if isinstance(default, tuple) else default
+        assert needed or yaml.safe_load(written[key]) == shown, key
 
 
 def anchors(path: Path) -> set[str]:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from pydantic import ValidationError
 
-from upscale.training.config import read_config, with_model
+from upscale.network.architectures import ARCHITECTURES
+from upscale.network.release import load_release
+from upscale.network.trees import TREES
+from upscale.training.config import TrainConfig, read_config, with_model
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("train*.yaml")), ids=lambda p: p.name)
@@ -18,6 +25,33 @@ def test_every_example_of_training_parses(path: Path) -> None:
     assert not config.data.is_absolute()
     assert not config.out.is_absolute()
     assert config.members >= 3
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("train*.yaml")), ids=lambda p: p.name)
+def test_every_example_describes_a_model_that_can_be_built(path: Path) -> None:
+    config = read_config(path)
+    if config.model in TREES:
+        return
+    channels = len(config.features) + len(config.optional)
+    known = {field.name for field in fields(ARCHITECTURES[config.model])}  # type: ignore[arg-type]
+    sizes = {k: v for k, v in config.network.model_dump().items() if k in known}
+    made: Any = ARCHITECTURES[config.model]
+    network = made(channels=channels, classes=20, **sizes).build()
+    days = torch.zeros(2, config.window.length, channels)
+    assert network.decode(days, None).shape == (2, config.window.length, 3)
+    assert config.loss.days <= config.window.length
+    assert set(config.optional) <= set(config.features)
+
+
+@pytest.mark.parametrize(
+    "folder", sorted((ROOT / "models").glob("*/release.yaml")), ids=lambda p: p.parent.name
+)
+def test_a_shipped_release_was_trained_by_the_example_of_its_name(folder: Path) -> None:
+    example = EXAMPLES / f"train-{folder.parent.name}.yaml"
+    config = read_config(example)
+    rest = {key: getattr(config, key) for key in ("data", "out", "card")}
+    settings = load_release(folder.parent).manifest.training_settings
+    assert TrainConfig.model_validate(settings | rest) == config
 
 
 def test_overrides_reach_nested_keys(tmp_path: Path) -> None:

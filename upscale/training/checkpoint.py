@@ -31,7 +31,10 @@ Weights = dict[str, Tensor]
 _FORMAT = 1
 
 #: Settings that do not touch the weights of a member.
-_IRRELEVANT = {"name", "data", "out", "members", "workers", "holdout", "boosting_rounds", "card"}
+_IRRELEVANT = {
+    "name", "data", "out", "members", "workers", "holdout", "cross_validation",
+    "boosting_rounds", "card",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
