@@ -34,19 +34,13 @@ from upscale.training.crossvalidate import (
 from upscale.training.curve_figure import plot_curves
 from upscale.training.curves import CURVES, FIGURE, curve_csv, curve_table
 from upscale.training.evaluate import Predict, clipped, judge
-from upscale.training.material import Material, data_digest, fit_even_scaler, prepare, rules
-from upscale.training.members import train_members, train_one
+from upscale.training.material import Material, data_digest, prepare, rules
 from upscale.training.progress import Say, Watcher
 from upscale.training.trained import Trained, tower_model_of, train_model
 from upscale.training.trust import trust
 
 #: What a release is judged beside in cross-validation.
 RIVALS = ("xgboost", "lightgbm", SEASONAL_CYCLE)
-
-__all__ = [
-    "Material", "data_digest", "fit_even_scaler", "judge_release", "prepare", "rules",
-    "train_members", "train_one", "train_release",
-]  # fmt: skip
 
 
 def train_release(config: TrainConfig, say: Say = print, watcher: Watcher | None = None) -> Release:
