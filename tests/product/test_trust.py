@@ -19,10 +19,12 @@ from upscale.grid import Grid
 from upscale.network.calibration import Calibration, FluxCalibration
 from upscale.network.calibration import interval as network_interval
 from upscale.product.checks import check_cube
+from upscale.product.composite import composite
 from upscale.product.layout import FluxLayout, item_from_id
 from upscale.product.netcdf import export_day, publish_netcdf
+from upscale.product.plots import plot_cube
 from upscale.product.quality import Quality, has
-from upscale.product.reader import interval
+from upscale.product.reader import interval, open_flux_cube
 from upscale.product.shards import region_of
 from upscale.product.trust import STEP_ARRAYS, Trust
 from upscale.testing.flux_cubes import MADE_TRUST, make_flux_cube, small_layout
@@ -211,3 +213,36 @@ def test_intervals_that_nobody_knows_are_refused(made_store: str, limited: str) 
         interval(xr.open_zarr(made_store, consolidated=False), "gpp")
     with pytest.raises(ValueError, match=r"up to 0\.9"):
         interval(xr.open_zarr(limited, consolidated=False), "gpp", 0.99)
+
+
+def test_maps_hold_the_mean_index_and_the_share_of_days_outside(limited: str) -> None:
+    made = composite(open_flux_cube(limited))
+    fluxes = xr.open_zarr(limited, consolidated=False)
+    outside = xr.zeros_like(fluxes.gpp, bool)
+    with_value = fluxes.extrapolation.sel(step=fluxes.time, method="ffill").notnull()
+    for name in BITS:
+        daily = fluxes[name].sel(step=fluxes.time, method="ffill")
+        np.testing.assert_allclose(made.limits[name], daily.mean("time").values, rtol=1e-5)
+        outside = outside | (daily > fluxes[name].applicability_threshold)
+    share = 100 * outside.sum("time") / with_value.sum("time")
+    np.testing.assert_allclose(made.limits["outside"], share.values, rtol=1e-6)
+    assert 0 < np.nanmean(made.limits["outside"]) < 100
+
+
+def test_a_coarse_map_of_limits_weighs_by_area_of_land(limited: str) -> None:
+    coarse = composite(open_flux_cube(limited), columns=10)
+    fluxes = xr.open_zarr(limited, consolidated=False)
+    index = fluxes.extrapolation.sel(step=fluxes.time, method="ffill")
+    land = (fluxes.areacella * fluxes.sftlf / 100).where(index.notnull())
+    top = (index * land).coarsen(lat=2, lon=2).sum().sum("time")
+    expected = (top / land.coarsen(lat=2, lon=2).sum().sum("time")).values
+    np.testing.assert_allclose(coarse.limits["extrapolation"], expected, rtol=1e-5)
+
+
+def test_the_limits_are_drawn_where_there_are_any(
+    limited: str, made_store: str, tmp_path: Path
+) -> None:
+    drawn = {path.name for path in plot_cube(limited, tmp_path / "limited")}
+    plain = {path.name for path in plot_cube(made_store, tmp_path / "plain")}
+    assert drawn - plain == {"applicability.png"}
+    assert (tmp_path / "limited" / "applicability.png").stat().st_size > 20_000

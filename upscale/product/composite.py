@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any
 
@@ -14,6 +14,7 @@ from upscale.calendar import day_of_year
 from upscale.grid import Grid
 from upscale.product.quality import Quality, has
 from upscale.product.reader import Cells, FluxCube, occupied
+from upscale.product.trust import INDEX_BITS
 from upscale.variables import FLUXES
 
 #: Columns that a printed map can show.
@@ -44,6 +45,8 @@ class Composite:
     state: `State` `(row, col)`; means: fluxes `(row, col)` in g m-2 d-1 of land, weighted by
     area of land; spreads: of these means, over the members, where members were kept; season:
     sums of flux x area `(flux, row, bin)` and area `(row, bin)` by bins of 5 days of the year.
+    limits: mean of each dissimilarity index over time, and `outside`, the share of days in %
+    on which one is above its threshold; empty without an area of applicability.
     """
 
     grid: Grid
@@ -52,6 +55,7 @@ class Composite:
     spreads: dict[str, Reals]
     season: Reals
     season_area: Reals
+    limits: dict[str, Reals] = field(default_factory=dict)
 
     @property
     def sparse(self) -> bool:
@@ -76,6 +80,7 @@ def composite(cube: FluxCube, columns: int = COLUMNS) -> Composite:
         {flux: np.full(grid.shape, np.nan) for flux in FLUXES if _has_spread(cube)},
         np.zeros((len(FLUXES), grid.rows, SEASON_BINS)),
         np.zeros((grid.rows, SEASON_BINS)),
+        {name: np.full(grid.shape, np.nan) for name in _limits(cube)},
     )
     edge = factor * max(1, cube.span(MAP_CELLS) // factor)
     for cells in occupied(cube, edge, factor):
@@ -85,6 +90,12 @@ def composite(cube: FluxCube, columns: int = COLUMNS) -> Composite:
 
 def _has_spread(cube: FluxCube) -> bool:
     return cube.has_sums and cube.layout.members > 1
+
+
+def _limits(cube: FluxCube) -> tuple[str, ...]:
+    """Keys of `Composite.limits`."""
+    indices = tuple(filter(cube.has, INDEX_BITS))
+    return (*indices, "outside") if indices else ()
 
 
 def _factor(grid: Grid, columns: int) -> int:
@@ -111,6 +122,9 @@ def _reduce(cube: FluxCube, cells: Cells, factor: int, made: Composite) -> None:
             members = _member_totals(cube, flux, cells)
             means = np.stack([_gather(area * each, factor) / weight for each in members])
             spread[rows, cols] = means.std(axis=0, ddof=1)
+        for name, (total, count) in _limit_sums(cube, cells).items():
+            limit = _gather(area * total, factor) / _gather(area * count, factor)
+            made.limits[name][rows, cols] = limit
     made.state[rows, cols] = _states(cube, cells, days, factor)
 
 
@@ -159,6 +173,24 @@ def _member_totals(cube: FluxCube, flux: str, cells: Cells) -> Reals:
     for segment in range(len(cube.layout.segments)):
         total += cube.member_sums(flux, slice(segment, segment + 1), cells)[:, 0]
     return total
+
+
+def _limit_sums(cube: FluxCube, cells: Cells) -> dict[str, tuple[Reals, Reals]]:
+    """Sums over days `(row, col)` of each index, and of 100 where one is above its threshold,
+    with the days in them."""
+    days = np.diff(cube.layout.step_bounds, axis=1)[:, :, None].astype(np.float64)
+    sums: dict[str, tuple[Reals, Reals]] = {}
+    outside, known = np.zeros(0, bool), np.zeros(0, bool)
+    for name in filter(cube.has, INDEX_BITS):
+        index = cube.steps(name, slice(0, len(days)), cells)
+        there = np.isfinite(index)
+        above = there & (index > cube.array(name).attrs["applicability_threshold"])
+        outside, known = (outside | above, known | there) if sums else (above, there)
+        total = (np.where(there, index, 0) * days).sum(axis=0)
+        sums[name] = total, (there * days).sum(axis=0)
+    if sums:
+        sums["outside"] = (100 * days * outside).sum(axis=0), (known * days).sum(axis=0)
+    return sums
 
 
 def _states(cube: FluxCube, cells: Cells, days: Reals, factor: int) -> NDArray[np.uint8]:

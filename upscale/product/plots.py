@@ -3,7 +3,7 @@ latitude. Figures are objects of their own: no window, no global state of pyplot
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,16 +43,24 @@ def plot_cube(store: str, out_dir: Path) -> list[Path]:
     """Draw all figures of a flux cube as PNG into `out_dir`; returns their paths.
 
     `maps.png` shows GPP, RECO, NEE and the spread of NEE (where members were kept) together,
-    `map_<flux>.png` each alone, `seasonal_cycle.png` day of the year against latitude. A cube
-    of towers is drawn as dots. Raises ValueError where there is no flux cube.
+    `map_<flux>.png` each alone, `seasonal_cycle.png` day of the year against latitude,
+    `applicability.png` (where the model has such an area) how unlike the training data places
+    and their weather are. A cube of towers is drawn as dots. Raises ValueError where there is
+    no flux cube.
     """
     cube = open_flux_cube(store)
     made = composite(cube)
     out_dir.mkdir(parents=True, exist_ok=True)
     panels = _panels(made)
-    figures = {"maps.png": _atlas(cube, made, list(panels.values()))}
-    figures |= {f"map_{name}.png": _atlas(cube, made, [one]) for name, one in panels.items()}
+    title = "Carbon fluxes of the land"
+    figures = {"maps.png": _atlas(cube, made, list(panels.values()), title)}
+    figures |= {
+        f"map_{name}.png": _atlas(cube, made, [one], one.title) for name, one in panels.items()
+    }
     figures["seasonal_cycle.png"] = _seasons(cube, made)
+    if made.limits:
+        limits = list(limit_panels(cube, made))
+        figures["applicability.png"] = _atlas(cube, made, limits, "Area of applicability")
     return [_save(figure, out_dir / name) for name, figure in figures.items()]
 
 
@@ -88,7 +96,23 @@ def _title(flux: str) -> str:
     return f"{text[0].upper()}{text[1:]} ({flux.upper()})"
 
 
-def _atlas(cube: FluxCube, made: Composite, panels: Sequence[Panel]) -> Figure:
+def limit_panels(cube: FluxCube, made: Composite) -> Iterator[Panel]:
+    """Mean dissimilarity indices and the share of days above a threshold."""
+    titles = {
+        "extrapolation": "Drivers unlike those of all towers",
+        "extrapolation_embedding": "Place unlike all towers",
+    }
+    for name, title in titles.items():
+        if name in made.limits:
+            threshold = cube.array(name).attrs["applicability_threshold"]
+            label = f"dissimilarity index; outside the area above {threshold:.2g}"
+            field = made.limits[name]
+            yield Panel(title, field, scale_to(name, [field], made.grid.lat), label)
+    scale = Scale(colours.colour_map("spread"), 0, 100, "neither")
+    yield Panel("Outside the area", made.limits["outside"], scale, "share of days, %")
+
+
+def _atlas(cube: FluxCube, made: Composite, panels: Sequence[Panel], title: str) -> Figure:
     """One map, or several in two columns, each with its colour bar."""
     cols = 1 if len(panels) == 1 else 2
     rows = -(-len(panels) // cols)
@@ -102,7 +126,6 @@ def _atlas(cube: FluxCube, made: Composite, panels: Sequence[Panel]) -> Figure:
             title = f"{'abcdefgh'[index]}   {panel.title}"
             axes.set_title(title, loc="left", fontsize=9.5, color=colours.INK, pad=5)
         _colour_bar(figure, bar, panel)
-    title = "Carbon fluxes of the land" if len(panels) > 1 else panels[0].title
     _headline(figure, cube, made, f"{title}, mean of {cube.describe_period()}")
     _legend(figure, made, page.height)
     return figure
