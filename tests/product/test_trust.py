@@ -224,6 +224,8 @@ def test_maps_hold_the_mean_index_and_the_share_of_days_outside(limited: str) ->
         daily = fluxes[name].sel(step=fluxes.time, method="ffill")
         np.testing.assert_allclose(made.limits[name], daily.mean("time").values, rtol=1e-5)
         outside = outside | (daily > fluxes[name].applicability_threshold)
+    density = fluxes.point_density.sel(step=fluxes.time, method="ffill").mean("time")
+    np.testing.assert_allclose(made.limits["point_density"], density.values, rtol=1e-5)
     share = 100 * outside.sum("time") / with_value.sum("time")
     np.testing.assert_allclose(made.limits["outside"], share.values, rtol=1e-6)
     assert 0 < np.nanmean(made.limits["outside"]) < 100

@@ -45,8 +45,8 @@ class Composite:
     state: `State` `(row, col)`; means: fluxes `(row, col)` in g m-2 d-1 of land, weighted by
     area of land; spreads: of these means, over the members, where members were kept; season:
     sums of flux x area `(flux, row, bin)` and area `(row, bin)` by bins of 5 days of the year.
-    limits: mean of each dissimilarity index over time, and `outside`, the share of days in %
-    on which one is above its threshold; empty without an area of applicability.
+    limits: mean of each dissimilarity index and of the density over time, and `outside`, the
+    share of days in % with an index above its threshold; empty without an area of applicability.
     """
 
     grid: Grid
@@ -95,7 +95,7 @@ def _has_spread(cube: FluxCube) -> bool:
 def _limits(cube: FluxCube) -> tuple[str, ...]:
     """Keys of `Composite.limits`."""
     indices = tuple(filter(cube.has, INDEX_BITS))
-    return (*indices, "outside") if indices else ()
+    return (*indices, "point_density", "outside") if indices else ()
 
 
 def _factor(grid: Grid, columns: int) -> int:
@@ -181,10 +181,10 @@ def _limit_sums(cube: FluxCube, cells: Cells) -> dict[str, tuple[Reals, Reals]]:
     days = np.diff(cube.layout.step_bounds, axis=1)[:, :, None].astype(np.float64)
     sums: dict[str, tuple[Reals, Reals]] = {}
     outside, known = np.zeros(0, bool), np.zeros(0, bool)
-    for name in filter(cube.has, INDEX_BITS):
+    for name in filter(cube.has, (*INDEX_BITS, "point_density")):
         index = cube.steps(name, slice(0, len(days)), cells)
         there = np.isfinite(index)
-        above = there & (index > cube.array(name).attrs["applicability_threshold"])
+        above = there & (index > cube.array(name).attrs.get("applicability_threshold", np.inf))
         outside, known = (outside | above, known | there) if sums else (above, there)
         total = (np.where(there, index, 0) * days).sum(axis=0)
         sums[name] = total, (there * days).sum(axis=0)

@@ -97,7 +97,7 @@ def _title(flux: str) -> str:
 
 
 def limit_panels(cube: FluxCube, made: Composite) -> Iterator[Panel]:
-    """Mean dissimilarity indices and the share of days above a threshold."""
+    """Mean dissimilarity indices, mean density, and the share of days above a threshold."""
     titles = {
         "extrapolation": "Drivers unlike those of all towers",
         "extrapolation_embedding": "Place unlike all towers",
@@ -108,6 +108,9 @@ def limit_panels(cube: FluxCube, made: Composite) -> Iterator[Panel]:
             label = f"dissimilarity index; outside the area above {threshold:.2g}"
             field = made.limits[name]
             yield Panel(title, field, scale_to(name, [field], made.grid.lat), label)
+    density = made.limits["point_density"]
+    scale = scale_to("point_density", [density], made.grid.lat)
+    yield Panel("Training points with like drivers", density, scale, "points within the threshold")
     scale = Scale(colours.colour_map("spread"), 0, 100, "neither")
     yield Panel("Outside the area", made.limits["outside"], scale, "share of days, %")
 
@@ -123,8 +126,8 @@ def _atlas(cube: FluxCube, made: Composite, panels: Sequence[Panel], title: str)
         axes, bar = page.axes(figure, index)
         draw_map(axes, made, panel.field, panel.scale, round(1.5 * DPI * page.panel_width))
         if len(panels) > 1:
-            title = f"{'abcdefgh'[index]}   {panel.title}"
-            axes.set_title(title, loc="left", fontsize=9.5, color=colours.INK, pad=5)
+            heading = f"{'abcdefgh'[index]}   {panel.title}"
+            axes.set_title(heading, loc="left", fontsize=9.5, color=colours.INK, pad=5)
         _colour_bar(figure, bar, panel)
     _headline(figure, cube, made, f"{title}, mean of {cube.describe_period()}")
     _legend(figure, made, page.height)
