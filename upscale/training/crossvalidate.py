@@ -188,7 +188,10 @@ def _fit(
         cycle = fit_seasonal_cycle(learning)
         return _Fitted(lambda tower: cycle.predict(tower)[None].astype(np.float32))
     if name in TREES:
-        trees = fit_trees(name, learning, config.features, config.seed, config.boosting_rounds)
+        trees = fit_trees(
+            name, learning, config.features, config.seed, config.boosting_rounds,
+            workers=config.workers,
+        )  # fmt: skip
         return _Fitted(trees.members)
     return _fit_networks(name, config, learning, fold, say, work)  # type: ignore[arg-type]
 
