@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from upscale.commands import COMMANDS, make_app
 from upscale.engine.config import Run, parse_run
 from upscale.product.cube import consolidate
-from upscale.testing.flux_cubes import make_flux_cube, small_layout
+from upscale.testing.flux_cubes import MADE_TRUST, make_flux_cube, small_layout
 from upscale.training.config import Stage, TrainConfig
 
 FENCE = re.compile(r"^( *)```(\w+)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
@@ -80,7 +80,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a flux cube in it, as a run leaves one."""
     folder = tmp_path_factory.mktemp("results")
     store = str(folder / "fluxes.zarr")
-    make_flux_cube(store, small_layout(dt.date(2012, 1, 1), dt.date(2012, 12, 31)))
+    year = small_layout(dt.date(2012, 1, 1), dt.date(2012, 12, 31))
+    make_flux_cube(store, year, trust=MADE_TRUST)
     consolidate(store)
     return folder
 
