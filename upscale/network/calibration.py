@@ -34,7 +34,7 @@ LEVELS = (0.5, 0.68, 0.8, 0.9, 0.95)
 #: Lengths in days of the means whose errors are kept.
 MEAN_DAYS = (1, 30, 365)
 #: Days of a tower that enter the fit, evenly spread over its record.
-MOST_DAYS = 500
+MOST_DAYS = 250
 #: A mean counts where at least this share of its days was measured.
 _LEAST_MEASURED = 0.5
 
@@ -283,13 +283,12 @@ def _fit(days: _Days) -> _Shape:
     squares = np.stack([np.ones_like(days.mean), days.spread**2, days.mean**2])
     size = np.maximum(squares @ days.weight, 1e-12)
     relative = squares / size[:, None]
-    centre, step = np.zeros(2), 0.5
-    lattice = np.arange(-6, 7)
-    for _ in range(3):
+    centre = np.zeros(2)
+    for step, reach in ((0.5, 6), (0.15, 3), (0.05, 3)):
+        lattice = range(-reach, reach + 1)
         trials = [centre + step * np.array([x, y]) for x in lattice for y in lattice]
         fits = [_likelihood(10.0**trial, relative, days) for trial in trials]
         centre = trials[int(np.argmin([loss for loss, _ in fits]))]
-        step /= 5
     _, scale = _likelihood(10.0**centre, relative, days)
     parts = scale * np.array([1.0, *(10.0**centre)]) / size
     parts[size <= 1e-12] = 0  # a single member has no spread
