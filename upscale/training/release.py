@@ -65,7 +65,7 @@ def train_release(config: TrainConfig, say: Say = print, watcher: Watcher | None
     sites = read_sites(config.data)
     card = write_card(spec, config.card, material.split, sites, table)
     release = save_release(config.out, spec, trained.members, card, skill_csv(table))
-    if left_out and config.context == "support-years":
+    if left_out:
         release = trust(release, left_out, towers)
         card = write_card(release.spec, config.card, material.split, sites, table)
         (config.out / CARD).write_text(card, encoding="utf-8")
