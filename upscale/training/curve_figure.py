@@ -32,6 +32,9 @@ class _Row:
     scale: str = "linear"
 
 
+#: A log axis over more than this has ticks at the powers of ten alone.
+_WIDE = 300.0
+
 _ROWS = (
     _Row("loss", "loss of learning,\nscaled", "contrast in learning", "#0072b2"),
     _Row("validation", "RMSE at clusters\nto stop by, scaled", "contrast at others", "#d55e00"),
@@ -80,14 +83,20 @@ def _draw_row(
     high = max((axis.get_ylim()[1] for axis in fluxes), default=1)
     for axis in fluxes:
         axis.set_ylim(low, high)
+        if row.scale == "log":
+            _log_ticks(axis, high / low > _WIDE)
+
+
+def _log_ticks(axis: Axes, wide: bool) -> None:
+    """Powers of ten where the axis is wide, 1, 2 and 5 between them where there is room."""
+    axis.yaxis.set_major_locator(LogLocator(subs=(1,) if wide else (1, 2, 5), numticks=20))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _draw_panel(axis: Axes, part: pd.DataFrame, row: _Row) -> None:
     if row.scale == "log":
         axis.set_yscale("log")
-        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axis.yaxis.set_minor_formatter(NullFormatter())
     axis.spines[["top", "right"]].set_visible(False)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.grid(axis="y", color="#e6e6e6", lw=0.6)
