@@ -22,33 +22,35 @@ from upscale.towers.skill import read_skill
 from upscale.towers.table import read_towers
 from upscale.training.evaluate import tower_model
 
+#: The shipped release whose held-out towers are judged here, and all shipped ones.
 MODEL = "tamrl-met-v1"
+SHIPPED = [MODEL, "tamrl-v2"]
 COLUMNS = {"tower", "cluster", "flux", "model", "split", "n", "rmse", "r2", "bias"}
 REAL = Path(os.environ.get("UPSCALE_TEST_DATA", "")) / "towers"
 HAS_REAL = "UPSCALE_TEST_DATA" in os.environ and REAL.is_dir()
 WHY = "UPSCALE_TEST_DATA is not set: no real towers here"
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """Towers, and the flux cube that the service makes of their whole record."""
+@pytest.fixture(scope="module", params=SHIPPED)
+def made(request, tmp_path_factory):
+    """A model, towers, and the flux cube that the service makes of their whole record."""
     folder = tmp_path_factory.mktemp("towers")
-    towers = write_towers(folder / "towers", count=6)
+    towers = write_towers(folder / "towers", count=6, satellite=True)
     placed = towers_on_grid(towers, str(folder / "drivers.zarr"), 2003, 2006)
-    checked = prepare(MODEL, folder / "drivers.zarr", folder / "fluxes.zarr",
+    checked = prepare(request.param, folder / "drivers.zarr", folder / "fluxes.zarr",
                       period=("2003-01-01", "2006-12-31"))  # fmt: skip
-    return towers, placed, run_here(checked)
+    return request.param, towers, placed, run_here(checked)
 
 
-def outside_the_service(tower, placed, grid):
+def outside_the_service(model, tower, placed, grid):
     """The ensemble mean at a tower, from its own drivers and the latitude of its cell."""
     cell = next(kept for kept in placed.kept if kept.site == tower.site)
-    model = tower_model(load_release(MODEL))
-    return model.predict(replace(tower, lat=float(grid.lat[cell.row]))), cell
+    runner = tower_model(load_release(model))
+    return runner.predict(replace(tower, lat=float(grid.lat[cell.row]))), cell
 
 
 def test_the_service_writes_at_towers_what_the_model_gives_outside_of_it(made):
-    folder, placed, store = made
+    model, folder, placed, store = made
     grid = load_grid("global-0p05")
     fluxes = xr.open_zarr(store)
     first = int(day_numbers(fluxes.time.values[:1])[0])
@@ -56,7 +58,7 @@ def test_the_service_writes_at_towers_what_the_model_gives_outside_of_it(made):
     towers = [tower for tower in read_towers(folder) if tower.site in kept]
     assert len(towers) == 5
     for tower in towers:
-        wanted, cell = outside_the_service(tower, placed, grid)
+        wanted, cell = outside_the_service(model, tower, placed, grid)
         index = tower.days - first
         inside = (index >= 0) & (index < len(fluxes.time))
         at = fluxes.isel(lat=cell.row, lon=cell.col)
@@ -66,14 +68,14 @@ def test_the_service_writes_at_towers_what_the_model_gives_outside_of_it(made):
 
 
 def test_the_json_of_compare_holds_one_row_for_each_tower_and_flux(made, tmp_path):
-    folder, _, store = made
+    model, folder, _, store = made
     comparison = compare(store, folder)
     write_json(comparison.rows, tmp_path / "rows.json")
     rows = json.loads((tmp_path / "rows.json").read_text())
     assert set(rows[0]) == COLUMNS
     assert len(rows) == 5 * 3
     assert {row["flux"] for row in rows} == {"gpp", "reco", "nee"}
-    assert {row["model"] for row in rows} == {MODEL}
+    assert {row["model"] for row in rows} == {model}
 
 
 @pytest.fixture(scope="module")

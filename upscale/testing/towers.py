@@ -21,11 +21,15 @@ _VIGOUR = {"ENF": 1.4, "GRA": 1.2, "DBF": 1.6, "OSH": 0.5, "CRO": 1.5}
 _START, _END = "2003-01-01", "2006-12-31"
 
 
-def write_towers(folder: str | Path, count: int = 10, seed: int = 0) -> Path:
+def write_towers(
+    folder: str | Path, count: int = 10, seed: int = 0, satellite: bool = False
+) -> Path:
     """Write `towers.parquet` and `sites.parquet` of `count` made towers; returns the folder.
 
     Towers 0 and 1 share a cluster and a 0.05 degree cell; tower 2 has no precipitation,
     tower 3 a product that keeps a mask instead of a quality number; the last is suspect.
+    satellite: write `satellite.parquet`, too: composites of three indices over 8 days at every
+    second tower, and of fAPAR over 4 days, with gaps, at every third.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -34,6 +38,10 @@ def write_towers(folder: str | Path, count: int = 10, seed: int = 0) -> Path:
     rows = pd.concat([_rows(site, rng) for _, site in sites.iterrows()], ignore_index=True)
     sites.drop(columns=["number"]).to_parquet(folder / "sites.parquet")
     rows.to_parquet(folder / "towers.parquet")
+    if satellite:
+        _composites(sites, np.random.default_rng([seed, 1])).to_parquet(
+            folder / "satellite.parquet"
+        )
     return folder
 
 
@@ -96,6 +104,38 @@ def _fluxes(weather: pd.DataFrame, vigour: float, rng: np.random.Generator) -> p
     reco = vigour * 1.1 * 2 ** ((weather["TA"] - 10) / 10) + rng.normal(0, 0.2, len(warm))
     reco = reco.clip(lower=0)
     return pd.DataFrame({"GPP": gpp, "RECO": reco, "NEE": reco - gpp})
+
+
+def _composites(sites: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    """The long table of satellite composites: green follows the season of each place."""
+    parts = []
+    for _, site in sites.iterrows():
+        if site["number"] % 2 == 0:
+            parts += [_index(site, name, 8, rng) for name in ("NDVI", "EVI", "NIRv")]
+        if site["number"] % 3 == 0:
+            parts.append(_index(site, "FPAR_filtered", 4, rng).sample(frac=0.7, random_state=1))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _index(site: pd.Series, name: str, length: int, rng: np.random.Generator) -> pd.DataFrame:
+    """One variable at one site, a row for each period of `length` days of the year."""
+    dates = pd.date_range(_START, _END)
+    opens = dates[(dates.day_of_year - 1) % length == 0]
+    days = (opens - pd.Timestamp("2000-01-01")).days.to_numpy()
+    season = potential_radiation(np.array([site["lat"]]), days - 25)[0] / 500
+    green = 0.15 + 0.4 * _VIGOUR[site["igbp"]] * season + rng.normal(0, 0.03, len(days))
+    share = {"EVI": 0.6, "NIRv": 0.35}.get(name, 1.0)
+    return pd.DataFrame(
+        {
+            "site": site["site"],
+            "date": opens,
+            "product": f"made, {length}-day",
+            "variable": name,
+            "value": (share * green.clip(0, 0.95)).astype(np.float32),
+            "units": "1",
+            "period_days": np.int8(length),
+        }
+    )
 
 
 def _red_noise(length: int, rng: np.random.Generator, memory: float = 0.8) -> Floats:
