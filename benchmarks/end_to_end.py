@@ -85,7 +85,7 @@ def show(report: RunReport, workers: int, check: float) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--model", default="tamrl-met-v1")
+    parser.add_argument("--model", default="tamrl-v2")
     parser.add_argument("--south", type=float, default=30)
     parser.add_argument("--north", type=float, default=60)
     choice = parser.parse_args()

@@ -55,7 +55,7 @@ class World:
 
 def demo(
     folder: Annotated[Path, typer.Option(help="Where the demonstration goes.")] = Path("demo"),
-    model: Annotated[str, typer.Option(help="Model release.")] = "tamrl-met-v1",
+    model: Annotated[str, typer.Option(help="Model release.")] = "tamrl-v2",
 ) -> None:
     """Make a planet, map its carbon fluxes, check them and draw them."""
     console, start = Console(), time.monotonic()
