@@ -76,3 +76,38 @@ def test_towers_carry_their_series(tmp_path):
     series = towers["XX-T01"].satellite["nirv"]
     assert series.shape == towers["XX-T01"].days.shape
     assert np.isfinite(series).sum() == 8
+
+
+def test_a_period_ends_with_the_year(tmp_path):
+    """The last composite of a year says nothing of the next, in which the product begins anew."""
+    rows = [
+        row("2003-12-27", "NDVI", 0.9),
+        row("2004-01-01", "NDVI", 0.2),
+        row("2004-12-26", "NDVI", 0.8),
+        row("2004-12-30", "FPAR", 0.7, 4),
+    ]
+    pd.DataFrame(rows).to_parquet(tmp_path / "satellite.parquet")
+    start = day_number(dt.date(2003, 12, 25))
+    days = start + np.arange(day_number(dt.date(2005, 1, 12)) - start)
+    series = daily_series(read_satellite(tmp_path), days)
+    dates = [dt.date(2000, 1, 1) + dt.timedelta(days=int(day)) for day in days]
+    found = dict(zip(dates, series["ndvi"], strict=True))
+    assert found[dt.date(2003, 12, 31)] == np.float32(0.9)
+    assert found[dt.date(2004, 1, 1)] == np.float32(0.2)
+    assert found[dt.date(2004, 12, 31)] == np.float32(0.8)
+    assert np.isnan(found[dt.date(2005, 1, 1)])
+    assert np.isfinite(series["fapar"]).sum() == 2
+
+
+def test_impossible_values_and_rows_without_a_period_are_left_out(tmp_path):
+    rows = [
+        row("2005-01-01", "FPAR", -0.05),
+        row("2005-01-09", "FPAR", 0.5),
+        row("2005-01-17", "NDVI", -0.05),
+        row("2005-01-25", "NDVI", 0.6),
+    ]
+    table = pd.DataFrame(rows)
+    table["period_days"] = [8, 8, 8, np.nan]
+    table.to_parquet(tmp_path / "satellite.parquet")
+    kept = read_satellite(tmp_path)
+    assert kept["value"].tolist() == [0.5, np.float32(-0.05)]

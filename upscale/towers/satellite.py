@@ -2,8 +2,8 @@
 
 `satellite.parquet` beside the tower table has one row per site, product, variable and period:
 `site, date` (first day of the period), `product, variable, value, period_days`. A composite
-holds for every day of its period; where products overlap the larger value counts, as in a
-composite of both.
+holds for every day of its period, which ends with the year: all these products begin anew on 1
+January. Where products overlap the larger value counts, as in a composite of both.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from upscale.calendar import day_numbers
+from upscale.calendar import dates_of, day_numbers
+from upscale.variables import variable
 
 FILE = "satellite.parquet"
 
@@ -27,9 +28,6 @@ _NAMES = {
     "FPAR": "fapar",
     "FPAR_filtered": "fapar",
 }
-
-#: Values that are possible, lowest and highest; others are dropped as damaged.
-_RANGE = (-1.0, 1.0)
 
 #: MOD13 tells what a composite is worth in a row of its own: 0 good, 1 fair, 2 snow, 3 cloud.
 _WORTH, _BEST_WORTH = "SummaryQA", 1
@@ -53,17 +51,34 @@ def read_satellite(folder: str | Path) -> pd.DataFrame:
     if missing:
         raise ValueError(f"{path}: expected the columns {', '.join(_COLUMNS)}; missing: {missing}")
     rows = table[table["variable"].isin(list(_NAMES))]
-    good = rows["value"].between(*_RANGE) & ~_cloudy(rows, table)
-    rows = rows[good]
-    return pd.DataFrame(
+    rows = rows[rows["period_days"].gt(0) & ~_cloudy(rows, table)]
+    names = rows["variable"].astype(str).map(_NAMES)
+    first = day_numbers(rows["date"].to_numpy("datetime64[D]"))
+    usable = pd.DataFrame(
         {
             "site": rows["site"].astype(str),
-            "first": day_numbers(rows["date"].to_numpy("datetime64[D]")),
-            "days": rows["period_days"].astype(int),
-            "variable": rows["variable"].astype(str).map(_NAMES),
+            "first": first,
+            "days": np.minimum(rows["period_days"].astype(int), _left_of_year(first)),
+            "variable": names,
             "value": rows["value"].astype(np.float32),
         }
     )
+    return usable[_possible(usable)]
+
+
+def _left_of_year(days: NDArray[np.integer]) -> NDArray[np.integer]:
+    """Days `(day,)` from each day to the end of its year, both counted."""
+    ends = (dates_of(days).astype("datetime64[Y]") + 1).astype("datetime64[D]")
+    return day_numbers(ends) - days
+
+
+def _possible(rows: pd.DataFrame) -> pd.Series:
+    """True for values inside the physical range of their variable; others are damaged."""
+    low, high = (
+        rows["variable"].map({name: getattr(variable(name), bound) for name in _NAMES.values()})
+        for bound in ("valid_min", "valid_max")
+    )
+    return rows["value"].between(low.astype(float), high.astype(float))
 
 
 def daily_series(rows: pd.DataFrame, days: NDArray[np.integer]) -> Series:
