@@ -290,3 +290,16 @@ def test_a_composite_counts_as_filled_where_none_of_its_days_was_observed(packed
     flags = packed.filled[:, 5:15, :30][:, cells].T
     assert 0 < read.filled.mean() < flags.mean()
     np.testing.assert_array_equal(read.filled, all_of_period(flags, days, 2))
+
+
+def test_a_composite_of_the_past_knows_nothing_of_what_follows(packed: Any) -> None:
+    cube = open_cube(packed.url)
+    surface = read_surface(cube, slice(5, 15), slice(0, 30))
+    days = FIRST + np.arange(DAYS)
+    daily = read_features(cube, surface, ("ndvi",), FIRST, DAYS).values[:, :, 0].copy()
+    before = FIRST + 21
+    daily[:, 21:] = np.nan
+    past = read_features(cube, surface, ("ndvi",), FIRST, 21, {"ndvi": 8}, before)
+    np.testing.assert_array_equal(past.values[:, :, 0], composite(daily, days, 8)[:, :21])
+    whole = read_features(cube, surface, ("ndvi",), FIRST, 21, {"ndvi": 8})
+    assert (past.values != whole.values).any()

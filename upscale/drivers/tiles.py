@@ -170,13 +170,15 @@ def read_features(
     first: int,
     count: int,
     composites: Mapping[str, int] | None = None,
+    before: int | None = None,
 ) -> TileDrivers:
     """Read `count` days from day number `first` of the features of a tile's land cells.
 
     composites: days of a composite, by name, of the features that are wanted as composites;
     their periods are read whole, so that a day's value does not depend on the days asked for.
-    Days outside the record, and optional drivers that the cube lacks, come as NaN. Raises
-    DriverError where a value lies outside the physical range of its variable.
+    before: a day number; composites are made without it and the days after. Days outside the
+    record, and optional drivers that the cube lacks, come as NaN. Raises DriverError where a
+    value lies outside the physical range of its variable.
     """
     cells = surface.land
     lat = np.repeat(surface.grid.lat, surface.grid.cols)[cells.ravel()]
@@ -190,7 +192,7 @@ def read_features(
         if name in DERIVED:
             here[:] = DERIVED[name](lat, days, lon)
         elif (group := cube.group_of(name)) is not None and length:
-            _read_composite(group, name, surface, (first, count), length, here, filled)
+            _read_composite(group, name, surface, (first, count), length, here, filled, before)
         elif group is not None:
             _read_one(group, name, surface, (first, count), here, filled)
     return TileDrivers(values, filled, first)
@@ -204,6 +206,7 @@ def _read_composite(
     length: int,
     values: NDArray[np.float32],
     filled: NDArray[np.bool_],
+    before: int | None,
 ) -> None:
     """As `_read_one`, of the maxima over periods of `length` days."""
     first, count = period
@@ -212,6 +215,8 @@ def _read_composite(
     daily = np.full((len(values), whole), np.nan, np.float32)
     flags = np.zeros(daily.shape, bool)
     _read_one(group, name, surface, (begin, whole), daily, flags)
+    if before is not None:
+        daily[:, days >= before] = np.nan
     asked = slice(first - begin, first - begin + count)
     values[:] = composite(daily, days, length)[:, asked]
     filled |= all_of_period(flags | np.isnan(daily), days, length)[:, asked] & np.isfinite(values)

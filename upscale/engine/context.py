@@ -159,7 +159,7 @@ def read_support(
     valid = _validity(cube, surface, scaler.required)
     days = cube.first + np.arange(valid.shape[1])
     choice = choose(valid, days, rule, before)
-    return SupportSet(choice, _read_windows(cube, surface, scaler, choice, rule))
+    return SupportSet(choice, _read_windows(cube, surface, scaler, choice, rule, before))
 
 
 def encode_support(support: SupportSet, surface: Surface, predictor: Predictor) -> Embeddings:
@@ -195,6 +195,7 @@ def _read_windows(
     scaler: Scaler,
     support: Support,
     rule: SupportRule,
+    before: int | None,
 ) -> NDArray[np.float32]:
     """Support windows `(cell, window, day, feature)` of the land cells, NaN where none.
 
@@ -206,7 +207,7 @@ def _read_windows(
     for span in _spans(starts, rule.window):
         length = int(span[-1] - span[0]) + rule.window
         begin = cube.first + int(span[0])
-        read = read_features(cube, surface, scaler.names, begin, length, scaler.composites)
+        read = read_features(cube, surface, scaler.names, begin, length, scaler.composites, before)
         for start in span:
             cell, window = np.nonzero(support.start == start)
             offset = int(start - span[0])
