@@ -73,9 +73,9 @@ def cross_validate(
 ) -> list[LeftOut]:
     """Predict every tower by models that learned from other clusters, in the order of `towers`.
 
-    models: names of `TrainConfig.model`, or `seasonal-cycle`; trees are fitted once, as they are
-    published: their settings leave nothing to a seed. work: folder that keeps trained
-    members, so that a killed cross-validation goes on.
+    models: names of `TrainConfig.model`, or `seasonal-cycle`. Trees that are not `config.model` are
+    fitted once, as they are published: their settings leave nothing to a seed. work: folder that
+    keeps trained members, so that a killed cross-validation goes on.
     """
     dealt = deal(towers, folds, _DEAL)
     found: dict[str, LeftOut] = {}
@@ -188,9 +188,11 @@ def _fit(
         cycle = fit_seasonal_cycle(learning)
         return _Fitted(lambda tower: cycle.predict(tower)[None].astype(np.float32))
     if name in TREES:
+        # a rival is fitted once, as it is published; a release of trees as many times as it will be
+        draws = config.members if name == config.model else 1
         trees = fit_trees(
-            name, learning, config.features, config.seed, config.boosting_rounds,
-            workers=config.workers,
+            name, learning, config.features, config.seed, config.boosting_rounds, draws,
+            config.workers,
         )  # fmt: skip
         return _Fitted(trees.members)
     return _fit_networks(name, config, learning, fold, say, work)  # type: ignore[arg-type]
