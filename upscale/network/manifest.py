@@ -79,7 +79,7 @@ class WeightsFile(_File):
 class TreesFile(_File):
     """One regressor beside `release.yaml`, in the format of its library."""
 
-    file: str = Field(pattern=r"^[\w.-]+\.(ubj|txt)$")
+    file: str = Field(pattern=r"^[\w.-]+\.(json|txt)$")
 
 
 def _parse_sizes(value: Any, info: ValidationInfo) -> Any:

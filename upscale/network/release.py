@@ -230,9 +230,17 @@ def _read_trees(folder: Path, manifest: ReleaseManifest) -> tuple[tuple[Trees, .
     """The regressors `(member, flux)` of a release of boosted trees, none of any other."""
     if not manifest.is_trees:
         return ()
-    payloads = [_checked(folder, file) for file in manifest.trees]
+    parsed = [_read_regressor(folder, file, manifest) for file in manifest.trees]
+    trees = tuple(zip(*[iter(parsed)] * len(FLUXES), strict=True))
+    _check_trees(trees, manifest, str(folder))
+    return trees
+
+
+def _read_regressor(folder: Path, file: TreesFile, manifest: ReleaseManifest) -> Trees:
+    payload, sizes = _checked(folder, file), manifest.architecture
+    assert isinstance(sizes, TreesConfig)
     try:
-        parsed = [TREES[manifest.model].parse(payload) for payload in payloads]
+        return TREES[manifest.model].parse(payload, sizes)
     except (ImportError, OSError) as error:  # not there, or without a library of the system
         raise ReleaseError(
             f"{folder} holds trees of {manifest.model}, which cannot be loaded here ({error}): "
@@ -240,12 +248,9 @@ def _read_trees(folder: Path, manifest: ReleaseManifest) -> tuple[tuple[Trees, .
         ) from None
     except Exception as error:  # every library raises its own
         raise ReleaseError(
-            f"{folder}: {manifest.model} cannot read its trees ({error}): train the release "
-            "again, or use a newer version of the library"
+            f"{folder / file.file}: {manifest.model} cannot read its trees ({error}): fetch the "
+            f"release again or train it again, or correct model and architecture in {MANIFEST}"
         ) from error
-    trees = tuple(zip(*[iter(parsed)] * len(FLUXES), strict=True))
-    _check_trees(trees, manifest, str(folder))
-    return trees
 
 
 def refuse_unsafe_switch() -> None:

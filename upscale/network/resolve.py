@@ -14,7 +14,7 @@ from upscale import shipped
 MANIFEST = "release.yaml"
 
 #: Files of weights: tensors, trees of XGBoost, trees of LightGBM.
-SUFFIXES = (".safetensors", ".ubj", ".txt")
+SUFFIXES = (".safetensors", ".json", ".txt")
 
 #: Overrides the folder below which releases fetched from a URL are kept.
 CACHE_VARIABLE = "UPSCALE_CACHE"

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from upscale.network.classes import Classes
 from upscale.network.scaler import Scaler
+from upscale.network.tree_files import check_lightgbm, check_xgboost
 from upscale.variables import FLUXES
 
 Floats = NDArray[np.float32]
@@ -69,8 +70,11 @@ class Trees(Protocol):
     suffix: ClassVar[str]
 
     @classmethod
-    def parse(cls, payload: bytes) -> Self:
-        """The regressor in the library's own format; raises whatever the library does."""
+    def parse(cls, payload: bytes, config: TreesConfig) -> Self:
+        """The regressor in the library's own format, checked before the library reads it.
+
+        ValueError where it is not one of these sizes; else raises whatever the library does.
+        """
         ...
 
     def payload(self) -> bytes:
@@ -89,19 +93,20 @@ class Trees(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class XgBoostTrees:
-    """A `xgboost.Booster`, kept as UBJSON."""
+    """A `xgboost.Booster`, kept as JSON."""
 
     booster: Any
-    suffix: ClassVar[str] = ".ubj"
+    suffix: ClassVar[str] = ".json"
 
     @classmethod
-    def parse(cls, payload: bytes) -> Self:
+    def parse(cls, payload: bytes, config: TreesConfig) -> Self:
         from xgboost import Booster
 
+        check_xgboost(payload, config.columns, config.rounds)
         return cls(Booster(model_file=bytearray(payload)))
 
     def payload(self) -> bytes:
-        return bytes(self.booster.save_raw(raw_format="ubj"))
+        return bytes(self.booster.save_raw(raw_format="json"))
 
     @property
     def columns(self) -> int:
@@ -118,20 +123,22 @@ class XgBoostTrees:
 
 @dataclass(frozen=True, eq=False)
 class LightGbmTrees:
-    """A `lightgbm.Booster`, kept as text."""
+    """A `lightgbm.Booster`, kept as the part of its text that predictions read."""
 
     booster: Any
     suffix: ClassVar[str] = ".txt"
 
     @classmethod
-    def parse(cls, payload: bytes) -> Self:
+    def parse(cls, payload: bytes, config: TreesConfig) -> Self:
         from lightgbm import Booster
 
+        check_lightgbm(payload, config.columns, config.rounds)
         return cls(Booster(model_str=payload.decode()))
 
     def payload(self) -> bytes:
         text: str = self.booster.model_to_string(num_iteration=-1)
-        return text.encode()
+        trees, end, _ = text.partition("end of trees\n")
+        return (trees + end).encode()
 
     @property
     def columns(self) -> int:
