@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -95,6 +96,30 @@ def test_several_files_are_several_members(tmp_path: Path) -> None:
         assert torch.equal(heads, each["decoder"]["out.weight"])
 
 
+def test_members_of_one_file_name_are_all_named(tmp_path: Path) -> None:
+    files = []
+    for seed, folder in enumerate(("a", "b")):
+        (tmp_path / folder).mkdir()
+        files.append(saved(tmp_path / folder, released_state(seed), "best.pt"))
+    release = import_release(files, tmp_path / "imported").release
+    digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    expected = [{"file": "best.pt", "sha256": digest} for digest in digests]
+    assert release.manifest.training_settings["imported"] == expected
+    card = (tmp_path / "imported" / "CARD.md").read_text()
+    rows = [line for line in card.splitlines() if line.startswith("| best.pt")]
+    assert rows == [f"| best.pt | {digest} |" for digest in digests]
+
+
+def test_the_folder_one_stands_in_names_the_release(
+    tmp_path: Path, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = saved(tmp_path, state)
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path / "mine")
+    assert import_release([file], Path()).release.manifest.name == "mine"
+    assert import_release([file], Path(), name="other").release.manifest.name == "other"
+
+
 def test_an_imported_release_predicts_what_its_scaled_network_says(tmp_path: Path) -> None:
     release = import_release([saved(tmp_path, released_state())], tmp_path / "imported").release
     predictor, rng = load_predictor(release, device="cpu"), np.random.default_rng(0)
@@ -156,7 +181,20 @@ def test_a_width_that_the_default_does_not_fit_asks_for_the_option(tmp_path: Pat
     [
         (("ta", "swvl1"), {}, "unknown features swvl1"),
         (("ta", "ndvi"), {}, "no scaling constants for ndvi: give mean and std"),
-        ((), {"features": [{"name": "ta", "units": "F", "mean": 1, "std": 1}] * 2}, "degC or K"),
+        (
+            ("ta", "p"),
+            {"features": [{"name": "ta", "units": "F", "mean": 1, "std": 1}]},
+            "degC or K",
+        ),
+        (("gpp", "p"), {}, "unknown features gpp: expected names out of ta,"),
+        (("ta", "igbp"), {}, "unknown features igbp"),
+        (("ta", "gpp_sd"), {}, "unknown features gpp_sd"),
+        (("ta", "p"), {"features": [{"name": "foo", "mean": 1, "std": 1}]}, "found foo: correct"),
+        (("ta", "p"), {"features": [{"name": "vpd", "mean": 1, "std": 1}]}, "found vpd: correct"),
+        (("ta", "p"), {"features": [{"name": "ta", "mean": 1, "std": 1}] * 2}, "once, found ta"),
+        (("ta", "p"), {"features": [{"name": "gpp", "mean": 1, "std": 1}]}, "found gpp: correct"),
+        (("ta", "p"), {"fluxes": [{"name": "foo", "mean": 1, "std": 1}]}, "gpp, reco, nee.*foo"),
+        (("ta", "p"), {"fluxes": [{"name": "ta", "mean": 1, "std": 1}]}, "gpp, reco, nee.*ta"),
     ],
 )
 def test_features_that_cannot_be_fed_are_refused(

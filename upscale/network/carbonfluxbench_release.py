@@ -55,7 +55,8 @@ def import_release(
 ) -> Import:
     """Write the release of one member for each file, and load it back.
 
-    features: names in the order in which the decoder reads them. ReleaseError where a file
+    features: names in the order in which the decoder reads them; name: of the folder `out`
+    unless said. ReleaseError where a file
     does not hold such weights, the members differ in size, or features, one-hots and
     constants do not fit.
     """
@@ -69,7 +70,7 @@ def import_release(
     digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
     default = not features and not given.features
     spec = ReleaseSpec(
-        name=name or out.name,
+        name=name or out.resolve().name,
         model="tamrl-carbonfluxbench",
         architecture=config,
         features=scaler.features,
@@ -80,7 +81,10 @@ def import_release(
         day_definition="utc",
         training_digest="not known: the weights were imported",
         training_settings={
-            "imported": {path.name: digest for path, digest in zip(files, digests, strict=True)},
+            "imported": [
+                {"file": path.name, "sha256": digest}
+                for path, digest in zip(files, digests, strict=True)
+            ],
             "stand_in_constants": list(assumed),
             "default_features": default,
         },
@@ -119,7 +123,7 @@ def _card(spec: ReleaseSpec, assumed: Sequence[str], default: bool) -> str:
         "imported from files of weights. Where they were trained, on what, and how good they are "
         "is not known here; skill.csv is empty.\n",
         "| file | sha256 |\n|---|---|",
-        *(f"| {name} | {digest} |" for name, digest in files.items()),
+        *(f"| {each['file']} | {each['sha256']} |" for each in files),
         "\n## What was assumed\n",
         *_assumptions(assumed, default),
         "- The context is the predicted window itself; windows of 30 days, of which the last 15 "

@@ -28,6 +28,9 @@ MODIS = (
 #: file beside the data that is not published with the code: an assumption.
 MINIMAL = ("ta", "p", "sw_in", "vpd", "lw_in", "pa")
 
+#: Kinds of variables that drive a model: fluxes are what it predicts, static layers its classes.
+_DRIVERS = ("meteo", "derived", "satellite")
+
 #: The features of a decoder that reads 20 drivers.
 FEATURES = (*MINIMAL, *MODIS, "lat", "lon")
 
@@ -107,10 +110,11 @@ def choose_features(width: int, asked: Sequence[str], scaling: Scaling) -> tuple
     does not fit or a name is unknown.
     """
     names = tuple(asked) or scaling.names or FEATURES
-    unknown = [name for name in names if name not in VARIABLES]
+    drivers = [row.name for row in VARIABLES.values() if row.kind in _DRIVERS]
+    unknown = [name for name in names if name not in drivers]
     if unknown:
         raise ReleaseError(
-            f"unknown features {', '.join(unknown)}: expected names out of {', '.join(VARIABLES)}"
+            f"unknown features {', '.join(unknown)}: expected names out of {', '.join(drivers)}"
         )
     if len(names) != width:
         raise ReleaseError(
@@ -124,8 +128,11 @@ def choose_features(width: int, asked: Sequence[str], scaling: Scaling) -> tuple
 def make_scaler(names: Sequence[str], scaling: Scaling) -> tuple[Scaler, tuple[str, ...]]:
     """The scaler of some features, and the names whose constants are stand-ins.
 
-    ReleaseError for a feature without constants, or with a unit that cannot be converted.
+    ReleaseError for a feature without constants, for constants that nothing reads, or for a
+    unit that cannot be converted.
     """
+    _check_used("features", scaling.features, names)
+    _check_used("fluxes", scaling.fluxes, FLUXES)
     given = {each.name: each for each in (*scaling.features, *scaling.fluxes)}
     assumed = tuple(name for name in (*names, *FLUXES) if name not in given)
     lacking = [name for name in assumed if name not in STAND_INS]
@@ -140,6 +147,18 @@ def make_scaler(names: Sequence[str], scaling: Scaling) -> tuple[Scaler, tuple[s
         return Scaler(features, tuple(_flux(known[name]) for name in FLUXES)), assumed
     except ScalerError as error:
         raise ReleaseError(f"scaling constants: {error}") from None
+
+
+def _check_used(part: str, given: Sequence[Constants], expected: Sequence[str]) -> None:
+    """Each constant is of something that is scaled, and there is one of it."""
+    names = [each.name for each in given]
+    unused = [name for name in names if name not in expected]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if unused or twice:
+        raise ReleaseError(
+            f"scaling constants: expected {part} out of {', '.join(expected)}, each once, found "
+            f"{', '.join(unused or twice)}: correct or remove them in the file of --scaling"
+        )
 
 
 def _stand_in(name: str) -> Constants:
