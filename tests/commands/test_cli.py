@@ -53,7 +53,7 @@ def desk(tmp_path_factory):
 
 def test_a_release_is_trained_from_the_command_line(desk):
     assert {path.name for path in (desk / "mine").iterdir()} == {
-        "release.yaml", "members.safetensors", "skill.csv", "CARD.md",
+        "release.yaml", "members.safetensors", "skill.csv", "CARD.md", "curves.csv", "curves.png",
     }  # fmt: skip
     assert yaml.safe_load((desk / "mine" / "release.yaml").read_text())["name"] == "ours"
 
