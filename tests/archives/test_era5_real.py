@@ -102,9 +102,10 @@ def test_inspection_gives_the_values_of_every_variable(path: Path) -> None:
     described = ERA5.describe(str(path))
     land = "era5-land" in path.name
     assert described.product == ("ERA5-Land" if land else "ERA5")
-    for layer in ERA5.layers(str(path)):
-        name = {"avg_tprate": "mtpr"}.get(layer.name, layer.name)
-        np.testing.assert_allclose(layer.values, raw(path, name), rtol=1e-5, atol=1e-12)
+    layers = list(ERA5.layers(str(path)))
+    assert tuple(layer.name for layer in layers) == described.variables
+    for layer in layers:
+        np.testing.assert_allclose(layer.values, raw(path, layer.name), rtol=1e-5, atol=1e-12)
         assert np.isnan(layer.values).all() == land  # 64 nodes of open sea
 
 

@@ -31,10 +31,12 @@ from upscale.archives.netcdf import (
     Box,
     DamagedError,
     Period,
+    each_variable,
     is_zarr,
     join,
     magic,
     read_published,
+    variables_of,
 )
 from upscale.variables import variable
 
@@ -326,17 +328,17 @@ class _Era5:
 
     def describe(self, path: str) -> Description:
         members = read_published(path, header=True)
-        names = tuple(name for part in members for name in _mapped(part))
+        names = tuple(name for part in members for name in variables_of(part).values())
         title, dates = _title(members), _dates(members)
         return Description(Path(path).name, title, "", _grid(members[0]), dates, names)
 
     def layers(self, path: str) -> Iterator[Layer]:
-        for part in read_published(path):
-            for name in _mapped(part):
-                yield _layer(path, name, part[name])
+        for array in each_variable(path):
+            yield _layer(path, array)
 
 
-def _layer(path: str, name: str, array: xr.DataArray) -> Layer:
+def _layer(path: str, array: xr.DataArray) -> Layer:
+    name = str(array.attrs["name_in_file"])
     if array.size * 4 > LARGEST:
         raise ArchiveError(
             f"{path}: expected at most {LARGEST} bytes for {name}, found {array.size * 4}; "
@@ -353,12 +355,7 @@ def _is_known(path: str) -> bool:
         return Path(path).suffix == ".nc"
     except (ArchiveError, OSError, ValueError, KeyError):
         return False
-    return any(name in FIELDS or name in RELATED for part in members for name in _mapped(part))
-
-
-def _mapped(part: xr.Dataset) -> list[str]:
-    return [str(name) for name, array in part.data_vars.items()
-            if array.dims == ("time", "lat", "lon")]  # fmt: skip
+    return any(name in FIELDS or name in RELATED for part in members for name in variables_of(part))
 
 
 def _title(members: list[xr.Dataset]) -> str:

@@ -76,6 +76,11 @@ def magic(path: Path) -> str:
     return next((kind for start, kind in kinds.items() if head.startswith(start)), "")
 
 
+def variables_of(part: xr.Dataset) -> dict[str, str]:
+    """Short names of the variables that lie on a map at times, and their names in the file."""
+    return {str(array.name): str(array.attrs["name_in_file"]) for array in _mapped(part)}
+
+
 def read_published(
     path: str | Path,
     box: Box | None = None,
@@ -92,27 +97,58 @@ def read_published(
     if is_zarr(path):
         store = xr.open_zarr(str(path), chunks=None)
         return [_cropped(in_one_shape(store, str(path)), box, period)]
-    local = Path(path)
-    kind = magic(local)
-    if kind == "grib":
+    with _files(Path(path)) as files:
+        return [_read_netcdf(file, box, period, header=header) for file in files]
+
+
+def each_variable(path: str | Path) -> Iterator[xr.DataArray]:
+    """The variables of a file or store, one in memory at a time; errors as `read_published`."""
+    if is_zarr(path):
+        yield from _mapped(read_published(path)[0])
+        return
+    with _files(Path(path)) as files:
+        for file in files:
+            names = [str(array.name) for array in _mapped(_read_netcdf(file, header=True))]
+            for name in names:
+                yield _read_netcdf(file, only=name)[name]
+
+
+def _mapped(part: xr.Dataset) -> list[xr.DataArray]:
+    """The variables that lie on time, latitude and longitude."""
+    return [array for array in part.data_vars.values() if array.dims == ("time", "lat", "lon")]
+
+
+@contextmanager
+def _files(path: Path) -> Iterator[list[Path]]:
+    """The NetCDF files that a file is or holds; ArchiveError where it is of another kind."""
+    kind = magic(path)
+    if kind == "zip":
+        with unpacked(path) as members:
+            yield members
+    elif kind == "netcdf":
+        yield [path]
+    elif kind == "grib":
         raise ArchiveError(
-            f"{local}: expected NetCDF or Zarr, found GRIB; ask the archive for NetCDF, or "
+            f"{path}: expected NetCDF or Zarr, found GRIB; ask the archive for NetCDF, or "
             "convert it with `cfgrib to_netcdf`"
         )
-    if kind == "zip":
-        with unpacked(local) as members:
-            return [_read_netcdf(member, box, period, header) for member in members]
-    if kind != "netcdf":
-        raise ArchiveError(f"{local}: expected NetCDF, ZIP or Zarr, found neither; fetch it again")
-    return [_read_netcdf(local, box, period, header)]
+    else:
+        raise ArchiveError(f"{path}: expected NetCDF, ZIP or Zarr, found neither; fetch it again")
 
 
-def _read_netcdf(path: Path, box: Box | None, period: Period | None, header: bool) -> xr.Dataset:
+def _read_netcdf(
+    path: Path,
+    box: Box | None = None,
+    period: Period | None = None,
+    *,
+    header: bool = False,
+    only: str = "",
+) -> xr.Dataset:
     with NETCDF:
         try:
             with xr.open_dataset(path, engine="netcdf4") as file:
                 part = _cropped(in_one_shape(file, path.name), box, period)
-                return part if header else part.load()
+                return part if header else (part[[only]] if only else part).load()
         except (OSError, RuntimeError) as error:
             raise DamagedError(
                 f"{path}: expected a whole NetCDF file, found one that breaks off or is damaged "
@@ -173,6 +209,8 @@ def in_one_shape(dataset: xr.Dataset, name: str) -> xr.Dataset:
     scalars = [c for c in dataset.coords if c in {"time", "step", "number", "surface"}
                and dataset[c].ndim == 0]  # fmt: skip
     shaped = dataset.drop_vars(scalars).rename(found)
+    for old in shaped.data_vars:
+        shaped[old].attrs["name_in_file"] = str(old)
     shaped = shaped.rename({old: new for old, new in _LONG_NAMES.items() if old in shaped})
     missing = [dim for dim in ("time", "lat", "lon") if dim not in shaped.dims]
     if missing or not all(dim in shaped.coords for dim in ("time", "lat", "lon")):
