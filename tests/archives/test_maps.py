@@ -155,6 +155,7 @@ def test_projected_maps_and_other_files_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "utm.tif", np.ones((8, 12), np.uint8), 500.0, crs="EPSG:32632")
     with pytest.raises(ArchiveError, match="gdalwarp"):
         climate(path, GRID)
+    assert "EPSG:32632" in MAPS.describe(str(path)).grid
     (tmp_path / "x.tif").write_text("version https://git-lfs.github.com/spec/v1")
     with pytest.raises(ArchiveError, match="expected a GeoTIFF, found none"):
         climate(tmp_path / "x.tif", GRID)

@@ -7,6 +7,7 @@ datum is never shifted: MODIS maps in degrees state an ellipsoid that they do no
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -81,11 +82,8 @@ class GeoMap:
 
 def open_map(path: str | Path) -> GeoMap:
     """A GeoTIFF of one band in degrees; ArchiveError where it is projected, or is no map."""
-    try:
-        opened = rioxarray.open_rasterio(path, cache=False)
-    except Exception as error:
-        raise ArchiveError(f"{path}: expected a GeoTIFF, found none ({error})") from error
-    if not isinstance(opened, xr.DataArray) or opened.sizes.get("band") != 1:
+    opened = _opened(path)
+    if opened.sizes["band"] != 1:
         raise ArchiveError(f"{path}: expected one band, found others; extract the band of classes")
     if opened.rio.crs is not None and not opened.rio.crs.is_geographic:
         raise ArchiveError(
@@ -100,6 +98,17 @@ def open_map(path: str | Path) -> GeoMap:
     if lat[-1] < -90.01 or lat[0] > 90.01:
         raise ArchiveError(f"{path}: expected latitudes, found {lat[0]:g} to {lat[-1]:g}")
     return GeoMap(Path(path), placed, lat, lon, None if fill is None else float(fill))
+
+
+def _opened(path: str | Path) -> xr.DataArray:
+    """Any GeoTIFF `(band, y, x)`, lazily."""
+    try:
+        opened = rioxarray.open_rasterio(path, cache=False)
+    except OSError as error:
+        raise ArchiveError(f"{path}: expected a GeoTIFF, found none ({error})") from error
+    if not isinstance(opened, xr.DataArray):
+        raise ArchiveError(f"{path}: expected a GeoTIFF, found a file of several datasets")
+    return opened
 
 
 def land_cover(path: str | Path, grid: Grid, legend: CoverLegend | None = None) -> Codes:
@@ -315,25 +324,35 @@ class _Maps:
         return Path(path).suffix.lower() in {".tif", ".tiff"} and Path(path).is_file()
 
     def describe(self, path: str) -> Description:
-        source = open_map(path)
-        found = re.match(r"(MCD12[QC]1)\.A(\d{4})(\d{3})\.(\d{3})", source.path.name)
+        image, name = _opened(path), Path(path).name
+        found = re.match(r"(M[A-Z]D\w+)\.A(\d{4})(\d{3})\.(\d{3})", name)
         product, collection = (found[1], found[4]) if found else ("map", "")
-        product = "Koeppen-Geiger" if "koppen" in source.path.name.lower() else product
-        lat, lon = source.lat_edges, source.lon_edges
-        rows, cols = source.data.shape
-        grid = (
-            f"{rows} x {cols} pixels, {lat[0]:g} to {lat[-1]:g} degrees north, "
-            f"{lon[0]:g} to {lon[-1]:g} degrees east"
-        )
-        date = f"{found[2]}-01-01" if found else ""
-        return Description(source.path.name, product, collection, grid, date, ("band_1",))
+        product = "Koeppen-Geiger" if "koppen" in name.lower() else product
+        date = found and dt.date(int(found[2]), 1, 1) + dt.timedelta(int(found[3]) - 1)
+        grid = _grid_in_words(image)
+        return Description(name, product, collection, grid, str(date or ""), _band_names(image))
 
     def layers(self, path: str) -> Iterator[Layer]:
-        source = open_map(path)
-        values = source.data.values.astype(np.float32)
-        if source.fill is not None:
-            values[values == np.float32(source.fill)] = np.nan
-        yield Layer("band_1", str(source.data.attrs.get("units", "1")), values)
+        image = _opened(path)
+        for place, name in enumerate(_band_names(image)):
+            values = image[place].values.astype(np.float32)
+            if image.rio.nodata is not None:
+                values[values == np.float32(image.rio.nodata)] = np.nan
+            yield Layer(name, str(image.attrs.get("units", "1")), values)
+
+
+def _band_names(image: xr.DataArray) -> tuple[str, ...]:
+    return tuple(f"band_{number}" for number in image["band"].values)
+
+
+def _grid_in_words(image: xr.DataArray) -> str:
+    rows, cols = image.shape[1:]
+    west, south, east, north = image.rio.bounds()
+    crs = image.rio.crs
+    unit = "degrees" if crs is None or crs.is_geographic else f"in {crs.to_string()[:60]}"
+    return (
+        f"{rows} x {cols} pixels, {south:g} to {north:g} north, {west:g} to {east:g} east, {unit}"
+    )
 
 
 MAPS = _Maps()
