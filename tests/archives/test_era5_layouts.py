@@ -432,6 +432,17 @@ def test_part_of_a_day_is_refused(tmp_path: Path, land: World) -> None:
     assert "expected all hours of at least one local-standard day" in refusal([part])
 
 
+def test_monthly_means_are_refused(tmp_path: Path, land: World) -> None:
+    path = write_new(tmp_path / "x.nc", land, {"tp": land.running()["tp"]}, slice(0, COUNT, 240))
+    assert "stamps 10 days apart (monthly means?)" in refusal([path])
+
+
+def test_a_box_outside_the_files_is_refused(new: Path) -> None:
+    assert "check that the files cover them" in refusal([new], box=Box(-10, 0, 0, 10))
+    long_ago = dt.date(1990, 1, 1)
+    assert "check that the files cover them" in refusal([new], period=(long_ago, long_ago))
+
+
 def test_a_file_that_breaks_off_is_refused(new: Path, tmp_path: Path) -> None:
     part = tmp_path / "part.nc"
     part.write_bytes(new.read_bytes()[: new.stat().st_size // 2])

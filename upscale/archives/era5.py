@@ -78,6 +78,11 @@ def read_era5(
     _refuse_daily_amounts(daily_names)
     arrays = {name: _stamped(array, name in daily_names) for name, array in arrays.items()}
     whole = _same_nodes(arrays, members)
+    if 0 in whole.sizes.values():
+        raise ArchiveError(
+            f"expected nodes and hours in {box} and {period}, found sizes {dict(whole.sizes)}; "
+            "check that the files cover them"
+        )
     early = sum(part.attrs.get("preliminary_hours", 0) for part in members)
     return whole.assign_attrs(
         product=product or _product_of(whole), daily=int(bool(daily_names)), preliminary_hours=early
@@ -136,6 +141,11 @@ class _Frame:
         lon = dataset["lon"].values
         self.offsets = standard_offsets(lon) * (day == "local-standard")
         self.hours = fields.whole_hours(dataset["time"].values)
+        if self.hours.size > 1 and int(np.diff(self.hours).min()) > 24:
+            raise ArchiveError(
+                f"expected hours, found stamps {np.diff(self.hours).min() / 24:.0f} days apart "
+                "(monthly means?); drivers of days take the hourly product"
+            )
         first, last = int(self.hours[0]) // 24 - 1, int(self.hours[-1]) // 24 + 1
         self.days = np.arange(first, last + 1)
 
