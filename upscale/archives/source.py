@@ -38,6 +38,7 @@ class Source(Protocol):
 #: Module and object of each source, in the order in which they are asked.
 SOURCES = {
     "modis": "upscale.archives.modis:MODIS",
+    "viirs": "upscale.archives.viirs:VIIRS",
     "era5": "upscale.archives.era5:ERA5",
     "maps": "upscale.archives.maps:MAPS",
 }
