@@ -29,6 +29,7 @@ COMMANDS = {
     "evaluate": "evaluate:evaluate",
     "towers-on-grid": "towers_on_grid:towers_on_grid",
     "compare": "compare:compare",
+    "inspect": "inspect:inspect",
     "demo": "demo:demo",
 }
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from upscale.archives.indices import index
 from upscale.drivers.astronomy import day_length, year_angle
 from upscale.testing.planet import overpass
 from upscale.testing.planet.climate import Site
@@ -77,12 +78,10 @@ class _Bands:
         """One of `MIXED`; KeyError for another."""
         if name.startswith("sur_refl_b"):
             return self.band(int(name[-2:]))
-        red, nir, blue = self.band(1), self.band(2), self.band(3)
-        ndvi = (nir - red) / (nir + red)
-        if name == "evi":
-            return np.asarray(2.5 * (nir - red) / (nir + 6.0 * red - 7.5 * blue + 1.0), np.float32)
-        made = {"ndvi": ndvi, "nirv": ndvi * nir, "fapar": np.clip(1.24 * ndvi - 0.168, 0.0, 0.98)}
-        return made[name]
+        bands = {number: self.band(number) for number in (1, 2, 3)}
+        if name == "fapar":
+            return np.asarray(np.clip(1.24 * index("ndvi", bands) - 0.168, 0.0, 0.98))
+        return index(name, bands)
 
 
 def _course(green: Floats, angle: NDArray[np.float64]) -> Floats:

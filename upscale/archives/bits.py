@@ -1,0 +1,101 @@
+"""Quality flags packed into bits, read by tables: a field is its first and last bit.
+
+Bits are counted from 0, the least significant one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: A field: first and last bit, both included.
+Field = tuple[int, int]
+
+#: `state_1km` of MOD09GA, `state` of the other MOD09 (MOD09 User Guide, table 13).
+STATE: Mapping[str, Field] = {
+    "cloud": (0, 1), "shadow": (2, 2), "land_water": (3, 5), "aerosol": (6, 7), "cirrus": (8, 9),
+    "internal_cloud": (10, 10), "fire": (11, 11), "snow": (12, 12), "adjacent": (13, 13),
+    "salt_pan": (14, 14), "internal_snow": (15, 15),
+}  # fmt: skip
+
+#: `QC_500m` of MOD09GA and MOD09A1, `QA` of MOD09CMG (MOD09 User Guide, table 10).
+BAND_QC: Mapping[str, Field] = {
+    "modland": (0, 1),
+    **{f"band_{band}": (4 * band - 2, 4 * band + 1) for band in range(1, 8)},
+    "atmosphere": (30, 30), "adjacency": (31, 31),
+}  # fmt: skip
+
+#: `QC_Day` and `QC_Night` of MOD11.
+LST_QC: Mapping[str, Field] = {
+    "mandatory": (0, 1), "data": (2, 3), "emissivity_error": (4, 5), "lst_error": (6, 7),
+}  # fmt: skip
+
+#: `FparLai_QC` of MCD15A2H.
+FPAR_QC: Mapping[str, Field] = {
+    "modland": (0, 0), "sensor": (1, 1), "dead_detector": (2, 2), "cloud": (3, 4), "scf": (5, 7),
+}  # fmt: skip
+
+#: `VI Quality` of MOD13.
+VI_QC: Mapping[str, Field] = {
+    "modland": (0, 1), "usefulness": (2, 5), "aerosol": (6, 7), "adjacent": (8, 8),
+    "brdf": (9, 9), "mixed_cloud": (10, 10), "land_water": (11, 13), "snow": (14, 14),
+    "shadow": (15, 15),
+}  # fmt: skip
+
+#: A layer that holds one code and no packed bits.
+CODE: Mapping[str, Field] = {"code": (0, 7)}
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The values of a field that a rule accepts."""
+
+    field: Field
+    values: frozenset[int]
+
+
+def accepted(table: Mapping[str, Field], **values: tuple[int, ...]) -> tuple[Accepted, ...]:
+    """Conditions on fields of `table` by their names; KeyError for a field it lacks."""
+    return tuple(Accepted(table[name], frozenset(chosen)) for name, chosen in values.items())
+
+
+def bits(codes: NDArray[np.unsignedinteger], field: Field) -> NDArray[np.unsignedinteger]:
+    """The number in the bits of `field`, same shape and type as `codes`."""
+    first, last = field
+    mask = codes.dtype.type((1 << (last - first + 1)) - 1)
+    found: NDArray[np.unsignedinteger] = (codes >> codes.dtype.type(first)) & mask
+    return found
+
+
+def passes(
+    codes: NDArray[np.unsignedinteger], conditions: tuple[Accepted, ...]
+) -> NDArray[np.bool_]:
+    """True where every condition holds, same shape as `codes`; codes of 8, 16 or 32 bits."""
+    if codes.dtype.itemsize <= 2:  # every possible code once, then a look-up
+        every = np.arange(1 << (8 * codes.dtype.itemsize), dtype=codes.dtype)
+        looked_up: NDArray[np.bool_] = _passes(every, conditions)[codes]
+        return looked_up
+    return _passes(codes, conditions)
+
+
+def _passes(
+    codes: NDArray[np.unsignedinteger], conditions: tuple[Accepted, ...]
+) -> NDArray[np.bool_]:
+    good = np.ones(codes.shape, dtype=bool)
+    for condition in conditions:
+        width = condition.field[1] - condition.field[0] + 1
+        table = np.isin(np.arange(1 << width), list(condition.values))
+        good &= table[bits(codes, condition.field)]
+    return good
+
+
+def released_clouds(state: NDArray[np.unsignedinteger]) -> NDArray[np.bool_]:
+    """The `clouds` feature of the released code: bit 0, 1 or 2 of `state_1km` is set.
+
+    It takes bits for classes: "not set, assumed clear" (3) and cloud shadow count as cloud, too.
+    """
+    clouds: NDArray[np.bool_] = (state & state.dtype.type(0b111)) != 0
+    return clouds

@@ -1,0 +1,392 @@
+"""Daily drivers from hourly ERA5 and ERA5-Land.
+
+Days are those of local standard time by default, as the towers count them: UTC plus
+round(lon / 15) hours. An instantaneous value belongs to the day of its stamp (hours 00 to 23),
+an amount to the day in which its hour ends (01 to 24). A day that lacks one hour is NaN at
+that node. Vapour pressure deficit is the mean of hourly deficits, never the deficit of means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from upscale.archives import fields
+from upscale.archives.accumulate import (
+    closing_totals,
+    daily_sums,
+    on_every_hour,
+    standard_offsets,
+    undo_running,
+)
+from upscale.archives.fields import FIELDS, RELATED
+from upscale.archives.granule import ArchiveError, Description, Layer
+from upscale.archives.netcdf import (
+    Box,
+    DamagedError,
+    Period,
+    each_variable,
+    is_zarr,
+    join,
+    magic,
+    read_published,
+    variables_of,
+)
+from upscale.variables import variable
+
+Floats = NDArray[np.floating]
+Day = Literal["local-standard", "utc"]
+Product = Literal["ERA5", "ERA5-Land"]
+
+#: Node spacing in degrees by product.
+SPACING: dict[Product, float] = {"ERA5-Land": 0.1, "ERA5": 0.25}
+
+#: What one variable may take in memory to be inspected whole (bytes).
+LARGEST = 4 * 2**30
+
+_SECONDS = 86400.0
+
+
+def read_era5(
+    paths: Sequence[str | Path],
+    product: Product | None = None,
+    box: Box | None = None,
+    period: Period | None = None,
+) -> xr.Dataset:
+    """Files and stores of one area as one dataset `(time, lat, lon)` of short names.
+
+    Variables may come in files of their own and times in any order. product: told by the
+    spacing of the nodes where it is not given; it decides how accumulations are undone. box,
+    period: what to read. Attribute `daily` is 1 where the values are daily means already.
+    Raises ArchiveError where a file is of no known layout, files disagree or no product fits.
+    """
+    members = [part for path in paths for part in read_published(path, box, period)]
+    if not members:
+        raise ArchiveError("expected at least one file of ERA5, found none; name one")
+    wanted = {name for part in members for name in part.data_vars if name in FIELDS}
+    arrays = {}
+    for name in sorted(map(str, wanted)):
+        parts = [part[name] for part in members if name in part]
+        arrays[name] = join(name, parts).rename(name)
+    daily_names = {str(name) for part in members if part.attrs["daily"] for name in part.data_vars}
+    _refuse_daily_amounts(daily_names)
+    arrays = {name: _stamped(array, name in daily_names) for name, array in arrays.items()}
+    whole = _same_nodes(arrays, members)
+    if 0 in whole.sizes.values():
+        raise ArchiveError(
+            f"expected nodes and hours in {box} and {period}, found sizes {dict(whole.sizes)}; "
+            "check that the files cover them"
+        )
+    early = sum(part.attrs.get("preliminary_hours", 0) for part in members)
+    return whole.assign_attrs(
+        product=product or _product_of(whole), daily=int(bool(daily_names)), preliminary_hours=early
+    )
+
+
+def daily(dataset: xr.Dataset, day: Day = "local-standard") -> xr.Dataset:
+    """Daily drivers `(time, lat, lon)`, float32, of what `read_era5` gives.
+
+    Whatever the dataset allows of ta degC, sw_in W m-2, vpd hPa, p mm d-1, lw_in W m-2,
+    ws m s-1, pa kPa; daily means give ta and pa alone, and always days of UTC. Attribute
+    `day_definition` says which days they are, `clipped` of a variable how many small negative
+    hours or days were set to zero. The days run from the first to the last that has all its
+    hours in some column. Raises ArchiveError where a unit is wrong, a value impossible, or
+    no day is whole.
+    """
+    used: Day = "utc" if dataset.attrs["daily"] else day
+    frame = _Frame(dataset, used)
+    made = {name: rule(frame) for name, (needs, rule) in _RULES.items()
+            if any(all(need in dataset for need in group) for group in needs)
+            and not (dataset.attrs["daily"] and name in {"vpd", "ws"})}  # fmt: skip
+    if not made:
+        raise ArchiveError(
+            f"expected variables such as t2m, d2m, ssrd, tp; found {', '.join(map(str, dataset))}"
+        )
+    whole = np.any([rows.whole for rows in made.values()], axis=0)
+    if not whole.any():
+        raise ArchiveError(
+            f"expected all hours of at least one {used} day, found none; read the day before and "
+            "the day after, too"
+        )
+    kept = slice(int(np.argmax(whole)), whole.size - int(np.argmax(whole[::-1])))
+    return _as_dataset(frame, {name: rows.cut(kept) for name, rows in made.items()}, kept, used)
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """Values `(day, row, col)`, days that have all their stamps `(day,)`, how many negatives."""
+
+    values: Floats
+    whole: NDArray[np.bool_]
+    clipped: int = 0
+
+    def cut(self, kept: slice) -> _Rows:
+        return _Rows(self.values[kept], self.whole[kept], self.clipped)
+
+    def scaled(self, factor: float, shift: float = 0.0) -> _Rows:
+        return _Rows(self.values * factor + shift, self.whole, self.clipped)
+
+
+class _Frame:
+    """The days and the offsets of a dataset, and how its hours are gathered into them."""
+
+    def __init__(self, dataset: xr.Dataset, day: Day) -> None:
+        self.dataset, self.day = dataset, day
+        lon = dataset["lon"].values
+        self.offsets = standard_offsets(lon) * (day == "local-standard")
+        self.hours = fields.whole_hours(dataset["time"].values)
+        if self.hours.size > 1 and int(np.diff(self.hours).min()) > 24:
+            raise ArchiveError(
+                f"expected hours, found stamps {np.diff(self.hours).min() / 24:.0f} days apart "
+                "(monthly means?); drivers of days take the hourly product"
+            )
+        first, last = int(self.hours[0]) // 24 - 1, int(self.hours[-1]) // 24 + 1
+        self.days = np.arange(first, last + 1)
+
+    def hourly(self, name: str) -> NDArray[np.floating]:
+        """Values `(stamp, row, col)` in the unit of the table; checked."""
+        array = self.dataset[name].transpose("time", "lat", "lon")
+        fields.check_unit(FIELDS[name], array.attrs.get("units"))
+        values: NDArray[np.floating] = array.values
+        if FIELDS[name].kind != "amount":
+            fields.check_range(FIELDS[name], values)
+        return values
+
+    def mean(self, name: str, values: NDArray[np.floating], *, ending: bool = False) -> _Rows:
+        """Daily means of hourly `values` of variable `name`, or the values where they are daily."""
+        if self.dataset[name].attrs["daily"]:
+            midnight = self.hours % 24 == 0
+            return self._placed(values[midnight], self.hours[midnight] // 24)
+        sums = self._gather(self.hours, values, ending)
+        return _Rows(sums / 24, self._whole(self.hours, ending))
+
+    def amount(self, name: str) -> _Rows:
+        """Daily totals of an accumulated variable, undone by the rule of the product."""
+        row, values = FIELDS[name], self.hourly(name)
+        first, amounts = on_every_hour(self.hours, values)
+        running = self.dataset.attrs["product"] == "ERA5-Land"
+        if running:
+            amounts = undo_running(first, amounts)
+        clipped = fields.check_amounts(row, amounts)
+        if running and self.day == "utc":
+            totals = closing_totals(self.hours, values, self.days)
+            whole = np.isin((self.days + 1) * 24, self.hours)
+        else:
+            totals = daily_sums(first, amounts, self.offsets, self.days, ending=True)
+            whole = self._whole(self.hours, True)
+        return _Rows(fields.not_below_zero(row, totals), whole, clipped)
+
+    def rate(self, name: str) -> _Rows:
+        """Daily means of a mean rate of the hour that ends at its stamp, not below zero."""
+        values = self.hourly(name)
+        rows = self.mean(name, values, ending=True)
+        return _Rows(np.maximum(rows.values, 0), rows.whole, int((values < 0).sum()))
+
+    def _gather(
+        self, hours: NDArray[np.int64], values: NDArray[np.floating], ending: bool
+    ) -> Floats:
+        first, full = on_every_hour(hours, values)
+        return daily_sums(first, full, self.offsets, self.days, ending=ending)
+
+    def _whole(self, hours: NDArray[np.int64], ending: bool) -> NDArray[np.bool_]:
+        """Days `(day,)` of which some column has every stamp."""
+        present = np.ones((hours.size, 1, self.offsets.size))
+        gathered = np.isfinite(self._gather(hours, present, ending))
+        return np.asarray(gathered.any(axis=(1, 2)))
+
+    def _placed(self, values: NDArray[np.floating], days: NDArray[np.int64]) -> _Rows:
+        rows = np.full((self.days.size, *values.shape[1:]), np.nan)
+        rows[days - self.days[0]] = values
+        return _Rows(rows, np.isin(self.days, days))
+
+
+def _air(frame: _Frame) -> _Rows:
+    return frame.mean("t2m", frame.hourly("t2m")).scaled(1.0, -273.15)
+
+
+def _pressure(frame: _Frame) -> _Rows:
+    return frame.mean("sp", frame.hourly("sp")).scaled(1e-3)
+
+
+def _wind(frame: _Frame) -> _Rows:
+    return frame.mean("u10", np.hypot(frame.hourly("u10"), frame.hourly("v10")))
+
+
+def _deficit(frame: _Frame) -> _Rows:
+    vpd, clipped = fields.deficit(frame.hourly("t2m"), frame.hourly("d2m"))
+    rows = frame.mean("t2m", vpd)
+    return _Rows(rows.values, rows.whole, clipped)
+
+
+def _radiation(frame: _Frame, amount: str, rate: str) -> _Rows:
+    if amount in frame.dataset:
+        return frame.amount(amount).scaled(1 / _SECONDS)
+    return frame.rate(rate)
+
+
+def _shortwave(frame: _Frame) -> _Rows:
+    return _radiation(frame, "ssrd", "avg_sdswrf")
+
+
+def _longwave(frame: _Frame) -> _Rows:
+    return _radiation(frame, "strd", "avg_sdlwrf")
+
+
+def _rain(frame: _Frame) -> _Rows:
+    if "tp" in frame.dataset:
+        return frame.amount("tp").scaled(1e3)
+    return frame.rate("avg_tprate").scaled(_SECONDS)
+
+
+#: Per driver: the groups of variables of which one is needed, and how it is made.
+_RULES = {
+    "ta": ((("t2m",),), _air),
+    "sw_in": ((("ssrd",), ("avg_sdswrf",)), _shortwave),
+    "vpd": ((("t2m", "d2m"),), _deficit),
+    "p": ((("tp",), ("avg_tprate",)), _rain),
+    "lw_in": ((("strd",), ("avg_sdlwrf",)), _longwave),
+    "ws": ((("u10", "v10"),), _wind),
+    "pa": ((("sp",),), _pressure),
+}
+
+
+def _as_dataset(frame: _Frame, made: dict[str, _Rows], kept: slice, day: Day) -> xr.Dataset:
+    times = frame.days[kept].astype("datetime64[D]").astype("datetime64[ns]")
+    arrays = {}
+    for name, rows in made.items():
+        attributes = variable(name).attributes | {"clipped": rows.clipped}
+        arrays[name] = (("time", "lat", "lon"), rows.values.astype(np.float32), attributes)
+        _refuse_impossible(name, rows.values)
+    coords = {"time": times, "lat": frame.dataset["lat"].values, "lon": frame.dataset["lon"].values}
+    carried = {key: frame.dataset.attrs[key] for key in ("product", "preliminary_hours")}
+    return xr.Dataset(arrays, coords, carried | {"day_definition": day})
+
+
+def _refuse_impossible(name: str, values: Floats) -> None:
+    row = variable(name)
+    known = values[np.isfinite(values)]
+    if known.size and not (row.valid_min <= known.min() and known.max() <= row.valid_max):
+        raise ArchiveError(
+            f"{name}: expected daily values of {row.valid_min} to {row.valid_max} {row.units}, "
+            f"found {known.min():.4g} to {known.max():.4g}; check the units and the product"
+        )
+
+
+def _stamped(array: xr.DataArray, daily_means: bool) -> xr.DataArray:
+    """Daily means stand at 00 UTC of their day, whatever hour the file gives them."""
+    midnight = array["time"].dt.floor("D") if daily_means else array["time"]
+    return array.assign_coords(time=midnight).assign_attrs(daily=int(daily_means))
+
+
+def _refuse_daily_amounts(names: set[str]) -> None:
+    amounts = sorted(name for name in names if name in FIELDS and FIELDS[name].kind != "instant")
+    if amounts:
+        raise ArchiveError(
+            f"expected daily statistics of instantaneous variables, found {', '.join(amounts)}, "
+            "and no statement of the day that a total belongs to; take accumulations from the "
+            "hourly product, of which 00 UTC is enough for days of UTC"
+        )
+
+
+def _same_nodes(arrays: dict[str, xr.DataArray], members: list[xr.Dataset]) -> xr.Dataset:
+    if not arrays:
+        found = sorted({str(name) for part in members for name in part.data_vars})
+        raise ArchiveError(
+            f"expected variables such as {', '.join(FIELDS)}; found {', '.join(found)}"
+        )
+    try:
+        nodes = xr.align(*arrays.values(), join="exact", exclude={"time"})
+    except ValueError as error:
+        raise ArchiveError(
+            "expected the same nodes for every variable, found others; read one area a time"
+        ) from error
+    times = [array.indexes["time"] for array in nodes]
+    if all(index.equals(times[0]) for index in times):
+        return xr.Dataset(dict(zip(arrays, nodes, strict=True)))
+    return xr.merge(nodes, join="outer", combine_attrs="override", compat="override")
+
+
+def _product_of(dataset: xr.Dataset) -> Product:
+    steps = np.concatenate([np.abs(np.diff(dataset[axis].values)) for axis in ("lat", "lon")])
+    steps = steps[steps < 180]  # a box across the date line has a gap
+    for name, spacing in SPACING.items():
+        if steps.size and np.allclose(steps, spacing, atol=1e-3):
+            return name
+    found = f"{np.unique(np.round(steps, 4)).tolist()}" if steps.size else "a single node"
+    raise ArchiveError(
+        f"expected nodes every 0.1 (ERA5-Land) or 0.25 (ERA5) degree, found {found}; say which "
+        "product it is: they accumulate by different rules"
+    )
+
+
+class _Era5:
+    """ERA5 and ERA5-Land for `inspect`: every variable that lies on time, latitude, longitude."""
+
+    name = "era5"
+
+    def matches(self, path: str) -> bool:
+        if is_zarr(path):
+            return _is_known(path)
+        kind = magic(Path(path)) if Path(path).is_file() else ""
+        return kind in {"zip", "grib"} or (kind == "netcdf" and _is_known(path))
+
+    def describe(self, path: str) -> Description:
+        members = read_published(path, header=True)
+        names = tuple(name for part in members for name in variables_of(part).values())
+        title, dates = _title(members), _dates(members)
+        return Description(Path(path).name, title, "", _grid(members[0]), dates, names)
+
+    def layers(self, path: str) -> Iterator[Layer]:
+        for array in each_variable(path):
+            yield _layer(path, array)
+
+
+def _layer(path: str, array: xr.DataArray) -> Layer:
+    name = str(array.attrs["name_in_file"])
+    if array.size * 4 > LARGEST:
+        raise ArchiveError(
+            f"{path}: expected at most {LARGEST} bytes for {name}, found {array.size * 4}; "
+            "read a box and a period of it instead"
+        )
+    return Layer(name, str(array.attrs.get("units", "1")), array.values.astype(np.float32))
+
+
+def _is_known(path: str) -> bool:
+    """True where a file or store has a variable of this family, or is too damaged to tell."""
+    try:
+        members = read_published(path, header=True)
+    except DamagedError:
+        return Path(path).suffix == ".nc"
+    except (ArchiveError, OSError, ValueError, KeyError):
+        return False
+    return any(name in FIELDS or name in RELATED for part in members for name in variables_of(part))
+
+
+def _title(members: list[xr.Dataset]) -> str:
+    try:
+        return _product_of(members[0])
+    except ArchiveError:
+        return "ERA5 or ERA5-Land"
+
+
+def _grid(part: xr.Dataset) -> str:
+    lat, lon = part["lat"].values, part["lon"].values
+    return (
+        f"{lat.size} x {lon.size} nodes, {lat[0]:g} to {lat[-1]:g} degrees north, "
+        f"{lon[0]:g} to {lon[-1]:g} degrees east"
+    )
+
+
+def _dates(members: list[xr.Dataset]) -> str:
+    stamps = np.concatenate([part["time"].values for part in members])
+    first, last = (str(stamp)[:10] for stamp in (stamps.min(), stamps.max()))
+    return first if first == last else f"{first}/{last}"
+
+
+ERA5 = _Era5()

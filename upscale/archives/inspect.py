@@ -1,0 +1,119 @@
+"""What a file holds, in numbers: the readers' own witness."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+import fsspec
+import numpy as np
+from numpy.typing import NDArray
+
+from upscale.archives.granule import ArchiveError, Description, Layer
+from upscale.archives.source import open_source
+
+#: Schemes of files that are copied here before they are read.
+_SCHEMES = ("http", "https", "s3", "gs", "az")
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Share of pixels that have a value, and these values' range and mean (None without any)."""
+
+    valid_share: float
+    min: float | None
+    mean: float | None
+    max: float | None
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """One layer in physical units, after fill and valid range, and again after its QA."""
+
+    name: str
+    units: str
+    values: Statistics
+    qa: Statistics | None
+
+    def to_dict(self) -> dict[str, Any]:
+        qa = None if self.qa is None else asdict(self.qa)
+        return {"name": self.name, "units": self.units, **asdict(self.values), "qa": qa}
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """What a file is and the statistics of each of its layers."""
+
+    description: Description
+    layers: tuple[LayerReport, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: file, product, collection, grid, date, variables."""
+        head = asdict(self.description)
+        return head | {"variables": [layer.to_dict() for layer in self.layers]}
+
+
+def inspect(location: str) -> FileReport:
+    """Read every layer of a file; one layer is held at a time.
+
+    Raises ArchiveError where the file is damaged or of no known source, OSError where it cannot
+    be fetched.
+    """
+    with local(location) as path:
+        source = open_source(path)
+        description = source.describe(path)
+        return FileReport(description, tuple(map(_report, source.layers(path))))
+
+
+@contextmanager
+def local(location: str) -> Iterator[str]:
+    """A local path of a file: its own, or that of a copy which is gone afterwards.
+
+    A Zarr store is read in place: its URL is passed on. Raises ArchiveError for a scheme that is
+    not allowed and for chained URLs.
+    """
+    url = urlsplit(location)
+    if "::" in location or (url.scheme and "://" in location and url.scheme not in _ALLOWED):
+        raise ArchiveError(
+            f"{location}: expected a path or a URL of {', '.join(_ALLOWED)}, found another "
+            "scheme; fetch the file first"
+        )
+    if "://" not in location or PurePosixPath(url.path).suffix == ".zarr":
+        yield location
+    elif url.scheme == "file":
+        yield url.path
+    else:
+        with tempfile.TemporaryDirectory(prefix="upscale-") as folder:
+            yield str(_fetch(location, Path(folder) / PurePosixPath(url.path).name))
+
+
+_ALLOWED = (*_SCHEMES, "file")
+
+
+def _fetch(url: str, target: Path) -> Path:
+    with fsspec.open(url, "rb") as remote, target.open("wb") as copy:
+        shutil.copyfileobj(remote, copy, 1 << 20)
+    return target
+
+
+def _report(layer: Layer) -> LayerReport:
+    valid = np.isfinite(layer.values)
+    qa = None if layer.usable is None else statistics(layer.values, valid & layer.usable)
+    return LayerReport(layer.name, layer.units, statistics(layer.values, valid), qa)
+
+
+def statistics(values: NDArray[np.floating[Any]], chosen: NDArray[np.bool_]) -> Statistics:
+    """Share, minimum, mean and maximum of the `chosen` values, summed in float64."""
+    found = values[chosen]
+    if found.size == 0:
+        return Statistics(0.0, None, None, None)
+    # the shortest number that is the same float32: 0.1066, not 0.10660000145435333
+    low, high = (float(str(end)) for end in (found.min(), found.max()))
+    mean = float(found.mean(dtype=np.float64))
+    return Statistics(found.size / values.size, low, mean, high)

@@ -1,0 +1,213 @@
+"""MODIS granules (HDF4-EOS), sinusoidal tiles and climate-modelling grids alike.
+
+Fill, valid range, scale and units come from the file, QA and what a file lacks from the table of
+`products`. Datasets without rows and columns (the additional observations of MOD09GA, the class
+shares of MCD12C1) are left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upscale.archives import hdf4, structure
+from upscale.archives.bits import STATE, bits, passes, released_clouds
+from upscale.archives.granule import ArchiveError, Description, Layer
+from upscale.archives.products import Check, Product, Rule, product_row
+from upscale.archives.published import Published, has_published_name, published
+from upscale.archives.scaling import physical, units_of
+from upscale.archives.structure import Geometry
+from upscale.variables import IGBP
+
+#: The product of a granule as its own metadata names it.
+_SHORT_NAME = re.compile(r"OBJECT\s*=\s*SHORTNAME\b.*?VALUE\s*=\s*\"(\w+)\"", re.S)
+
+#: Layers that are made from a QA layer or from classes, by the layer that they are made from.
+_STATE_LAYER = "state_1km_1"
+_IGBP_LAYERS = ("LC_Type1", "Majority_Land_Cover_Type_1")
+
+
+@dataclass(frozen=True)
+class Granule:
+    """One granule: what its name and header say, and its layers on demand.
+
+    QA layers that were read are kept until the granule goes, as several bands need them.
+    """
+
+    path: str
+    named: Published
+    header: hdf4.Header
+
+    @cached_property
+    def row(self) -> Product:
+        return product_row(self.named.product)
+
+    @cached_property
+    def geometries(self) -> tuple[Geometry, ...]:
+        """The grids of the file, checked against its name."""
+        texts = structure.parse_grids(structure.struct_text(self.header.attributes))
+        if not texts:
+            raise ArchiveError(
+                f"{self.path}: expected a grid in StructMetadata.0, found none; fetch it again"
+            )
+        return tuple(structure.geometry(text, self.named.tile, self.path) for text in texts)
+
+    @cached_property
+    def datasets(self) -> Mapping[str, hdf4.Dataset]:
+        """The datasets of rows and columns by name, in the order of the file."""
+        return {d.name: d for d in self.header.datasets if len(d.shape) == 2}
+
+    def geometry_of(self, layer: str) -> Geometry:
+        """The grid of a layer; ArchiveError where it has none or its shape is another one."""
+        dataset = self.datasets[layer]
+        name = dataset.dimensions[0].partition(":")[2]
+        shapes = [g for g in self.geometries if (g.rows, g.cols) == dataset.shape]
+        for found in (*(g for g in shapes if g.name == name), *shapes):
+            return found
+        grids = "; ".join(g.words for g in self.geometries)
+        raise ArchiveError(
+            f"{self.path}: expected layer {layer} on one of its grids ({grids}), "
+            f"found {dataset.shape}; fetch it again"
+        )
+
+    def stored(self, layer: str) -> NDArray[Any]:
+        """The stored numbers of a layer (row, col); ArchiveError where there is no such layer."""
+        if layer not in self.datasets:
+            raise ArchiveError(
+                f"{self.path}: expected layer {layer}, found {', '.join(self.datasets)}"
+            )
+        return hdf4.read_dataset(self.path, layer)
+
+    def codes(self, layer: str) -> NDArray[np.unsignedinteger]:
+        """A QA layer as codes without sign (row, col)."""
+        kept: dict[str, NDArray[np.unsignedinteger]] = self.__dict__.setdefault("_codes", {})
+        if layer not in kept:
+            stored = self.stored(layer)
+            kept[layer] = stored.view(f"u{stored.dtype.itemsize}")
+        return kept[layer]
+
+    def layer(self, name: str) -> Layer:
+        """One layer of the file by its name there."""
+        self.geometry_of(name)
+        attributes = {**self.row.attributes(name), **self.datasets[name].attributes}
+        values = physical(name, self.stored(name), attributes, self.row.adds)
+        return Layer(name, units_of(attributes), values, self.usable(name))
+
+    def usable(self, name: str) -> NDArray[np.bool_] | None:
+        """Where the default QA accepts a layer (row, col); None without QA for it."""
+        for rule in self.row.rules.get(name, ()):
+            if all(check.layer in self.datasets for check in rule):
+                return self._judge(rule, self.datasets[name].shape)
+        return None
+
+    def _judge(self, rule: Rule, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+        good = np.ones(shape, dtype=bool)
+        for check in rule:
+            good &= self._spread(check, shape)
+        return good
+
+    def _spread(self, check: Check, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+        """A check on the pixels of a layer: one pixel of 1 km QA speaks for 2 x 2 of 500 m."""
+        good = passes(self.codes(check.layer), check.conditions)
+        down, across = shape[0] // good.shape[0], shape[1] // good.shape[1]
+        if (good.shape[0] * down, good.shape[1] * across) != shape:
+            raise ArchiveError(
+                f"{self.path}: expected QA {check.layer} to divide {shape}, found {good.shape}"
+            )
+        return good if down == across == 1 else good.repeat(down, 0).repeat(across, 1)
+
+
+def open_granule(path: str) -> Granule:
+    """A granule; ArchiveError where it is damaged, misnamed or on a grid that is not its own."""
+    granule = Granule(path, published(path), hdf4.read_header(path))
+    said = _SHORT_NAME.search(str(granule.header.attributes.get("CoreMetadata.0", "")))
+    if said and said[1] != granule.named.product:
+        raise ArchiveError(
+            f"{path}: expected product {granule.named.product} of the file name, found {said[1]} "
+            "in its metadata; give the file its published name"
+        )
+    if not granule.geometries or not granule.datasets:
+        raise ArchiveError(f"{path}: expected layers of rows and columns, found none")
+    return granule
+
+
+def derived_layers(granule: Granule) -> Iterator[Layer]:
+    """What is made from codes: `clouds` and `cloud_state` of MOD09GA, `igbp` of MCD12.
+
+    `clouds`: 1 where bit 0, 1 or 2 of state_1km is set, as the released code has it;
+    `cloud_state`: its documented field, 0 clear, 1 cloudy, 2 mixed, 3 not set, assumed clear.
+    `igbp`: classes 1..17 with water 17 and 0 for unknown.
+    """
+    if _STATE_LAYER in granule.datasets:
+        state = granule.codes(_STATE_LAYER)
+        missing = np.isnan(granule.layer(_STATE_LAYER).values)
+        for name, codes in (
+            ("clouds", released_clouds(state)),
+            ("cloud_state", bits(state, STATE["cloud"])),
+        ):
+            yield Layer(name, "1", np.where(missing, np.nan, codes).astype(np.float32))
+    for name in _IGBP_LAYERS:
+        if name in granule.datasets:
+            yield Layer("igbp", "1", igbp_classes(granule.stored(name), granule.named.product))
+
+
+def derived_names(granule: Granule) -> tuple[str, ...]:
+    """Names of `derived_layers`, without reading them."""
+    clouds = ("clouds", "cloud_state") if _STATE_LAYER in granule.datasets else ()
+    classes = ("igbp",) if any(name in granule.datasets for name in _IGBP_LAYERS) else ()
+    return clouds + classes
+
+
+def igbp_classes(stored: NDArray[Any], product: str) -> NDArray[np.float32]:
+    """IGBP classes 1..17 (row, col) of stored codes; 0 where a code is no class.
+
+    Water is 17 in MCD12Q1 but 0 in MCD12C1.
+    """
+    water = len(IGBP)
+    classes = np.where((stored >= 1) & (stored <= water), stored, 0)
+    if product.endswith("C1"):
+        classes = np.where(stored == 0, water, classes)
+    return classes.astype(np.float32)
+
+
+class _Modis:
+    """MODIS granules as a source."""
+
+    name = "modis"
+
+    def matches(self, path: str) -> bool:
+        """HDF4 by its first bytes, or a broken file under the name of a MODIS granule."""
+        named = has_published_name(path, "MOD|MYD|MCD") and PurePath(path).suffix == ".hdf"
+        return hdf4.is_hdf4(path) or named
+
+    def describe(self, path: str) -> Description:
+        """Product, collection, grids, date (the first day of a composite) and layers."""
+        granule = open_granule(path)
+        named = granule.named
+        tile = "" if named.tile is None else f"h{named.tile[0]:02d}v{named.tile[1]:02d}, "
+        return Description(
+            file=PurePath(path).name,
+            product=named.product,
+            collection=named.collection,
+            grid=tile + "; ".join(geometry.words for geometry in granule.geometries),
+            date=named.date.isoformat(),
+            variables=(*granule.datasets, *derived_names(granule)),
+        )
+
+    def layers(self, path: str) -> Iterator[Layer]:
+        """Every layer of rows and columns, then what is made from them."""
+        granule = open_granule(path)
+        for name in granule.datasets:
+            yield granule.layer(name)
+        yield from derived_layers(granule)
+
+
+#: The source for the registry.
+MODIS = _Modis()

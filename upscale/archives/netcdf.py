@@ -1,0 +1,309 @@
+"""ERA5 and ERA5-Land as they are published, in one shape: NetCDF, ZIP of NetCDF, Zarr.
+
+Whatever the layout, what comes out has dims `(time, lat, lon)`, short names (`t2m`), float
+values in the units of the archive, latitude north to south and longitude -180 to 180.
+NetCDF is read into memory, Zarr stays in place until it is asked for values: name a box
+and a period.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+import stat
+import tempfile
+import threading
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from upscale.archives.granule import ArchiveError
+
+#: The netCDF library is not safe in threads: held around every open, read and close.
+NETCDF = threading.Lock()
+
+#: What the members of one ZIP may hold together when unpacked (bytes).
+UNPACKED = 64 * 2**30
+
+_DIMS = {"valid_time": "time", "latitude": "lat", "longitude": "lon"}
+_LONG_NAMES = {
+    "2m_temperature": "t2m", "2m_dewpoint_temperature": "d2m",
+    "surface_solar_radiation_downwards": "ssrd", "surface_thermal_radiation_downwards": "strd",
+    "total_precipitation": "tp", "surface_pressure": "sp", "10m_u_component_of_wind": "u10",
+    "10m_v_component_of_wind": "v10", "land_sea_mask": "lsm",
+    "mean_total_precipitation_rate": "avg_tprate", "mtpr": "avg_tprate",
+    "mean_surface_downward_short_wave_radiation_flux": "avg_sdswrf", "msdwswrf": "avg_sdswrf",
+    "mean_surface_downward_long_wave_radiation_flux": "avg_sdlwrf", "msdwlwrf": "avg_sdlwrf",
+}  # fmt: skip
+_FINAL, _PRELIMINARY = 1, 5
+
+
+@dataclass(frozen=True)
+class Box:
+    """Nodes wanted, degrees, edges included; longitudes -180 to 180."""
+
+    south: float = -90.0
+    west: float = -180.0
+    north: float = 90.0
+    east: float = 180.0
+
+
+Period = tuple[dt.date, dt.date]
+
+
+class DamagedError(ArchiveError):
+    """A file of a known kind that breaks off or whose content is broken."""
+
+
+def is_zarr(path: str | Path) -> bool:
+    """True for a folder or URL that is a Zarr store by its metadata or its name."""
+    local = Path(path)
+    held = any((local / name).exists() for name in ("zarr.json", ".zgroup", ".zmetadata"))
+    return held or str(path).rstrip("/").split("/")[-1].split(".")[-1].startswith("zarr")
+
+
+def magic(path: Path) -> str:
+    """`netcdf`, `zip` or `grib` by the first bytes of a file, empty for another."""
+    with path.open("rb") as file:
+        head = file.read(8)
+    kinds = {b"CDF": "netcdf", b"\x89HDF": "netcdf", b"PK\x03\x04": "zip", b"GRIB": "grib"}
+    return next((kind for start, kind in kinds.items() if head.startswith(start)), "")
+
+
+def variables_of(part: xr.Dataset) -> dict[str, str]:
+    """Short names of the variables that lie on a map at times, and their names in the file."""
+    return {str(array.name): str(array.attrs["name_in_file"]) for array in _mapped(part)}
+
+
+def read_published(
+    path: str | Path,
+    box: Box | None = None,
+    period: Period | None = None,
+    *,
+    header: bool = False,
+) -> list[xr.Dataset]:
+    """The fields of one file or store, one dataset for each member, in the shape told above.
+
+    box: nodes to read, all by default; period: first and last day of which hours are wanted
+    (a day more is read on either side, for days of local time); header: names and axes alone,
+    without values. Raises ArchiveError where the file is none of the known layouts.
+    """
+    if is_zarr(path):
+        store = xr.open_zarr(str(path), chunks=None)
+        return [_cropped(in_one_shape(store, str(path)), box, period)]
+    with _files(Path(path)) as files:
+        return [_read_netcdf(file, box, period, header=header) for file in files]
+
+
+def each_variable(path: str | Path) -> Iterator[xr.DataArray]:
+    """The variables of a file or store, one in memory at a time; errors as `read_published`."""
+    if is_zarr(path):
+        yield from _mapped(read_published(path)[0])
+        return
+    with _files(Path(path)) as files:
+        for file in files:
+            names = [str(array.name) for array in _mapped(_read_netcdf(file, header=True))]
+            for name in names:
+                yield _read_netcdf(file, only=name)[name]
+
+
+def _mapped(part: xr.Dataset) -> list[xr.DataArray]:
+    """The variables that lie on time, latitude and longitude."""
+    return [array for array in part.data_vars.values() if array.dims == ("time", "lat", "lon")]
+
+
+@contextmanager
+def _files(path: Path) -> Iterator[list[Path]]:
+    """The NetCDF files that a file is or holds; ArchiveError where it is of another kind."""
+    kind = magic(path)
+    if kind == "zip":
+        with unpacked(path) as members:
+            yield members
+    elif kind == "netcdf":
+        yield [path]
+    elif kind == "grib":
+        raise ArchiveError(
+            f"{path}: expected NetCDF or Zarr, found GRIB; ask the archive for NetCDF, or "
+            "convert it with `cfgrib to_netcdf`"
+        )
+    else:
+        raise ArchiveError(f"{path}: expected NetCDF, ZIP or Zarr, found neither; fetch it again")
+
+
+def _read_netcdf(
+    path: Path,
+    box: Box | None = None,
+    period: Period | None = None,
+    *,
+    header: bool = False,
+    only: str = "",
+) -> xr.Dataset:
+    with NETCDF:
+        try:
+            with xr.open_dataset(path, engine="netcdf4") as file:
+                part = _cropped(in_one_shape(file, path.name), box, period)
+                return part if header else (part[[only]] if only else part).load()
+        except (OSError, RuntimeError) as error:
+            raise DamagedError(
+                f"{path}: expected a whole NetCDF file, found one that breaks off or is damaged "
+                f"({error}); fetch it again"
+            ) from error
+
+
+@contextmanager
+def unpacked(path: Path) -> Iterator[list[Path]]:
+    """The NetCDF members of a ZIP in a folder that is removed afterwards.
+
+    Raises ArchiveError where a member would leave the folder, is a link, or where the members
+    are larger than `UNPACKED` or damaged.
+    """
+    with tempfile.TemporaryDirectory(prefix="upscale-zip-") as folder:
+        try:
+            with zipfile.ZipFile(path) as archive:
+                yield [_unpack(archive, member, Path(folder)) for member in _members(path, archive)]
+        except (zipfile.BadZipFile, EOFError) as error:
+            raise DamagedError(f"{path}: damaged ZIP ({error}); fetch it again") from error
+
+
+def _members(path: Path, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    members = [member for member in archive.infolist() if not member.is_dir()]
+    for member in members:
+        name = PurePosixPath(member.filename.replace("\\", "/"))
+        linked = stat.S_ISLNK(member.external_attr >> 16)
+        if name.is_absolute() or ".." in name.parts or ":" in member.filename or linked:
+            raise ArchiveError(
+                f"{path}: expected plain files, found member {member.filename!r}, which leads "
+                "out of the archive; do not use this file"
+            )
+    if sum(member.file_size for member in members) > UNPACKED:
+        raise ArchiveError(
+            f"{path}: unpacks to more than {UNPACKED} bytes; ask for shorter periods"
+        )
+    wanted = [member for member in members if member.filename.endswith((".nc", ".nc4"))]
+    if not wanted:
+        raise ArchiveError(f"{path}: expected NetCDF files in the ZIP, found none; ask for NetCDF")
+    return wanted
+
+
+def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) -> Path:
+    target = folder / PurePosixPath(member.filename).name
+    if target.exists():
+        raise ArchiveError(f"{archive.filename}: two members are called {target.name}")
+    with archive.open(member) as source, target.open("wb") as copy:
+        shutil.copyfileobj(source, copy)
+    return target
+
+
+def in_one_shape(dataset: xr.Dataset, name: str) -> xr.Dataset:
+    """Rename, order and round the axes, join the expver streams; nothing is read but axes.
+
+    name: what the dataset is called in errors. ArchiveError where an axis is missing.
+    """
+    found = {old: new for old, new in _DIMS.items() if old in dataset.dims}
+    scalars = [c for c in dataset.coords if c in {"time", "step", "number", "surface"}
+               and dataset[c].ndim == 0]  # fmt: skip
+    shaped = dataset.drop_vars(scalars).rename(found)
+    for old in shaped.data_vars:
+        shaped[old].attrs["name_in_file"] = str(old)
+    shaped = shaped.rename({old: new for old, new in _LONG_NAMES.items() if old in shaped})
+    missing = [dim for dim in ("time", "lat", "lon") if dim not in shaped.dims]
+    if missing or not all(dim in shaped.coords for dim in ("time", "lat", "lon")):
+        raise ArchiveError(
+            f"{name}: expected axes of time, latitude and longitude, found "
+            f"{', '.join(map(str, dataset.dims))}; this is no ERA5 file of a known layout"
+        )
+    return _ordered(_one_stream(shaped)).assign_attrs(daily=int(_is_daily(dataset, name)))
+
+
+def _one_stream(dataset: xr.Dataset) -> xr.Dataset:
+    """Final data where there are any, else preliminary ones (ERA5T)."""
+    if "expver" not in dataset.variables:
+        return dataset
+    stream = dataset["expver"]
+    if "expver" not in dataset.dims:
+        early = int((stream.astype(str).str.lstrip("0") == str(_PRELIMINARY)).sum())
+        return dataset.drop_vars("expver").assign_attrs(preliminary_hours=early)
+    by_number = {int(value): place for place, value in enumerate(stream.values)}
+    parts = [dataset.isel(expver=by_number[number], drop=True)
+             for number in (_FINAL, _PRELIMINARY) if number in by_number]  # fmt: skip
+    return parts[0].fillna(parts[1]) if len(parts) == 2 else parts[0]
+
+
+def _ordered(dataset: xr.Dataset) -> xr.Dataset:
+    """Latitude north to south, longitude -180 to 180 west to east, each node once."""
+    lat = np.round(dataset["lat"].values.astype(np.float64), 4)
+    lon = np.round((dataset["lon"].values.astype(np.float64) + 180) % 360 - 180, 4)
+    rows, cols = np.unique(lat, return_index=True)[1][::-1], np.unique(lon, return_index=True)[1]
+    placed = dataset.assign_coords(lat=lat, lon=lon)
+    return placed.isel(lat=_run(rows), lon=_run(cols)).transpose("time", "lat", "lon", ...)
+
+
+def _run(index: NDArray[np.int64]) -> slice | NDArray[np.int64]:
+    """The same positions as a slice where they follow one another: cheaper to read."""
+    rising = index.size > 0 and bool((np.diff(index) == 1).all())
+    return slice(int(index[0]), int(index[-1]) + 1) if rising else index
+
+
+def _is_daily(dataset: xr.Dataset, name: str) -> bool:
+    """True for the daily statistics product, which says so in its name or its time unit."""
+    time = dataset["valid_time"] if "valid_time" in dataset.coords else dataset["time"]
+    stamps = time.values.astype("datetime64[h]").astype(np.int64)
+    unit = str(time.encoding.get("units", ""))
+    stated = "daily" in name.rstrip("/").split("/")[-1]
+    return np.unique(stamps % 24).size == 1 and (stated or unit.startswith("days since"))
+
+
+def _cropped(dataset: xr.Dataset, box: Box | None, period: Period | None) -> xr.Dataset:
+    if box is not None:
+        dataset = dataset.sel(lat=slice(box.north, box.south), lon=slice(box.west, box.east))
+    if period is not None:
+        first, last = (np.datetime64(day, "D") for day in period)
+        dataset = dataset.sel(time=slice(first - 1, last + 2))
+    return dataset
+
+
+def join(name: str, parts: Sequence[xr.DataArray]) -> xr.DataArray:
+    """Parts of one variable, of different times, as one array in ascending time.
+
+    A stamp may come twice where the values agree but for packing. ArchiveError where they
+    do not, or where the nodes differ.
+    """
+    first = parts[0]
+    for part in parts[1:]:
+        if not (part["lat"].equals(first["lat"]) and part["lon"].equals(first["lon"])):
+            raise ArchiveError(
+                f"{name}: expected the same nodes in every file, found others; read one area a time"
+            )
+    if (
+        len(parts) == 1
+        and first.indexes["time"].is_monotonic_increasing
+        and (first.indexes["time"].is_unique)
+    ):
+        return first
+    whole = xr.concat(parts, "time", join="exact", combine_attrs="override").sortby("time")
+    repeated = whole.indexes["time"].duplicated(keep="first")
+    return _without(name, whole, np.asarray(repeated))
+
+
+def _without(name: str, whole: xr.DataArray, repeated: NDArray[np.bool_]) -> xr.DataArray:
+    """Each stamp once; ArchiveError where repeated ones disagree."""
+    if not repeated.any():
+        return whole
+    again = np.flatnonzero(repeated)
+    late, early = whole.values[again], whole.values[again - 1]
+    slack = 1e-4 * float(np.nanmax(whole) - np.nanmin(whole))
+    if bool((np.abs(late - early) > slack).any()):
+        stamp = np.datetime_as_string(whole["time"].values[again[0]], "h")
+        raise ArchiveError(
+            f"{name}: expected each hour once, found {stamp} and {again.size - 1} more twice with "
+            "different values; remove one of the files"
+        )
+    merged = whole.values.copy()
+    merged[again - 1] = np.where(np.isnan(early), late, early)
+    return whole.copy(data=merged).isel(time=~repeated)

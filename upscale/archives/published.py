@@ -1,0 +1,49 @@
+"""Names under which MODIS and VIIRS granules are published: product, day, tile, collection."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from upscale.archives.granule import ArchiveError
+
+_NAME = re.compile(
+    r"(?P<product>[A-Z0-9]{3}[0-9]{2}[A-Z0-9_]+)\.A(?P<year>\d{4})(?P<day>\d{3})"
+    r"(?:\.h(?P<h>\d{2})v(?P<v>\d{2}))?\.(?P<collection>\d{3})(?:\.\d{13})?\b.*"
+)
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a file name says. `tile`: (h, v), None for a global granule."""
+
+    product: str
+    date: dt.date
+    tile: tuple[int, int] | None
+    collection: str
+
+
+def published(path: str) -> Published:
+    """The name of a granule read; ArchiveError where it is not of the published form."""
+    name = PurePath(path).name
+    found = _NAME.fullmatch(name)
+    if found is None:
+        raise ArchiveError(
+            f"{path}: expected a name like MOD09GA.A2019001.h18v04.061.2020290123456.hdf, found "
+            f"{name}; give the granule its published name"
+        )
+    year, day = int(found["year"]), int(found["day"])
+    if not 1 <= day <= 366 or (dt.date(year, 1, 1) + dt.timedelta(day - 1)).year != year:
+        raise ArchiveError(f"{path}: expected a day of {year}, found {found['day']}; mend the name")
+    tile = None if found["h"] is None else (int(found["h"]), int(found["v"]))
+    if tile is not None and not (tile[0] < 36 and tile[1] < 18):
+        raise ArchiveError(f"{path}: expected a tile from h00v00 to h35v17, found {tile}")
+    date = dt.date(year, 1, 1) + dt.timedelta(day - 1)
+    return Published(found["product"], date, tile, found["collection"])
+
+
+def has_published_name(path: str, products: str) -> bool:
+    """True where the file name starts with one of the `products` (a pattern) and a date."""
+    return re.match(rf"(?:{products})\w*\.A\d{{7}}\.", PurePath(path).name) is not None

@@ -1,0 +1,91 @@
+"""Stored numbers to physical values: fill, valid range, and scales in both of their senses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upscale.archives.granule import ArchiveError
+
+#: Layers whose scale above 1 is a true factor: distances, 25 m a count.
+_FACTORS = re.compile(r"(Sensor)?Range(_1|_c)?")
+
+#: Units as this package writes them, by how files write them.
+_UNITS = {
+    "degree": "degree", "degrees": "degree", "deg": "degree", "k": "K", "kelvin": "K",
+    "hrs": "h", "hours": "h", "meters": "m", "meter": "m", "m": "m", "m^2/m^2": "m2 m-2",
+    "julian day": "d", "day of year": "d",
+}  # fmt: skip
+
+
+def scale_of(layer: str, attributes: Mapping[str, Any]) -> float:
+    """The factor of a layer; 1 where its file names none.
+
+    MOD09GA and MOD13 store the divisor (10000), most others the factor (0.0001): a scale above
+    1 divides, but for distances. ArchiveError for a scale that is no positive number.
+    """
+    scale = _number(attributes.get("scale_factor", 1.0))
+    if not (np.isfinite(scale) and scale > 0):
+        raise ArchiveError(f"layer {layer}: expected a positive scale, found {scale}")
+    if scale > 1 and not _FACTORS.fullmatch(layer):
+        return 1 / scale
+    return scale
+
+
+def physical(
+    layer: str, stored: NDArray[Any], attributes: Mapping[str, Any], adds: bool
+) -> NDArray[np.floating[Any]]:
+    """Physical values, same shape; NaN for the fill and outside of the valid range.
+
+    `adds`: value = scale x number + offset; else value = scale x (number - offset). float32,
+    and float64 for 32-bit codes, which float32 cannot hold.
+    """
+    kind = stored.dtype
+    if kind.kind not in "iu" or kind.itemsize > 2:
+        values = _physical(layer, stored, attributes, adds)
+        return values if kind.itemsize > 2 and kind.kind in "iu" else values.astype(np.float32)
+    unsigned = np.dtype(f"u{kind.itemsize}")
+    every = np.arange(1 << (8 * kind.itemsize), dtype=unsigned).view(kind)
+    table = _physical(layer, every, attributes, adds).astype(np.float32)
+    looked_up: NDArray[np.float32] = table[stored.view(unsigned)]
+    return looked_up
+
+
+def units_of(attributes: Mapping[str, Any]) -> str:
+    """Units of the scaled values: those of the file in this package's writing, 1 for a ratio."""
+    return _UNITS.get(str(attributes.get("units", "")).strip().lower(), "1")
+
+
+def _physical(
+    layer: str, stored: NDArray[Any], attributes: Mapping[str, Any], adds: bool
+) -> NDArray[np.float64]:
+    scale, offset = scale_of(layer, attributes), _number(attributes.get("add_offset", 0.0))
+    numbers = stored.astype(np.float64)
+    values = numbers * scale + offset if adds else (numbers - offset) * scale
+    valid = np.isfinite(numbers)
+    if "_FillValue" in attributes:
+        valid &= numbers != _stored_number(attributes["_FillValue"], stored.dtype)
+    if "valid_range" in attributes:
+        ends = [_stored_number(end, stored.dtype) for end in np.ravel(attributes["valid_range"])]
+        valid &= (numbers >= min(ends)) & (numbers <= max(ends))
+    return np.where(valid, values, np.nan)
+
+
+def _stored_number(value: Any, kind: np.dtype[Any]) -> float:
+    """A number of an attribute as its dataset would hold it: attributes lose signs on the way."""
+    number = _number(value)
+    if kind.kind not in "iu":
+        return number
+    limits, size = np.iinfo(kind), 1 << (8 * kind.itemsize)
+    if limits.min <= number <= limits.max:
+        return number
+    wrapped = int(number) % size
+    return float(wrapped - size if wrapped > limits.max else wrapped)
+
+
+def _number(value: Any) -> float:
+    return float(np.ravel(value)[0])

@@ -1,0 +1,95 @@
+"""The sources of granules behind one protocol, found by the content of a file.
+
+A source is imported when a file may be its own; an optional package is asked for by `require`
+where a file is opened, so that a missing one fails only when it is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+from upscale.archives.granule import ArchiveError, Description, Layer
+
+
+class Source(Protocol):
+    """One kind of file. `path` is a local path, or the URL of a store that is read in place."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the registry."""
+        ...
+
+    def matches(self, path: str) -> bool:
+        """True where content and file name are of this kind; never raises, needs no extra."""
+        ...
+
+    def describe(self, path: str) -> Description:
+        """What the file is; ArchiveError where it is damaged or not what it says it is."""
+        ...
+
+    def layers(self, path: str) -> Iterator[Layer]:
+        """Its layers, one after another; ArchiveError as `describe`."""
+        ...
+
+
+#: Module and object of each source, in the order in which they are asked.
+SOURCES = {
+    "modis": "upscale.archives.modis:MODIS",
+    "viirs": "upscale.archives.viirs:VIIRS",
+    "era5": "upscale.archives.era5:ERA5",
+    "maps": "upscale.archives.maps:MAPS",
+}
+
+
+def load_source(name: str) -> Source:
+    """A source by its name; ArchiveError names the known ones."""
+    if name not in SOURCES:
+        raise ArchiveError(f"no source {name!r}; known sources: {', '.join(SOURCES)}")
+    module, attribute = SOURCES[name].split(":")
+    source: Source = getattr(import_module(module), attribute)
+    return source
+
+
+def open_source(path: str) -> Source:
+    """The source that reads `path`; ArchiveError says what the file is instead."""
+    for source in map(load_source, SOURCES):
+        if source.matches(path):
+            return source
+    raise ArchiveError(
+        f"{path}: expected a file of one of the sources {', '.join(SOURCES)}, "
+        f"found {_found(path)}; give a granule under its published name"
+    )
+
+
+def first_bytes(path: str, count: int = 16) -> bytes:
+    """The first bytes of a local file; none where there is no such file."""
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(count)
+    except OSError:
+        return b""
+
+
+def require(module: str, extra: str) -> Any:
+    """An optional package by the name of its module; ArchiveError names the extra to install."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise ArchiveError(
+            f"expected the package {module!r}, found none ({error}); "
+            f"install it with: pip install 'upscale[{extra}]'"
+        ) from None
+
+
+def _found(path: str) -> str:
+    start = first_bytes(path)
+    if not Path(path).exists():
+        return "no such file"
+    if not start:
+        return "a folder" if Path(path).is_dir() else "an empty file"
+    if start.lstrip().startswith((b"<", b"{")):
+        return f"text that starts with {start!r} (the answer of a server instead of a file?)"
+    return f"content that starts with {start!r}"
