@@ -110,6 +110,18 @@ def test_evidence_is_what_was_never_seen(cases):
     assert evidence(evaluation(seen)) == ("train",)
 
 
+def test_suspect_towers_make_a_headline_only_where_there_is_nothing_else(cases, tmp_path):
+    seen = [c if c.split == "suspect" else type(c)(c.tower, "train", c.estimates) for c in cases]
+    assert {case.split for case in seen} == {"train", "suspect"}
+    assert evidence(evaluation(seen)) == ("train",)
+    write_report(evaluation(seen), "good", tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert "remembers them" in text
+    assert "--cross-validate" in text
+    alone = [case for case in seen if case.split == "suspect"]
+    assert evidence(evaluation(alone)) == ("suspect",)
+
+
 def test_the_baseline_of_choice():
     names = order_models(["seasonal-cycle", "mine", "lightgbm", "xgboost"], "mine")
     assert names == ("mine", "lightgbm", "xgboost", "seasonal-cycle")

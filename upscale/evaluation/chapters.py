@@ -15,7 +15,13 @@ from upscale.evaluation.learned import SPLITS
 from upscale.evaluation.results import DAYS, Evaluation, Results, differences
 from upscale.evaluation.scores import overall, tails
 from upscale.evaluation.seasons import FULL_YEAR, LEAST_DAYS, LEAST_YEARS, typical
-from upscale.evaluation.words import UNITS, difference_sentence, skill_sentence, small_numbers
+from upscale.evaluation.words import (
+    UNITS,
+    difference_sentence,
+    headline_warning,
+    skill_sentence,
+    small_numbers,
+)
 from upscale.variables import FLUXES
 
 _two, _signed, _whole = number(2), number(2, signed=True), number(0)
@@ -44,10 +50,8 @@ def summary(evaluation: Evaluation, part: Results, splits: Sequence[str]) -> lis
         Text(_who(evaluation, splits)),
         Bullets(tuple(skill_sentence(row) for _, row in own.iterrows())),
     ]
-    if splits == ("train",):
-        blocks.insert(1, Text(
-            "The model learned from every one of these towers: the figures below say how well it "
-            "remembers them and nothing about places without a tower.", warning=True))  # fmt: skip
+    if warning := headline_warning(splits):
+        blocks.insert(1, Text(warning, warning=True))
     if len(found):
         blocks.append(Bullets(tuple(difference_sentence(row) for _, row in found.iterrows())))
     return blocks

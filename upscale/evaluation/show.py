@@ -16,7 +16,7 @@ from upscale.evaluation.figures.style import title_of
 from upscale.evaluation.learned import SPLITS
 from upscale.evaluation.results import DAYS, Evaluation, differences, evidence
 from upscale.evaluation.scores import overall
-from upscale.evaluation.words import UNITS, difference_sentence
+from upscale.evaluation.words import UNITS, difference_sentence, headline_warning
 
 _two, _signed = number(2), number(2, signed=True)
 
@@ -32,6 +32,8 @@ def show(evaluation: Evaluation, scores: pd.DataFrame, quality: Quality, console
         if evaluation.sites(split):
             console.print(_skill_table(evaluation, scores[scores["split"] == split], words))
             _say(console, f"{split}: {', '.join(evaluation.sites(split))}\n")
+    if warning := headline_warning(evidence(evaluation)):
+        _say(console, warning)
     _tell_differences(evaluation, scores, console)
     for one in evaluation.skipped:
         _say(console, f"not judged: {one.site}: {one.reason}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from upscale.evaluation.bootstrap import LEAST_CLUSTERS, NO_DIFFERENCE, TOO_FEW
@@ -55,6 +57,22 @@ def season_sentence(table: pd.DataFrame, model: str) -> str:
         for flux in means.index.get_level_values("flux").unique()
     ]
     return f"{title_of(model)} errs most for {', '.join(found)}." if found else ""
+
+
+def headline_warning(splits: Sequence[str]) -> str:
+    """What must be known of a headline on towers that are no evidence; empty on others."""
+    if tuple(splits) == ("train",):
+        return (
+            "The model learned from every one of these towers: the figures below say how well it "
+            "remembers them and nothing about places without a tower. Cross-validation is what "
+            "tells of those: --cross-validate, or --left-out with predictions made before."
+        )
+    if tuple(splits) == ("suspect",):
+        return (
+            "The measured carbon balance of every one of these towers is implausible: a "
+            "difference to them is no measure of the model."
+        )
+    return ""
 
 
 def small_numbers(table: pd.DataFrame, column: str) -> str:
