@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from upscale.evaluation.learned import SPLITS, splits_of
+from upscale.network.manifest import LearnedPlace
 from upscale.testing.releases import fake_release
 from upscale.towers.skill import SkillRow, skill_csv, skill_table
 from upscale.training.material import data_digest
@@ -57,3 +58,43 @@ def test_a_suspect_tower_that_was_learned_from_is_no_evidence(make, towers, fold
     assert splits_of(release, towers, folder)["XX-T09"] == "train"
     moved = [replace(t, cluster="C_XX-T09") if t.site == "XX-T08" else t for t in towers]
     assert pd.Series(splits_of(release, moved, folder)).value_counts()["near"] == 1
+
+
+def test_a_tower_beside_a_learned_one_of_another_folder_is_near(make, towers, folder):
+    alone = [t for t in towers if t.site in ("XX-T01", "XX-T02", "XX-T09")]
+    assert splits_of(make(learned=("XX-T00",)), alone, folder)["XX-T01"] == "test"
+    twin, north = towers[0], alone[1].lat + 0.4
+    places = (
+        LearnedPlace(name="XX-T00", lat=twin.lat, lon=twin.lon),
+        LearnedPlace(name="YY-Aaa", lat=north, lon=alone[1].lon),  # 44 km away
+    )
+    release = make(learned=("XX-T00", "YY-Aaa"), learned_places=places)
+    expected = {"XX-T01": "near", "XX-T02": "near", "XX-T09": "suspect"}
+    assert splits_of(release, alone, folder) == expected
+    far = (places[0], places[1].model_copy(update={"lat": alone[1].lat + 0.5}))  # 56 km
+    release = make(learned=("XX-T00", "YY-Aaa"), learned_places=far)
+    assert splits_of(release, alone, folder)["XX-T02"] == "test"
+
+
+def test_who_shares_a_cluster_with_a_near_tower_is_near(make, towers, folder):
+    alone = [replace(towers[3], cluster="C"), replace(towers[4], cluster="C")]
+    place = LearnedPlace(name="YY-Aaa", lat=towers[3].lat, lon=towers[3].lon)
+    release = make(learned=("YY-Aaa",), learned_places=(place,))
+    assert set(splits_of(release, alone, folder).values()) == {"near"}
+
+
+@pytest.mark.parametrize("name", ["FLX_XX-T04", "AMF_XX-T04", " XX-T04 "])
+def test_a_site_is_known_under_the_name_of_its_archive(make, towers, folder, name):
+    renamed = [replace(towers[4], site=name)]
+    assert splits_of(make(learned=("XX-T04",)), renamed, folder) == {name: "train"}
+    assert splits_of(make(learned=(name,)), towers, folder)["XX-T04"] == "train"
+
+
+def test_the_releases_own_suspect_towers_are_suspect_in_any_table(make, towers, folder):
+    release = make(learned=("XX-T00",))
+    row = SkillRow("XX-T04", "C_XX-T04", "gpp", "tamrl", "suspect", 9, 1.0, 0.5, 0.0)
+    (release.path / "skill.csv").write_text(skill_csv(skill_table([row])))
+    assert splits_of(release, towers, folder)["XX-T04"] == "suspect"
+    older = make()
+    (older.path / "skill.csv").write_text(skill_csv(skill_table([row])))
+    assert splits_of(older, towers, folder)["XX-T04"] == "suspect"

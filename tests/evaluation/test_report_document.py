@@ -1,5 +1,6 @@
 """The report: Markdown whose pictures exist, HTML that is well-formed and needs nothing else."""
 
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -18,7 +19,13 @@ from upscale.evaluation.document import (
     write_markdown,
 )
 from upscale.evaluation.report import write_report
-from upscale.evaluation.results import Evaluation, choose_reference, evidence, order_models
+from upscale.evaluation.results import (
+    Evaluation,
+    choose_reference,
+    comparable,
+    evidence,
+    order_models,
+)
 
 VOID = {"meta", "img", "link", "br"}
 
@@ -108,6 +115,46 @@ def test_evidence_is_what_was_never_seen(cases):
     assert evidence(evaluation(cases)) == ("test",)
     seen = [type(c)(c.tower, "train", c.estimates) for c in cases]
     assert evidence(evaluation(seen)) == ("train",)
+
+
+def short(cases, days: int, quality: float = 1.0):
+    """The same towers with a record of which only some days are good."""
+    made = []
+    for case in cases:
+        good = np.zeros(len(case.tower.days), bool)
+        good[np.flatnonzero(case.tower.good)[:days]] = True
+        of = np.where(good, np.float32(quality), np.float32(0))
+        made.append(type(case)(replace(case.tower, good=good, quality=of), "test", case.estimates))
+    return made
+
+
+@pytest.mark.parametrize("days", [1, 20])
+@pytest.mark.parametrize("count", [1, 6])
+def test_short_records_have_a_report_that_says_what_is_missing(many_cases, tmp_path, days, count):
+    write_report(evaluation(short(many_cases[:count], days)), "good", tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert "none of these towers has 30 compared days in one season" in text
+    assert "none of these towers has 3 years" in text
+    assert not (tmp_path / "figures" / "seasons.png").exists()
+    assert Page((tmp_path / "report.html").read_text()).open == []
+
+
+def test_no_day_of_best_quality_is_refused_and_told_in_the_report_of_good_days(
+    many_cases, tmp_path
+):
+    found = evaluation(short(many_cases[:2], 60, quality=0.8))
+    with pytest.raises(ValueError, match="expected towers with best days"):
+        write_report(found, "best", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    write_report(found, "good", tmp_path)
+    assert "none of these towers has best days" in (tmp_path / "report.md").read_text()
+
+
+def test_a_tower_without_a_day_to_compare_is_named(many_cases):
+    mixed = evaluation([*short(many_cases[:1], 60, quality=0.8), *many_cases[1:3]])
+    kept = comparable(mixed, "best")
+    assert len(kept.cases) == 2
+    assert [one.site for one in kept.skipped] == [many_cases[0].tower.site]
 
 
 def test_suspect_towers_make_a_headline_only_where_there_is_nothing_else(cases, tmp_path):

@@ -12,7 +12,7 @@ from rich.progress import track
 
 from upscale.evaluation.cases import pairs
 from upscale.evaluation.report import REPORT_HTML, write_report
-from upscale.evaluation.results import Evaluation
+from upscale.evaluation.results import Evaluation, comparable
 from upscale.evaluation.run import Request, evaluate_left_out, leave_clusters_out
 from upscale.evaluation.run import evaluate as run_at_towers
 from upscale.evaluation.scores import scores
@@ -68,6 +68,7 @@ def evaluate(
         judged = evaluate_left_out(found, request, left_out)
     else:
         judged = run_at_towers(found, request, console.print, _progress)
+    judged = comparable(judged, quality)
     table = scores(pairs(judged.cases, quality))
     if json is not None:
         json.write_text(skill_json(table), encoding="utf-8")

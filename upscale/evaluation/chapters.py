@@ -91,7 +91,7 @@ def skill_chapter(
             f"Towers {_population(splits)}; {DAYS[quality]}; RMSE, MAE and bias in {UNITS}. "
             "After Table 1 of Rozanov et al. (2026), who give mean RMSE and mean R2."
         )
-        blocks.append(_skill_grid(table, caption))
+        blocks.append(_skill_grid(table, caption) if len(table) else _nothing(DAYS[quality]))
     first = next(iter(by_quality.values()))
     if "suspect" not in splits and evaluation.sites("suspect"):
         table = overall(first.only([*splits, "suspect"]).scores)
@@ -177,12 +177,16 @@ def seasons_chapter(part: Results) -> list[Block]:
         f"August in the south; towers with at least {LEAST_DAYS} compared days in the season. "
         "R2 refers to the variance within the season."
     )
-    blocks: list[Block] = [_class_grid(overall(part.seasons, ["season"]), "season", caption)]
+    table = overall(part.seasons, ["season"])
+    least = f"{LEAST_DAYS} compared days in one season"
+    blocks: list[Block] = [_class_grid(table, "season", caption) if len(table) else _nothing(least)]
     for name, found, unit in (
         ("Daily anomalies", part.anomalies, "days"),
         ("Annual anomalies", part.interannual, "years"),
     ):
-        blocks.append(_typical_grid(name, typical(found), unit))
+        least = f"{LEAST_YEARS} years of which {100 * FULL_YEAR:.0f} % of the days are compared"
+        grid = _typical_grid(name, typical(found), unit)
+        blocks.append(grid if len(found) else _nothing(least, f"{name}: "))
     return blocks
 
 
@@ -264,6 +268,11 @@ def method_chapter() -> list[Block]:
         "Towers of one cluster share weather and often the stand; the bootstrap draws clusters, "
         "not towers.",
     ))]  # fmt: skip
+
+
+def _nothing(what: str, of: str = "") -> Text:
+    """Said in the place of a table that would have no rows."""
+    return Text(f"{of}No table, because none of these towers has {what}.")
 
 
 def _who(evaluation: Evaluation, splits: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from upscale.evaluation.cases import Pair
-from upscale.evaluation.scores import TOWER_COLUMNS
+from upscale.evaluation.scores import TOWER_COLUMNS, tidy
 from upscale.network.calibration import Calibration, interval
 from upscale.variables import FLUXES
 
@@ -54,7 +54,7 @@ def coverage(compared: Iterable[Pair], ends: Interval = from_spread) -> pd.DataF
         for i, flux in enumerate(FLUXES)
     ]
     columns = [*TOWER_COLUMNS, "model", "flux", "level", "n", "inside", "width"]
-    return pd.DataFrame(rows, columns=columns)
+    return tidy(rows, columns)
 
 
 def covered(table: pd.DataFrame) -> pd.DataFrame:

@@ -21,7 +21,14 @@ from upscale.evaluation.figures.bars import bars_by_class, bars_by_season
 from upscale.evaluation.figures.heatmap import heat_map, relative_rmse
 from upscale.evaluation.figures.scatter import scatter_by_tower
 from upscale.evaluation.figures.style import save, title_of
-from upscale.evaluation.results import DAYS, Evaluation, Results, evidence, results
+from upscale.evaluation.results import (
+    DAYS,
+    Evaluation,
+    Results,
+    comparable,
+    evidence,
+    results,
+)
 from upscale.evaluation.words import season_sentence, small_numbers
 
 REPORT_MD, REPORT_HTML = "report.md", "report.html"
@@ -32,8 +39,10 @@ def write_report(evaluation: Evaluation, quality: Quality, folder: Path) -> list
 
     `report.md` and `report.html` (which needs no other file), `figures/*.png`, and the tables
     behind them as `tables/*.csv`. quality: of the days of all figures and of all tables but
-    that of the skill over towers, which is given for both.
+    that of the skill over towers, which is given for both. A table or a figure without rows is
+    left out, which the report says. Raises ValueError where no tower has a day to compare.
     """
+    evaluation = comparable(evaluation, quality)
     folder.mkdir(parents=True, exist_ok=True)
     other: Quality = "best" if quality == "good" else "good"
     qualities: tuple[Quality, ...] = (quality, other)
@@ -72,7 +81,7 @@ def _blocks(
         *(of_two if of_two else [alone]),
         chapters.tower_table(evaluation, part),
         Heading("Seasons, anomalies, years"),
-        pictures["seasons"],
+        *([pictures["seasons"]] if "seasons" in pictures else []),
         *chapters.seasons_chapter(part),
         *chapters.tails_chapter(part),
         *chapters.closure_chapter(part),
@@ -97,12 +106,13 @@ def _pictures(
             "same; lines are one standard deviation over towers and are missing where there is "
             f"one tower. After Figure 3 of Rozanov et al. (2026). {few}",
         ),
-        "seasons": Picture(
+    }
+    if len(part.seasons):
+        found["seasons"] = Picture(
             save(bars_by_season(part.seasons, models, note), folder / "seasons.png"),
             "Mean RMSE by season of the place. Winter is December to February in the north, June "
             f"to August in the south. {season_sentence(part.seasons, evaluation.main)}",
-        ),
-    }
+        )
     if evaluation.reference:
         found |= _pictures_of_two(evaluation, part, evaluation.reference, note, folder)
     return found

@@ -90,6 +90,23 @@ def results(evaluation: Evaluation, quality: Quality) -> Results:
     )
 
 
+def comparable(evaluation: Evaluation, quality: Quality) -> Evaluation:
+    """The towers that have a day of the quality which all models predict; others are skipped.
+
+    Raises ValueError where there is no such tower.
+    """
+    days = {pair.tower.site: len(pair.days) for pair in pairs(evaluation.cases, quality)}
+    kept = tuple(case for case in evaluation.cases if days[case.tower.site])
+    gone = [case.tower.site for case in evaluation.cases if not days[case.tower.site]]
+    if not kept:
+        raise ValueError(
+            f"expected towers with {DAYS[quality]} that all models predict, found none among "
+            f"{len(gone)} ({', '.join(gone[:3])}); see “What a tower needs” in docs/evaluate.md"
+        )
+    more = tuple(Skipped(site, f"no {quality} day that all models predict") for site in gone)
+    return replace(evaluation, cases=kept, skipped=(*evaluation.skipped, *more))
+
+
 def evidence(evaluation: Evaluation) -> tuple[str, ...]:
     """The splits whose towers stand in the headline: those that say most about other places."""
     there = {case.split for case in evaluation.cases}

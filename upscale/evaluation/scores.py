@@ -6,7 +6,7 @@ Every tower counts the same, however long its record.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -26,6 +26,18 @@ TAIL = 0.1
 Reals = NDArray[np.float64]
 
 
+#: Columns that hold text; all others hold numbers.
+_TEXT = frozenset((*TOWER_COLUMNS, "model", "flux", "season"))
+
+
+def tidy(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> pd.DataFrame:
+    """A table of rows; without rows its columns have types all the same."""
+    if rows:
+        return pd.DataFrame(rows, columns=list(columns))
+    types = {name: object if name in _TEXT else np.float64 for name in columns}
+    return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in types.items()})
+
+
 def scores(compared: Iterable[Pair]) -> pd.DataFrame:
     """One row per tower, flux and model.
 
@@ -39,7 +51,7 @@ def scores(compared: Iterable[Pair]) -> pd.DataFrame:
         for i, flux in enumerate(FLUXES)
     ]
     columns = [*TOWER_COLUMNS, "model", "flux", "n", "rmse", "mae", "r2", "bias", "observed_sd"]
-    return pd.DataFrame(rows, columns=columns)
+    return tidy(rows, columns)
 
 
 def _score(observed: Reals, predicted: Reals) -> dict[str, float]:
@@ -75,7 +87,7 @@ def overall(table: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
         "r2_q25": r2.quantile(0.25),
         "r2_median": r2.median(),
         "r2_q75": r2.quantile(0.75),
-        "negative": r2.agg(_share_negative),
+        "negative": r2.agg(_share_negative).astype(np.float64),
     }
     return pd.DataFrame(columns).reset_index()
 
@@ -109,7 +121,7 @@ def closure(compared: Iterable[Pair]) -> pd.DataFrame:
         for pair in compared
     ]
     names = ["n", "predicted", "observed", "predicted_bias", "observed_bias"]
-    return pd.DataFrame(rows, columns=[*TOWER_COLUMNS, "model", *names])
+    return tidy(rows, [*TOWER_COLUMNS, "model", *names])
 
 
 def _judged(table: pd.DataFrame) -> pd.DataFrame:

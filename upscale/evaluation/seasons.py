@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from upscale.calendar import dates_of, day_of_year, years_of
 from upscale.evaluation.cases import Pair
-from upscale.evaluation.scores import TOWER_COLUMNS
+from upscale.evaluation.scores import TOWER_COLUMNS, tidy
 from upscale.towers.skill import skill
 from upscale.variables import FLUXES
 
@@ -81,7 +81,7 @@ def season_scores(compared: Iterable[Pair]) -> pd.DataFrame:
         for i, flux in enumerate(FLUXES)
     ]
     columns = [*TOWER_COLUMNS, "season", "model", "flux", "n", "rmse", "mae", "r2", "bias"]
-    return pd.DataFrame(rows, columns=columns)
+    return tidy(rows, columns)
 
 
 def anomaly_scores(compared: Iterable[Pair]) -> pd.DataFrame:
@@ -99,7 +99,7 @@ def anomaly_scores(compared: Iterable[Pair]) -> pd.DataFrame:
         for i, flux in enumerate(FLUXES)
     ]
     columns = [*TOWER_COLUMNS, "model", "flux", "n", "rmse", "r2", "r", "sd_ratio"]
-    return pd.DataFrame(rows, columns=columns)
+    return tidy(rows, columns)
 
 
 def interannual_scores(compared: Iterable[Pair]) -> pd.DataFrame:
@@ -117,7 +117,7 @@ def interannual_scores(compared: Iterable[Pair]) -> pd.DataFrame:
         for i, flux in enumerate(FLUXES)
     ]
     columns = [*TOWER_COLUMNS, "model", "flux", "n", "rmse", "r2", "r", "sd_ratio", "sd"]
-    return pd.DataFrame(rows, columns=columns)
+    return tidy(rows, columns)
 
 
 def annual_anomalies(pair: Pair) -> tuple[Reals, Reals]:
