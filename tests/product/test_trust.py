@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +20,13 @@ from upscale.grid import Grid
 from upscale.network.calibration import Calibration, FluxCalibration
 from upscale.network.calibration import interval as network_interval
 from upscale.product.checks import check_cube
-from upscale.product.composite import composite
+from upscale.product.composite import _limit_sums, composite
+from upscale.product.cube import create_flux_cube
 from upscale.product.layout import FluxLayout, item_from_id
 from upscale.product.netcdf import export_day, publish_netcdf
 from upscale.product.plots import plot_cube
 from upscale.product.quality import Quality, has
-from upscale.product.reader import interval, open_flux_cube
+from upscale.product.reader import Cells, interval, open_flux_cube
 from upscale.product.shards import region_of
 from upscale.product.trust import STEP_ARRAYS, Trust
 from upscale.testing.flux_cubes import MADE_TRUST, make_flux_cube, small_layout
@@ -239,6 +241,35 @@ def test_a_coarse_map_of_limits_weighs_by_area_of_land(limited: str) -> None:
     top = (index * land).coarsen(lat=2, lon=2).sum().sum("time")
     expected = (top / land.coarsen(lat=2, lon=2).sum().sum("time")).values
     np.testing.assert_allclose(coarse.limits["extrapolation"], expected, rtol=1e-5)
+
+
+def test_a_map_of_limits_holds_no_more_of_a_long_run_than_of_a_short_one(tmp_path: Path) -> None:
+    peaks = []
+    for years in (1, 6):
+        layout = FluxLayout(Grid("made", 60, 120, 3.0), 11000, 365 * years, 60, 1)
+        url = str(tmp_path / f"{years}.zarr")
+        create_flux_cube(url, layout, {}, trust=MADE_TRUST)
+        cube = open_flux_cube(url)
+        tracemalloc.start()
+        _limit_sums(cube, Cells(slice(0, 60), slice(0, 120)))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.3 * peaks[0]
+
+
+def test_no_steps_are_read_where_there_is_no_land(limited: str, tmp_path: Path) -> None:
+    url = tmp_path / "sea.zarr"
+    shutil.copytree(limited, url)
+    group = zarr.open_group(str(url), mode="r+")
+    share = np.asarray(group["sftlf"][:])
+    group["sftlf"][:] = np.where(np.isfinite(share), 0, share)
+    for file in (path for path in (url / "extrapolation" / "c").rglob("*") if path.is_file()):
+        file.write_bytes(b"unreadable")
+    with pytest.raises(Exception):  # noqa: B017 - whatever zarr says of such bytes
+        group["extrapolation"][:]
+    made = composite(open_flux_cube(str(url)))
+    assert np.isnan(made.limits["extrapolation"]).all()
+    assert np.isnan(made.means["gpp"]).all()
 
 
 def test_the_limits_are_drawn_where_there_are_any(

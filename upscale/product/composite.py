@@ -114,18 +114,33 @@ def _reduce(cube: FluxCube, cells: Cells, factor: int, made: Composite) -> None:
     cols = slice(cells.cols.start // factor, -(-cells.cols.stop // factor))
     area = cube.land_area(cells)
     sums, days = _sums(cube, cells, area, rows, factor, made)
+    if area.any():
+        _fill_means(cube, cells, factor, made, (rows, cols), sums, area, days)
+    made.state[rows, cols] = _states(cube, cells, days, factor)
+
+
+def _fill_means(
+    cube: FluxCube,
+    cells: Cells,
+    factor: int,
+    made: Composite,
+    there: tuple[slice, slice],
+    sums: dict[str, Reals],
+    area: Reals,
+    days: Reals,
+) -> None:
+    """Means, spreads and limits of coarse cells `there`."""
     weight = _gather(area * days, factor)
     with np.errstate(invalid="ignore", divide="ignore"):
         for flux in FLUXES:
-            made.means[flux][rows, cols] = _gather(area * sums[flux], factor) / weight
+            made.means[flux][there] = _gather(area * sums[flux], factor) / weight
         for flux, spread in made.spreads.items():
             members = _member_totals(cube, flux, cells)
             means = np.stack([_gather(area * each, factor) / weight for each in members])
-            spread[rows, cols] = means.std(axis=0, ddof=1)
+            spread[there] = means.std(axis=0, ddof=1)
         for name, (total, count) in _limit_sums(cube, cells).items():
             limit = _gather(area * total, factor) / _gather(area * count, factor)
-            made.limits[name][rows, cols] = limit
-    made.state[rows, cols] = _states(cube, cells, days, factor)
+            made.limits[name][there] = limit
 
 
 def _sums(
@@ -176,21 +191,32 @@ def _member_totals(cube: FluxCube, flux: str, cells: Cells) -> Reals:
 
 
 def _limit_sums(cube: FluxCube, cells: Cells) -> dict[str, tuple[Reals, Reals]]:
-    """Sums over days `(row, col)` of each index, and of 100 where one is above its threshold,
-    with the days in them."""
-    days = np.diff(cube.layout.step_bounds, axis=1)[:, :, None].astype(np.float64)
-    sums: dict[str, tuple[Reals, Reals]] = {}
-    outside, known = np.zeros(0, bool), np.zeros(0, bool)
-    for name in filter(cube.has, (*INDEX_BITS, "point_density")):
-        index = cube.steps(name, slice(0, len(days)), cells)
-        there = np.isfinite(index)
-        above = there & (index > cube.array(name).attrs.get("applicability_threshold", np.inf))
-        outside, known = (outside | above, known | there) if sums else (above, there)
-        total = (np.where(there, index, 0) * days).sum(axis=0)
-        sums[name] = total, (there * days).sum(axis=0)
-    if sums:
-        sums["outside"] = (100 * days * outside).sum(axis=0), (known * days).sum(axis=0)
+    """Sums over days `(row, col)` of each of `_limits`, and the days in them; the steps of one
+    block in memory at a time."""
+    sums = {name: (np.zeros(cells.shape), np.zeros(cells.shape)) for name in _limits(cube)}
+    length = np.diff(cube.layout.step_bounds, axis=1)[:, :, None].astype(np.float64)
+    for block in range(cube.layout.blocks if sums else 0):
+        steps = cube.layout.steps_of(block)
+        for name, values in _limit_values(cube, steps, cells).items():
+            there = np.isfinite(values)
+            total, days = sums[name]
+            total += (np.where(there, values, 0) * length[steps]).sum(axis=0)
+            days += (there * length[steps]).sum(axis=0)
     return sums
+
+
+def _limit_values(cube: FluxCube, steps: slice, cells: Cells) -> dict[str, Reals]:
+    """Values `(step, row, col)` of each of `_limits`, NaN where there is none; `outside` is 100
+    where an index is above its threshold, else 0."""
+    stored = [name for name in _limits(cube) if name != "outside"]
+    values = {name: cube.steps(name, steps, cells) for name in stored}
+    shape = values["point_density"].shape
+    outside, known = np.zeros(shape, bool), np.zeros(shape, bool)
+    for name in filter(cube.has, INDEX_BITS):
+        threshold = cube.array(name).attrs["applicability_threshold"]
+        outside |= values[name] > threshold
+        known |= np.isfinite(values[name])
+    return values | {"outside": np.where(known, 100.0 * outside, np.nan)}
 
 
 def _states(cube: FluxCube, cells: Cells, days: Reals, factor: int) -> NDArray[np.uint8]:
