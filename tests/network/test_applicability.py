@@ -10,6 +10,7 @@ import torch
 
 from upscale.network.applicability import (
     Applicability,
+    Space,
     evaluate,
     read_applicability,
     step_points,
@@ -131,10 +132,11 @@ def test_folds_that_hold_everything_are_refused() -> None:
         fit_space(made_points(10, 3), np.zeros(10, int), np.ones(3))
 
 
-@pytest.mark.parametrize("count", [7, 63, 401])
+@pytest.mark.parametrize(("count", "most"), [(7, 7), (63, 63), (401, 401), (401, 90)])
 @pytest.mark.parametrize("gaps", [0.0, 0.2])
-def test_a_row_is_judged_alike_wherever_it_stands(count: int, gaps: float) -> None:
-    space = fit_space(made_points(count, 6, gaps), np.arange(count) % 4, np.ones(6))
+def test_a_row_is_judged_alike_wherever_it_stands(count: int, most: int, gaps: float) -> None:
+    space = fit_space(made_points(count, 6, gaps), np.arange(count) % 4, np.ones(6), most)
+    assert space.thinned == (most < count)
     rows = made_points(700, 6, gaps, seed=2).astype(np.float32)
     whole = evaluate(space, rows)
     order = np.random.default_rng(0).permutation(700)
@@ -172,24 +174,43 @@ def test_a_driver_that_no_tower_near_has_counts_only_beyond_the_range_of_all() -
     assert found.axis[1] == 2
 
 
-def test_thinning_loses_no_more_than_it_says() -> None:
+def thinned(gaps: float) -> tuple[Space, Space, np.ndarray]:
+    """The space of 600 points with all of them and with 150 references, and rows to judge."""
     # drivers go together: five axes, two of them free, as season and climate are
-    points = made_points(900, 2)[:, [0, 1, 0, 1, 0]] + 0.1 * made_points(900, 5, seed=3)
-    points, rest = points[:600], points[600:]
+    points = made_points(1200, 2)[:, [0, 1, 0, 1, 0]] + 0.1 * made_points(1200, 5, seed=3)
+    points[:, 2:][np.random.default_rng(4).random((1200, 3)) < gaps] = np.nan
     fold = np.arange(600) % 6
-    whole, thin = fit_space(points, fold, np.ones(5)), fit_space(points, fold, np.ones(5), 200)
-    assert (len(whole.points), len(thin.points)) == (600, 200)
+    whole, thin = (fit_space(points[:600], fold, np.ones(5), most) for most in (600, 150))
+    return whole, thin, (points[600:] * 1.2).astype(np.float32)
+
+
+@pytest.mark.parametrize("gaps", [0.0, 0.3])
+def test_thinning_changes_no_verdict_and_nothing_outside(gaps: float) -> None:
+    whole, thin, rows = thinned(gaps)
+    assert (len(thin.points), len(thin.counts), thin.counts.sum()) == (600, 150, 600)
+    assert thin.thinned
+    assert not whole.thinned
     assert whole.radius == 0 < thin.radius
-    assert thin.counts.sum() == 600
     assert (thin.distance, thin.threshold) == (whole.distance, whole.threshold)
-    rows = (rest * 1.2).astype(np.float32)
-    full, less = evaluate(whole, rows), evaluate(thin, rows)
-    assert (less.index >= full.index - 1e-5).all()
-    assert (less.index <= full.index + thin.radius + 1e-5).all()
-    same = (full.index > whole.threshold) == (less.index > thin.threshold)
-    assert 0.05 < (full.index > whole.threshold).mean() < 0.95
-    assert same.mean() > 0.9
-    assert np.corrcoef(full.density, less.density)[0, 1] > 0.85
+    full, found = evaluate(whole, rows), evaluate(thin, rows)
+    outside = full.index > whole.threshold
+    assert 0.05 < outside.mean() < 0.95
+    np.testing.assert_array_equal(found.index > thin.threshold, outside)
+    np.testing.assert_allclose(found.index[outside], full.index[outside], rtol=1e-5)
+    np.testing.assert_array_equal(found.density[outside], full.density[outside])
+    np.testing.assert_array_equal(found.axis[outside], full.axis[outside])
+    # the references alone would have misjudged some
+    alone = evaluate(replace(thin, points=thin.points[:150]), rows)
+    assert ((alone.index > thin.threshold) & ~outside).sum() > 5
+    assert (found.index >= full.index - 1e-5).all()
+    assert np.corrcoef(full.density, found.density)[0, 1] > 0.8
+
+
+def test_the_reference_points_stand_first_and_cover_the_others() -> None:
+    whole, thin, _ = thinned(0.0)
+    assert sorted(map(tuple, thin.points)) == sorted(map(tuple, whole.points))
+    apart = np.linalg.norm(thin.points[:, None] - thin.points[None, :150], axis=2).min(axis=1)
+    assert apart.max() / thin.distance == pytest.approx(thin.radius, rel=1e-4)
 
 
 def scaler() -> Scaler:
@@ -244,7 +265,8 @@ def places(count: int = 6) -> list[Place]:
 
 
 def test_it_is_the_same_after_it_was_stored() -> None:
-    made = fit_applicability(places(), scaler(), np.array([3.0, 1, 0.5]), np.ones((2, 4)))
+    made = fit_applicability(places(), scaler(), np.array([3.0, 1, 0.5]), np.ones((2, 4)), most=30)
+    assert made.drivers.thinned
     assert made.embedding is not None
     again = read_applicability(made.tensors(), 3)
     assert again.embedding is not None
@@ -267,6 +289,8 @@ def test_tensors_that_are_no_applicability_are_refused() -> None:
     tensors = Applicability(fit_space(made_points(30, 3), np.arange(30) % 3, np.ones(3))).tensors()
     with pytest.raises(ValueError, match="3"):
         read_applicability(tensors, 4)
+    with pytest.raises(ValueError, match="fit it again"):
+        read_applicability(tensors | {"drivers.counts": torch.ones(31)}, 3)
     with pytest.raises(ValueError, match="threshold"):
         read_applicability({k: v for k, v in tensors.items() if k != "drivers.threshold"}, 3)
     with pytest.raises(ValueError, match="spaces"):

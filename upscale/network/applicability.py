@@ -18,6 +18,10 @@ Drivers may be missing. A place without a driver is compared by the others, and 
 distance grows by the weight that is lost. A training point without a driver that the place has
 counts on that axis as far away as the place lies outside the range of all training points: it
 says nothing, unless nobody could.
+
+Most rows meet a thinned subset of the training points only. What lies inside of it lies inside
+of all points, too; a row that lies outside is computed again with all of them. So the verdict of
+every row, and index and density of those outside, are those of all training points.
 """
 
 from __future__ import annotations
@@ -38,8 +42,8 @@ Floats = NDArray[np.float32]
 
 #: Days that a point of predictor space averages, and how many must hold a value.
 POINT_DAYS, LEAST_DAYS = 45, 15
-#: Rows of one fixed, padded batch.
-CPU_BATCH, GPU_BATCH = 256, 8192
+#: Rows of one fixed, padded batch against the reference points, and against all points.
+CPU_BATCH, GPU_BATCH = (256, 64), (8192, 1024)
 #: Points are filled up to a multiple of this with ones at this squared distance.
 _VECTORS, _OUT_OF_REACH = 64, 1e30
 #: Cells whose drivers are averaged at once.
@@ -50,11 +54,12 @@ _CELLS = 512
 class Space:
     """Training points and the metric of one space.
 
-    points: `(point, axis)` times the weights, NaN where missing, thinned so that every training
-    point lies within `radius` of one of them; counts: `(point,)` training points that each
-    stands for; weights: `(axis,)` importance over standard deviation; low, high: `(axis,)`
-    range of all training points, times the weights; distance: mean distance between two
-    training points; threshold, radius: in units of `distance`, as the dissimilarity index.
+    points: `(point, axis)` all training points times the weights, NaN where missing; the first
+    of them, one for each of `counts`, are the reference points; counts: `(reference,)` training
+    points that each stands for; weights: `(axis,)` importance over standard deviation; low,
+    high: `(axis,)` range of all training points, times the weights; distance: mean distance
+    between two training points; threshold: of the dissimilarity index; radius: largest index
+    of a training point against the reference points.
     """
 
     points: Floats
@@ -69,7 +74,7 @@ class Space:
     def __post_init__(self) -> None:
         shape = self.points.shape
         axes = (self.weights.shape, self.low.shape, self.high.shape)
-        if set(axes) != {shape[1:]} or self.counts.shape != shape[:1] or not shape[0]:
+        if set(axes) != {shape[1:]} or not 0 < len(self.counts) <= shape[0]:
             raise ValueError(f"a space of points {shape} with axes {axes}: fit it again")
         if not (self.distance > 0 and self.threshold > 0 and (self.weights >= 0).all()):
             raise ValueError("a space without distance, threshold or weights: fit it again")
@@ -79,32 +84,48 @@ class Space:
         """Whether no training point lacks a driver."""
         return bool(np.isfinite(self.points).all())
 
-    @cached_property
-    def matrix(self) -> Tensor:
-        """`(column, point)`: what the columns of a row are multiplied with to give distances.
-
-        Filled up with points that are out of reach: what no vector divides would be rounded by
-        the place of a row in its batch.
-        """
-        there = np.isfinite(self.points).astype(np.float32)
-        known = np.nan_to_num(self.points)
-        parts = [there, -2 * known, known**2] + ([] if self.complete else [1 - there])
-        matrix = np.zeros((sum(part.shape[1] for part in parts), self.padded), np.float32)
-        axes = self.points.shape[1]
-        matrix[2 * axes : 3 * axes, len(known) :] = _OUT_OF_REACH
-        matrix[:, : len(known)] = np.concatenate(parts, axis=1).T
-        return torch.from_numpy(matrix)
-
-    @cached_property
-    def stands_for(self) -> Tensor:
-        """`counts`, and zeros for the points that fill up."""
-        counts = np.zeros(self.padded, np.float32)
-        counts[: len(self.counts)] = self.counts
-        return torch.from_numpy(counts)
-
     @property
-    def padded(self) -> int:
-        return -(-len(self.points) // _VECTORS) * _VECTORS
+    def thinned(self) -> bool:
+        """Whether there are more training points than reference points."""
+        return len(self.counts) < len(self.points)
+
+    @cached_property
+    def references(self) -> Target:
+        """The reference points."""
+        return _target(self.points[: len(self.counts)], self.counts, self.complete)
+
+    @cached_property
+    def everyone(self) -> Target:
+        """All training points."""
+        return _target(self.points, np.ones(len(self.points), np.float32), self.complete)
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """Points that distances are computed to.
+
+    matrix: `(column, point)`, what the columns of a row are multiplied with to give distances;
+    counts: `(point,)` training points that each stands for. Filled up with points that are out
+    of reach and stand for none: what no vector divides would be rounded by the place of a row
+    in its batch.
+    """
+
+    matrix: Tensor
+    counts: Tensor
+
+
+def _target(points: Floats, counts: Floats, complete: bool) -> Target:
+    there = np.isfinite(points).astype(np.float32)
+    known = np.nan_to_num(points)
+    parts = [there, -2 * known, known**2] + ([] if complete else [1 - there])
+    padded = -(-len(points) // _VECTORS) * _VECTORS
+    matrix = np.zeros((sum(part.shape[1] for part in parts), padded), np.float32)
+    axes = points.shape[1]
+    matrix[2 * axes : 3 * axes, len(known) :] = _OUT_OF_REACH
+    matrix[:, : len(known)] = np.concatenate(parts, axis=1).T
+    filled = np.zeros(padded, np.float32)
+    filled[: len(counts)] = counts
+    return Target(torch.from_numpy(matrix), torch.from_numpy(filled))
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +133,8 @@ class Assessment:
     """What is said of each row `(row,)`, NaN (and -1) where the row has no value on any axis.
 
     index: dissimilarity index; density: training points within the threshold; axis: the axis
-    that contributes most to the distance to the nearest training point.
+    that contributes most to the distance to the nearest training point. Of a row inside a
+    thinned space all three are those of the reference points.
     """
 
     index: Floats
@@ -183,16 +205,29 @@ def evaluate(space: Space, rows: Floats, device: torch.device | str = "cpu") -> 
     rows beside it nor on its place among them.
     """
     device = torch.device(device)
-    batch = CPU_BATCH if device.type == "cpu" else GPU_BATCH
+    few, many = CPU_BATCH if device.type == "cpu" else GPU_BATCH
     weighted = rows.astype(np.float32) * space.weights
-    scale = _scale(space, weighted)
+    found = _against(space, space.references, weighted, few, device)
+    doubtful = np.flatnonzero(found.index > space.threshold) if space.thinned else ()
+    if len(doubtful):
+        again = _against(space, space.everyone, weighted[doubtful], many, device)
+        for name in ("index", "density", "axis"):
+            getattr(found, name)[doubtful] = getattr(again, name)
+    return found
+
+
+def _against(
+    space: Space, target: Target, rows: Floats, batch: int, device: torch.device
+) -> Assessment:
+    """Assess weighted rows against the points of a target, `batch` rows at once."""
+    scale = _scale(space, rows)
     nearest = np.zeros(len(rows), np.int64)
     density = np.zeros(len(rows), np.float32)
-    desk = _Desk(space, batch, device)
+    desk = _Desk(target, batch, device)
     for first in range(0, len(rows), batch):
         part = slice(first, first + batch)
-        nearest[part], density[part] = _near(space, weighted[part], scale[part], desk)
-    return _assess(space, weighted, scale, nearest, density)
+        nearest[part], density[part] = _near(space, rows[part], scale[part], desk)
+    return _assess(space, rows, scale, nearest, density)
 
 
 def _scale(space: Space, rows: Floats) -> Floats:
@@ -207,17 +242,17 @@ def _scale(space: Space, rows: Floats) -> Floats:
 
 
 class _Desk:
-    """Constants of a space on the device that computes, and room for one batch of rows.
+    """A target on the device that computes, and room for one batch of rows.
 
     The room is used again by every batch: memory that is asked for anew costs as much as what
     is computed in it.
     """
 
-    def __init__(self, space: Space, batch: int, device: torch.device) -> None:
+    def __init__(self, target: Target, batch: int, device: torch.device) -> None:
         self.batch, self.device = batch, device
-        self.matrix, self.counts = space.matrix.to(device), space.stands_for.to(device)
-        self.squares = torch.empty(batch, space.padded, device=device)
-        self.within = torch.empty(batch, space.padded, device=device)
+        self.matrix, self.counts = target.matrix.to(device), target.counts.to(device)
+        self.squares = torch.empty(batch, target.matrix.shape[1], device=device)
+        self.within = torch.empty(batch, target.matrix.shape[1], device=device)
 
 
 def _near(
@@ -241,7 +276,7 @@ def _near(
 
 
 def _columns(space: Space, rows: Floats) -> Floats:
-    """`(row, column)` of weighted rows, to be multiplied with `Space.matrix`."""
+    """`(row, column)` of weighted rows, to be multiplied with `Target.matrix`."""
     there = np.isfinite(rows)
     known = np.where(there, rows, np.float32(0))
     parts = [known**2, known, there.astype(np.float32)]

@@ -1,7 +1,8 @@
 """From the towers that a model learned from to its area of applicability.
 
-Which training points are kept, how far they lie apart, and from where on a place counts as
-unlike all of them; what these are for stands in `upscale.network.applicability`.
+Which training points there are, how far they lie apart, which of them stand for the others, and
+from where on a place counts as unlike all of them; what these are for stands in
+`upscale.network.applicability`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from upscale.network.scaler import Scaler
 Floats = NDArray[np.float32]
 Reals = NDArray[np.float64]
 
-#: Reference points that are kept, and training points of one tower that are looked at.
+#: Reference points, and training points of one tower that are kept.
 MOST_POINTS, MOST_OF_TOWER = 2000, 120
 
 
@@ -50,7 +51,7 @@ def fit_applicability(
     """The area of applicability of a model that learned from `places`.
 
     importance: `(feature,)`; latent: importance `(member, latent)` of the embedding, None where
-    there is none; most: reference points to keep; seed: of the choice of at most
+    there is none; most: reference points; seed: of the choice of at most
     `MOST_OF_TOWER` points of a tower. ValueError with fewer than two folds.
     """
     points = [_points_of(place, scaler, seed) for place in places]
@@ -89,7 +90,8 @@ def fit_space(
 
     fold: `(point,)`; importance: `(axis,)`, all alike where all are zero. Reference points are
     chosen farthest first, so that the largest distance of a training point to the nearest of
-    them is small; the mean distance and the threshold are those of all training points.
+    them is small, and stand before the other points; the mean distance and the threshold are
+    those of all training points.
     ValueError with fewer than two folds.
     """
     if len(set(fold.tolist())) < 2:
@@ -100,8 +102,9 @@ def fit_space(
     distance, others = _among(weighted, fold, metric)
     chosen = _farthest_first(weighted, metric, most)
     nearest, apart = _to_references(weighted, chosen, metric)
+    order = np.append(chosen, np.setdiff1d(np.arange(len(weighted)), chosen))
     return Space(
-        points=weighted[chosen].astype(np.float32),
+        points=weighted[order].astype(np.float32),
         counts=np.bincount(nearest, minlength=len(chosen)).astype(np.float32),
         weights=weights.astype(np.float32),
         low=metric.low.astype(np.float32),
