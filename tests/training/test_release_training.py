@@ -36,6 +36,15 @@ def test_what_training_wrote_can_be_loaded(release: Release, tiny: TrainConfig) 
     assert again.scaler.required == ("ta", "sw_in", "sw_pot", "day_length")
 
 
+def test_the_places_of_what_it_learned_from_are_kept(
+    release: Release, made_towers: tuple[Tower, ...]
+) -> None:
+    manifest, place = release.manifest, {t.site: (t.lat, t.lon) for t in made_towers}
+    assert {p.name: (p.lat, p.lon) for p in manifest.learned_places} == {
+        site: place[site] for site in manifest.learned
+    }
+
+
 def test_skill_is_given_at_towers_left_out_alone(
     release: Release, tiny: TrainConfig, made_towers: tuple[Tower, ...]
 ) -> None:

@@ -82,6 +82,14 @@ class TreesFile(_File):
     file: str = Field(pattern=r"^[\w.-]+\.(json|txt)$")
 
 
+class LearnedPlace(_Strict):
+    """Where a site stands whose fluxes the weights saw, degrees."""
+
+    name: str = Field(min_length=1)
+    lat: float = Field(ge=-90, le=90)
+    lon: float = Field(ge=-180, le=360)
+
+
 def _parse_sizes(value: Any, info: ValidationInfo) -> Any:
     """The sizes of the model that the field `model` names."""
     model = info.data.get("model")
@@ -100,8 +108,8 @@ class ReleaseSpec(_Strict):
     model: a name in `upscale.network.architectures` or a library of boosted trees, whose sizes
     `architecture` holds; training_digest: of the training data; seeds: one for each member, in
     order; skill: per flux, numbers on towers left out; held_out: clusters of towers that the
-    weights never saw; learned: sites whose fluxes they saw; calibration: of the spread, on
-    towers left out.
+    weights never saw; learned: sites whose fluxes they saw, and learned_places: where
+    those stand; calibration: of the spread, on towers left out.
     """
 
     schema_version: Literal[1] = 1
@@ -121,6 +129,7 @@ class ReleaseSpec(_Strict):
     skill: dict[str, dict[str, float]] = {}
     held_out: tuple[str, ...] = ()
     learned: tuple[str, ...] = ()
+    learned_places: tuple[LearnedPlace, ...] = ()
     calibration: Calibration | None = None
     citations: tuple[str, ...] = ()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from upscale import __version__
+from upscale.network.manifest import LearnedPlace
 from upscale.network.release import (
     CARD,
     ContextSpec,
@@ -152,6 +153,9 @@ def _spec(
         skill=_headline(table, config.model) | ({"closure": closure} if closure else {}),
         held_out=_never_seen(material, table),
         learned=tuple(tower.site for tower in material.learning),
+        learned_places=tuple(
+            LearnedPlace(name=t.site, lat=t.lat, lon=t.lon) for t in material.learning
+        ),
         citations=citations(read_sites(config.data), config.card.citations, config.model),
     )
 
