@@ -165,6 +165,35 @@ def test_the_split_is_that_of_the_release(tmp_path: Path, folder: Path) -> None:
     assert split["XX-T03"] == "train"
 
 
+def test_a_tower_is_train_only_where_the_model_learned_from_it(
+    tmp_path: Path, folder: Path
+) -> None:
+    sites = pd.read_parquet(folder / "sites.parquet").set_index("site")
+    beside = f"{sites.loc['XX-T04', 'lat'] + 0.4:.5f} {sites.loc['XX-T04', 'lon']:.5f}"  # 44 km
+    url = write_fluxes(
+        tmp_path / "fluxes.zarr", folder, held_out_clusters=["C_elsewhere"],
+        learned_sites=["XX-T02", "FLX_XX-T03", "YY-Aaa"], learned_places=[beside],
+    )  # fmt: skip
+    comparison = compare(url, folder)
+    split = {row.tower: row.split for row in comparison.rows}
+    assert split["XX-T02"] == split["XX-T03"] == "train"
+    assert split["XX-T04"] == "near"
+    assert split["XX-T05"] == split["XX-T06"] == "test"
+    assert split["XX-T07"] == "suspect"
+    groups = dict.fromkeys(quartiles(comparison)["group"])
+    assert list(groups) == ["all", "without suspect", "test", "near", "train"]
+
+
+def test_a_tower_of_the_cluster_of_a_learned_one_is_near(tmp_path: Path, folder: Path) -> None:
+    url = write_fluxes(tmp_path / "fluxes.zarr", folder, learned_sites=["XX-T00"])
+    (twin,) = {row.tower for row in compare(url, folder).rows} & {"XX-T00", "XX-T01"}
+    split = {row.tower: row.split for row in compare(url, folder).rows}
+    assert split[twin] == ("train" if twin == "XX-T00" else "near")
+    other = "XX-T01" if twin == "XX-T00" else "XX-T00"
+    url = write_fluxes(tmp_path / "other.zarr", folder, learned_sites=[other])
+    assert {row.split for row in compare(url, folder).rows if row.tower == twin} == {"near"}
+
+
 def test_the_file_holds_one_skill_row_per_tower_and_flux(
     tmp_path: Path, store: str, folder: Path
 ) -> None:

@@ -23,7 +23,8 @@ _COMMENT = (
 RESERVED = frozenset(
     (
         "Conventions", "kind", "layout", "complete", "initialised", "synthetic", "source",
-        "comment", "config", "date_created", "history", "held_out_clusters", "upscale_version",
+        "comment", "config", "date_created", "history", "held_out_clusters",
+        "learned_sites", "learned_places", "upscale_version",
         "model_name", "model_digest", "model_day_definition", "driver_title", "driver_digest",
         "run_digest", "day_definition",
     )
@@ -56,6 +57,8 @@ def attributes_of(run: Run, job: Job, release: Release, cube: DriverCube) -> dic
         "model_digest": release.digest,
         "model_day_definition": manifest.day_definition,
         "held_out_clusters": list(manifest.held_out),
+        "learned_sites": list(manifest.learned),
+        "learned_places": [f"{p.lat:.5f} {p.lon:.5f}" for p in manifest.learned_places],
         "driver_title": str(cube.attributes["title"]),
         "driver_digest": cube.digest,
         "run_digest": job.digest,

@@ -19,6 +19,7 @@ from upscale.grid import Tile
 from upscale.product.cube import layout_of, open_flux_group
 from upscale.product.layout import FluxLayout
 from upscale.product.quality import REASONS, count_flags
+from upscale.towers.learned import splits_by_list
 from upscale.towers.skill import SkillRow, skill_rows, skill_table
 from upscale.towers.table import Tower, read_towers
 from upscale.variables import FLUXES
@@ -56,9 +57,11 @@ def compare(store: str, folder: str | Path) -> Comparison:
     """Compare a flux cube with the towers of a folder on their good flux days.
 
     Of towers that share a cell of the cube only the one with most good days is compared, as
-    in `towers_on_grid`. The split of a row is `test` for a tower of a cluster that the
-    release held out, `suspect` for a suspect tower and `train` for the rest, as in
-    `skill.csv`; it is empty where the cube does not name the clusters held out.
+    in `towers_on_grid`. The split of a row follows from the sites that the cube says the
+    model learned from: `train`, `near`, `suspect` or `test`, see
+    `upscale.towers.learned.splits_by_list`. A cube that names only the clusters held out gives
+    `test` for those, `suspect`, and `train` for the rest; the split is empty where it names
+    neither.
     Raises ValueError where `store` is no flux cube, FileNotFoundError or ValueError where
     the folder is not one of towers.
     """
@@ -75,8 +78,9 @@ def compare(store: str, folder: str | Path) -> Comparison:
     ]
     empty = [LeftOut(m.tower.site, _why(group, layout, m.cell)) for m in met if not m.days]
     met = [m for m in met if m.days]
+    splits = _splits(towers, group.attrs)
     return Comparison(
-        rows=tuple(row for m in met for row in _rows(m, group.attrs)),
+        rows=tuple(row for m in met for row in _rows(m, group.attrs, splits)),
         left_out=tuple(sorted((*left_out, *silent, *empty), key=lambda left: left.site)),
         unmatched=sum(int(np.isfinite(m.measured[:, 0]).sum()) - m.days for m in met),
         suspect=frozenset(tower.site for tower in towers if tower.suspect),
@@ -133,17 +137,30 @@ def _why(group: zarr.Group, layout: FluxLayout, cell: Cell) -> str:
     return f"no value on any of its good flux days (of {layout.count} days {counts})"
 
 
-def _rows(met: _Meeting, attributes: Mapping[str, Any]) -> list[SkillRow]:
+def _rows(
+    met: _Meeting, attributes: Mapping[str, Any], splits: Mapping[str, str]
+) -> list[SkillRow]:
     tower = met.tower
     model = str(attributes.get("model_name", ""))
-    split = _split(tower, _held_out(attributes))
-    return skill_rows(met.measured, met.predicted, tower.site, tower.cluster, model, split)
+    return skill_rows(
+        met.measured, met.predicted, tower.site, tower.cluster, model, splits[tower.site]
+    )
 
 
-def _held_out(attributes: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Clusters that the model never saw; None where the cube does not say."""
-    text = attributes.get("held_out_clusters")
-    return None if text is None else tuple(str(text).split(", "))
+def _splits(towers: Sequence[Tower], attributes: Mapping[str, Any]) -> dict[str, str]:
+    """Split of every tower by site, as far as the cube tells."""
+    learned = _listed(attributes, "learned_sites")
+    if learned:
+        pairs = (text.split() for text in _listed(attributes, "learned_places") or ())
+        return splits_by_list(towers, learned, [(float(lat), float(lon)) for lat, lon in pairs])
+    held_out = _listed(attributes, "held_out_clusters")
+    return {tower.site: _split(tower, held_out) for tower in towers}
+
+
+def _listed(attributes: Mapping[str, Any], name: str) -> tuple[str, ...] | None:
+    """The items of an attribute; None where the cube does not have it."""
+    text = attributes.get(name)
+    return None if text is None else tuple(filter(None, str(text).split(", ")))
 
 
 def _split(tower: Tower, held_out: Sequence[str] | None) -> str:
@@ -180,7 +197,7 @@ def quartiles(comparison: Comparison) -> pd.DataFrame:
 def _groups(table: pd.DataFrame, suspect: frozenset[str]) -> list[tuple[str, pd.DataFrame]]:
     doubtful = table["tower"].isin(list(suspect))
     groups = [("all", table), ("without suspect", table[~doubtful])]
-    splits = [name for name in ("test", "train") if (table["split"] == name).any()]
+    splits = [name for name in ("test", "near", "train") if (table["split"] == name).any()]
     return groups + [(name, table[table["split"] == name]) for name in splits]
 
 
