@@ -157,6 +157,8 @@ def test_cross_validation_trains_without_each_cluster_and_is_read_again(
     assert call(
         trainable.path, *words, "--cross-validate", "--folds", 2, "--json", tmp_path / "a.json"
     ) == 0  # fmt: skip
+    # all towers are learned from and kept, whichever are judged
+    assert len(list((tmp_path / "kept").glob("*.npz"))) == 10
     first = capsys.readouterr().out
     assert "leave-cluster-out" in first
     assert call(trainable.path, *words, "--json", tmp_path / "b.json") == 0
@@ -165,6 +167,40 @@ def test_cross_validation_trains_without_each_cluster_and_is_read_again(
     assert len(rows) == 6 * 2 * 3
     assert {row["split"] for row in rows} == {"test"}
     assert {row["model"] for row in rows} == {"tamrl", "seasonal-cycle"}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--baseline", "tamrl-met-v1"], "a release has learned already"),
+        (["--reference", "xgboost"], "name it with --baseline"),
+        (["--folds", 99], "ask for fewer with --folds"),
+        (["--site", "NO-Way"], "the sites NO-Way among the towers"),
+        (["--json", "file/rows.json"], "file"),
+        (["--json", "folder"], "found the folder"),
+        (["--report", "file"], "file"),
+        (["--left-out", "file"], "file"),
+    ],
+)
+def test_a_cross_validation_that_cannot_end_well_does_not_begin(
+    words, message, trainable, folder, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    assert call(trainable.path, "--towers", folder, "--cross-validate", *words) == 2
+    said = capsys.readouterr()
+    assert message in said.err
+    assert "fold 1" not in said.out
+    assert not list(tmp_path.glob("**/*.npz"))
+
+
+def test_a_cross_validation_is_kept_without_asking(trainable, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert call(
+        trainable.path, "--towers", folder, "--cross-validate", "--folds", 2, "--site", "XX-T02"
+    ) == 0  # fmt: skip
+    assert len(list((tmp_path / "mine.left-out").glob("*.npz"))) == 10
 
 
 def test_a_release_without_settings_cannot_be_cross_validated(release, folder, capsys):

@@ -7,6 +7,7 @@ import pytest
 
 from upscale.evaluation.learned import SPLITS, splits_of
 from upscale.network.manifest import LearnedPlace
+from upscale.network.release import load_release
 from upscale.testing.releases import fake_release
 from upscale.towers.skill import SkillRow, skill_csv, skill_table
 from upscale.training.material import data_digest
@@ -98,3 +99,13 @@ def test_the_releases_own_suspect_towers_are_suspect_in_any_table(make, towers, 
     older = make()
     (older.path / "skill.csv").write_text(skill_csv(skill_table([row])))
     assert splits_of(older, towers, folder)["XX-T04"] == "suspect"
+
+
+def test_the_first_release_knows_its_towers_in_another_folder(towers, folder):
+    sites = ("DE-Tha", "AT-Neu", "CH-Dav", "ZZ-Aaa", "ZZ-Bbb")
+    moved = [replace(t, site=s, cluster=s) for t, s in zip(towers[4:9], sites, strict=True)]
+    moved[3] = replace(moved[3], lat=50.96, lon=13.75)  # 14 km from DE-Tha
+    assert splits_of(load_release("tamrl-met-v1"), moved, folder) == {
+        "DE-Tha": "train", "AT-Neu": "test", "CH-Dav": "suspect", "ZZ-Aaa": "near",
+        "ZZ-Bbb": "test",
+    }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -51,7 +52,8 @@ def evaluate(
         bool, typer.Option("--cross-validate", help="Train without each cluster; takes hours.")
     ] = False,
     left_out: Annotated[
-        Path | None, typer.Option(help="Folder of left-out predictions, to read or to keep.")
+        Path | None,
+        typer.Option(help="Folder of left-out predictions, kept or read."),
     ] = None,
     folds: Annotated[int, typer.Option(min=2, help="Folds of clusters.")] = 5,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
@@ -62,6 +64,7 @@ def evaluate(
         towers, tuple(baseline or ()), training, tuple(site or ()), reference, device
     )  # fmt: skip
     found = load_release(release)
+    _require_room(json, report)
     if cross_validate:
         judged = leave_clusters_out(found, request, folds, left_out, console.print)
     elif left_out is not None:
@@ -77,6 +80,17 @@ def evaluate(
         write_report(judged, quality, report)
         console.print(f"wrote {report / REPORT_HTML}", highlight=False, soft_wrap=True)
     raise typer.Exit(_exit_code(judged))
+
+
+def _require_room(json: Path | None, report: Path | None) -> None:
+    """Make the folders of what will be written; OSError before hours of work."""
+    if json is not None and json.is_dir():
+        raise IsADirectoryError(f"expected a file to write for --json, found the folder {json}")
+    for folder in (json and json.parent, report):
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            if not os.access(folder, os.W_OK):
+                raise PermissionError(f"{folder}: cannot be written to; name another folder")
 
 
 def _progress(towers: Sequence[Tower]) -> Iterable[Tower]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from pydantic import ValidationError
 
@@ -14,8 +15,13 @@ from upscale.evaluation.predict import FITTED, predict_towers, release_members, 
 from upscale.evaluation.results import Evaluation, choose_reference, order_models
 from upscale.network.release import Release, load_release
 from upscale.towers.table import Tower, read_towers
-from upscale.training.config import TrainConfig
-from upscale.training.crossvalidate import cross_validate, read_left_out, write_left_out
+from upscale.training.config import Model, TrainConfig
+from upscale.training.crossvalidate import (
+    SEASONAL_CYCLE,
+    cross_validate,
+    read_left_out,
+    write_left_out,
+)
 
 Say = Callable[[str], None]
 
@@ -79,16 +85,48 @@ def leave_clusters_out(
 ) -> Evaluation:
     """Train models like the release's without each fold of clusters, and judge those.
 
-    The settings are those that the release was trained with. keep: folder for the predictions
-    and for what a killed run needs to go on.
+    The settings are those that the release was trained with; models learn from all towers of
+    the folder, and `request.sites` are the ones that are judged. keep: folder for the
+    predictions and for what a killed run needs to go on, by default `NAME.left-out`. Raises
+    ValueError or OSError before anything is trained.
     """
     config = settings_of(release, request.towers)
-    models = list(dict.fromkeys([release.manifest.model, *request.baselines]))
-    towers = _chosen(read_towers(request.towers), request.sites)
-    left_out = cross_validate(config, towers, models, folds, say, keep and keep / "work")
-    if keep is not None:
-        write_left_out(keep, left_out)
-    return judge_left_out(release, left_out, request, f"{folds} folds")
+    models = models_to_train(release.manifest.model, request.baselines)
+    choose_reference(order_models(models, models[0]), request.reference)
+    towers = read_towers(request.towers)
+    judged = {tower.site for tower in _chosen(towers, request.sites)}
+    require_folds(towers, folds)
+    keep = keep or Path(f"{release.manifest.name}.left-out")
+    keep.mkdir(parents=True, exist_ok=True)
+    say(f"predictions, and what a killed run needs to go on, are kept in {keep}")
+    left_out = cross_validate(config, towers, models, folds, say, keep / "work")
+    write_left_out(keep, left_out)
+    chosen = [each for each in left_out if each.tower.site in judged]
+    return judge_left_out(release, chosen, request, f"{folds} folds")
+
+
+def models_to_train(own: str, baselines: Sequence[str]) -> tuple[str, ...]:
+    """The models of a cross-validation, the release's kind first; ValueError for a baseline
+    that cannot be trained, such as a release."""
+    known = (*get_args(Model), SEASONAL_CYCLE)
+    strange = [name for name in baselines if name not in known]
+    if strange:
+        raise ValueError(
+            f"expected baselines that can be trained without each cluster ({', '.join(known)}), "
+            f"found {', '.join(strange)}; a release has learned already: set it against this "
+            "one without --cross-validate"
+        )
+    return tuple(dict.fromkeys([own, *baselines]))
+
+
+def require_folds(towers: Sequence[Tower], folds: int) -> None:
+    """ValueError where the towers that can be learned from have fewer clusters than folds."""
+    clusters = {tower.cluster for tower in towers if not tower.suspect}
+    if not 2 <= folds <= len(clusters):
+        raise ValueError(
+            f"expected 2 to {len(clusters)} folds, one cluster in each at least, found {folds}; "
+            "ask for fewer with --folds or give more towers"
+        )
 
 
 def evaluate_left_out(release: Release, request: Request, folder: Path) -> Evaluation:
