@@ -101,10 +101,21 @@ def test_support_years_are_read_as_a_rule(tmp_path: Path) -> None:
 
 
 def test_the_first_release_has_the_digest_it_was_shipped_with() -> None:
-    digest = "d1c78124792fe7d1dc1a175e508db5072db80fc08b6a074dff29b676fd5af553"
+    # d1c78124... until its `release.yaml` came to name the sites that its weights learned from
+    digest = "168823d297e44f22ff3ebf7fea3295e3e913f8459b0e0f95fa9bb322f022e1a2"
     release = load_release("tamrl-met-v1")
     assert release.digest == digest
-    assert (release.manifest.learned, release.manifest.applicability) == ((), None)
+    assert release.manifest.weights is not None
+    weights = "e418b9498728420f49971a1cf6a24afe5a0e42dbd35f509d1356ecec6c4b9c75"
+    assert (release.manifest.weights.sha256, release.manifest.applicability) == (weights, None)
+
+
+@pytest.mark.parametrize("name", ["tamrl-met-v1", "tamrl-v2"])
+def test_a_shipped_release_names_what_it_learned_from_as_its_card_does(name: str) -> None:
+    release = load_release(name)
+    manifest, card = release.manifest, (release.path / "CARD.md").read_text()
+    assert f"good flux days: {', '.join(manifest.learned)}. " in card
+    assert [place.name for place in manifest.learned_places] == list(manifest.learned)
 
 
 def test_sites_that_were_learned_from_are_named(tmp_path: Path) -> None:
