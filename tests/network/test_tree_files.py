@@ -217,3 +217,15 @@ def test_a_tree_too_deep_to_walk_is_refused(
     monkeypatch.setattr("upscale.network.tree_files.MOST_DEPTH", 3)
     with pytest.raises(ReleaseError, match="at most 3 deep"):
         load_release(releases[library].path)
+
+
+def test_a_split_of_what_is_missing_from_what_is_not_is_read() -> None:
+    """LightGBM writes such a split with an infinite threshold."""
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=(2000, 4)).astype(np.float32)
+    inputs[rng.uniform(size=inputs.shape) < 0.3] = np.nan
+    flux = np.where(np.isnan(inputs[:, 0]), 5.0, 0.0).astype(np.float32)
+    trees = fit_regressor("lightgbm", inputs, flux, np.ones(2000), 0, 3)
+    assert b"inf" in trees.payload()
+    again = TREES["lightgbm"].parse(trees.payload(), TreesConfig(3, 1, 3))
+    np.testing.assert_array_equal(again.predict(inputs, 1), trees.predict(inputs, 1))

@@ -271,7 +271,9 @@ def _check_lightgbm_tree(block: str, number: int, columns: int) -> None:
     _real("shrinkage", tree["shrinkage"], 1)
     splits = {name: _whole(name, tree[name], leaves - 1) for name in _LIGHTGBM_WHOLE}
     for name in _LIGHTGBM_REAL:
-        _real(name, tree[name], leaves - 1)
+        # a split of what is missing from what is not has no threshold
+        text = tree[name].replace("inf", "0") if name == "threshold" else tree[name]
+        _real(name, text, leaves - 1)
     if leaves > 1:  # of a single leaf the library reads its value alone
         _real("leaf_weight", tree["leaf_weight"], leaves)
         _whole("leaf_count", tree["leaf_count"], leaves)
