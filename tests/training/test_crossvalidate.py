@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from upscale.towers.skill import skill
+from upscale.towers.table import TowerWarning
 from upscale.training import crossvalidate
 from upscale.training.crossvalidate import (
     cross_validate,
@@ -15,6 +16,7 @@ from upscale.training.crossvalidate import (
     write_left_out,
 )
 from upscale.training.evaluate import TowerModel
+from upscale.training.material import prepare
 
 MODELS = ("tamrl", "seasonal-cycle")
 
@@ -105,3 +107,26 @@ def test_predictions_of_other_days_or_of_no_tower_are_refused(left_out, made_tow
 def test_a_model_without_history_has_no_embedding(tiny, made_towers):
     with pytest.raises(ValueError, match="support years"):
         TowerModel(None, None, None).embedding(made_towers[0])
+
+
+def blinded(tower):
+    return replace(tower, good=np.zeros(len(tower.days), bool))
+
+
+def test_a_tower_without_a_good_day_is_predicted_and_not_learned_from(tiny, made_towers):
+    config = tiny.model_copy(update={"members": 1, "workers": 1})
+    towers = [blinded(t) if t.site == "XX-T05" else t for t in made_towers]
+    with pytest.warns(TowerWarning, match="no good flux day: XX-T05$"):
+        found = cross_validate(config, towers, ("xgboost", "tamrl"), 2, lambda line: None)
+    assert [each.tower.site for each in found] == [tower.site for tower in towers]
+    assert np.isfinite(found[5].members["xgboost"]).any()
+
+
+def test_material_is_made_without_towers_that_have_no_good_day(tiny, made_towers):
+    towers = [blinded(t) if t.site == "XX-T05" else t for t in made_towers]
+    with pytest.warns(TowerWarning, match="XX-T05"):
+        material = prepare(tiny, towers)
+    split = material.split
+    assert "XX-T05" not in {*split.train, *split.test, *split.suspect, *sum(material.folds, ())}
+    with pytest.raises(ValueError, match=r"good flux day.*found none among 10"):
+        prepare(tiny, [blinded(tower) for tower in made_towers])

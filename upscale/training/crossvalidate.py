@@ -21,7 +21,7 @@ from upscale.towers.table import Tower
 from upscale.training.baselines import fit_seasonal_cycle, fit_trees
 from upscale.training.config import Model, TrainConfig, with_model
 from upscale.training.evaluate import Predict, clipped, judge
-from upscale.training.material import material_of
+from upscale.training.material import material_of, with_good_days
 from upscale.training.progress import Say
 from upscale.training.trained import tower_model_of, train_model
 
@@ -75,12 +75,14 @@ def cross_validate(
 
     models: names of `TrainConfig.model`, or `seasonal-cycle`. Trees that are not `config.model` are
     fitted once, as they are published: their settings leave nothing to a seed. work: folder that
-    keeps trained members, so that a killed cross-validation goes on.
+    keeps trained members, so that a killed cross-validation goes on. Towers without a good flux
+    day are predicted, but nothing is learned from them.
     """
     dealt = deal(towers, folds, _DEAL)
+    able = [tower for tower in with_good_days(towers) if not tower.suspect]
     found: dict[str, LeftOut] = {}
     for fold, sites in enumerate(dealt):
-        learning = [t for t in towers if t.site not in sites and not t.suspect]
+        learning = [t for t in able if t.site not in sites]
         say(f"fold {fold + 1} of {folds}: {len(learning)} towers to learn from")
         fitted = {
             name: _fit(name, config, learning, fold, say, work / f"fold-{fold}" if work else None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from upscale.network.support import SupportRule
 from upscale.network.windows import WindowRule
 from upscale.towers import satellite
 from upscale.towers.splits import Split, all_but_suspect, folds, hold_out
-from upscale.towers.table import Tower, tower_files
+from upscale.towers.table import GOOD_QUALITY, Tower, TowerWarning, tower_files
 from upscale.training.config import TrainConfig
 from upscale.training.dataset import Dataset, build_dataset
 from upscale.training.features import COMPOSITES, classes_of, features_of
@@ -43,14 +44,31 @@ class Material:
 def prepare(config: TrainConfig, towers: Sequence[Tower]) -> Material:
     """Hold out clusters of `towers` as the configuration asks, and learn from the others.
 
-    With cross-validation only suspect towers are left out.
+    With cross-validation only suspect towers are left out. Towers without a good flux day are
+    in no part of the split, see `with_good_days`.
     """
+    towers = with_good_days(towers)
     if config.cross_validation:
         split = all_but_suspect(towers)
     else:
         split = hold_out(towers, config.holdout.share, config.holdout.seed)
     learning = tuple(tower for tower in towers if tower.site in split.train)
     return replace(material_of(config, learning), split=split)
+
+
+def with_good_days(towers: Sequence[Tower]) -> tuple[Tower, ...]:
+    """The towers that have a good flux day; a TowerWarning names the others, of which nothing
+    can be learned. ValueError where none is left."""
+    blind = [tower.site for tower in towers if not tower.good.any()]
+    if len(blind) == len(towers):
+        raise ValueError(
+            f"expected towers with a good flux day (all three fluxes, NEE_QC of at least "
+            f"{GOOD_QUALITY}), found none among {len(towers)}: give other towers, or their NEE_QC"
+        )
+    if blind:
+        what = f"left out, for they have no good flux day: {', '.join(blind)}"
+        warnings.warn(what, TowerWarning, stacklevel=2)
+    return tuple(tower for tower in towers if tower.good.any())
 
 
 def material_of(

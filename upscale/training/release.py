@@ -35,7 +35,7 @@ from upscale.training.crossvalidate import (
 from upscale.training.curve_figure import plot_curves
 from upscale.training.curves import CURVES, FIGURE, curve_csv, curve_table
 from upscale.training.evaluate import Predict, clipped, judge
-from upscale.training.material import Material, data_digest, prepare, rules
+from upscale.training.material import Material, data_digest, prepare, rules, with_good_days
 from upscale.training.progress import Say, Watcher
 from upscale.training.trained import Trained, tower_model_of, train_model
 from upscale.training.trust import trust
@@ -53,7 +53,7 @@ def train_release(config: TrainConfig, say: Say = print, watcher: Watcher | None
     `config.cross_validation` the skill is that of models which never saw a tower's cluster, and
     the release gets its calibration and its area of applicability from them.
     """
-    towers = read_towers(config.data)
+    towers = with_good_days(read_towers(config.data))
     material = prepare(config, towers)
     say(_split_line(material.split))
     work = work_folder(config)
