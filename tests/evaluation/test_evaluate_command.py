@@ -86,6 +86,23 @@ def test_a_baseline_without_towers_to_learn_from_is_refused(folder, tmp_path, ca
     assert "--training" in capsys.readouterr().err
 
 
+def test_a_baseline_of_few_of_the_towers_is_called_no_fair_rival(folder, tmp_path, capsys):
+    learned = ("XX-T03", "XX-T04", "YY-Far")
+    release = fake_release(tmp_path / "mine", members=1, hidden=4, learned=learned)
+    assert call(
+        release.path, "--towers", folder, "--baseline", "seasonal-cycle", "--site", "XX-T02",
+        "--report", tmp_path / "report",
+    ) == 0  # fmt: skip
+    expected = "learned from 2 of the 3 towers that mine learned from: not a fair rival"
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"WARNING: mean seasonal cycle {expected}" in said
+    assert "YY-Far" in said
+    assert expected in (tmp_path / "report" / "report.md").read_text()
+    fair = fake_release(tmp_path / "fair", members=1, hidden=4, learned=learned[:2])
+    request = Request(folder, baselines=("seasonal-cycle",), sites=("XX-T02",), device="cpu")
+    assert evaluate(fair, request, lambda line: None).warnings == ()
+
+
 def test_two_releases_of_one_name_are_told_apart(release, folder, tmp_path):
     learned = ("XX-T02", "XX-T03")
     made = fake_release(tmp_path / "mine", members=1, hidden=4, seed=9, learned=learned)

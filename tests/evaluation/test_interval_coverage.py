@@ -7,7 +7,11 @@ import pytest
 
 from upscale.evaluation.cases import pairs
 from upscale.evaluation.coverage import calibrated, coverage, covered
-from upscale.network.calibration import Calibration, FluxCalibration
+from upscale.evaluation.report import write_report
+from upscale.evaluation.results import Evaluation, results
+from upscale.evaluation.words import calibration_words
+from upscale.network.calibration import Calibration, Coverage, FluxCalibration
+from upscale.variables import FLUXES
 
 
 @pytest.fixture
@@ -37,6 +41,37 @@ def test_a_calibration_that_is_right_holds_what_it_says(pair):
     for flux in ("gpp", "reco", "nee"):
         assert found.inside[(flux, 0.5)] == pytest.approx(0.5, abs=0.04)
         assert found.inside[(flux, 0.9)] == pytest.approx(0.9, abs=0.03)
+
+
+@pytest.mark.parametrize("left_out", [True, False])
+def test_a_calibration_is_not_judged_at_the_towers_it_was_fitted_on(cases, tmp_path, left_out):
+    """The release stores 0.777, far from what its (far too wide) intervals hold in sample."""
+    stored = (Coverage(0.5, 0.1, 0.333), Coverage(0.9, 0.2, 0.777))
+    fluxes = tuple(
+        FluxCalibration(name, "g m-2 d-1", 90.0, 0.0, 0.0, (0.6745, 1.6449), stored, ())
+        for name in ("gpp", "reco", "nee")
+    )
+    judged = Evaluation(
+        release="mine", source="Made for a test.", main="ours", models=("ours", "rival"),
+        reference="rival", cases=tuple(cases), skipped=(), left_out=left_out,
+        calibration=Calibration((0.5, 0.9), fluxes, 5, 5, 4, 2),
+    )  # fmt: skip
+    assert results(judged, "good").calibrated.empty == left_out
+    write_report(judged, "good", tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert ("after calibration, cross-validated | 90 % | 78 %" in text) == left_out
+    assert ("after calibration | 90 % | 100 %" in text) != left_out
+    assert ("the one that the release stores" in text) == left_out
+
+
+def test_at_towers_learned_from_coverage_says_so(cases):
+    calibration = Calibration(
+        (0.5,), tuple(FluxCalibration(n, "g m-2 d-1", 1.0, 0, 0, (1.0,), (), ()) for n in FLUXES),
+        5, 5, 4, 2,
+    )  # fmt: skip
+    judged = Evaluation("mine", "", "ours", ("ours",), None, tuple(cases), (), calibration)
+    assert "nothing of places without a tower" in calibration_words(judged, ("train",))
+    assert "nothing of places without a tower" not in calibration_words(judged, ("test",))
 
 
 def test_a_single_member_has_no_interval(pair):

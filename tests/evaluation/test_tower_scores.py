@@ -56,6 +56,15 @@ def test_best_days_have_quality_one_or_a_mask_without_a_number(towers):
     assert np.array_equal(days_of(by_mask, "best"), by_mask.good)
 
 
+def test_a_measured_quality_of_nine_tenths_is_not_a_mask(towers):
+    tower = towers[0]
+    quality = np.where(tower.quality == 1, np.float32(0.9), tower.quality)
+    measured = replace(tower, quality=quality)
+    assert (measured.quality[measured.good] == np.float32(0.9)).any()
+    assert not days_of(measured, "best").any()
+    assert not days_of(replace(measured, masked=None), "best").any()
+
+
 def test_models_are_compared_on_the_days_that_all_of_them_predict(cases):
     case = cases[0]
     gap = case.estimates["rival"].mean.copy()

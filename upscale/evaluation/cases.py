@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upscale.towers.splits import climate_group, land_cover
-from upscale.towers.table import MASKED_QUALITY, Tower
+from upscale.towers.table import Tower
 from upscale.training.evaluate import clipped
 from upscale.variables import KOPPEN
 
@@ -114,12 +114,14 @@ def days_of(tower: Tower, quality: Quality) -> Bools:
     """Days `(day,)` whose fluxes may be compared.
 
     `good`: NEE_QC of at least 0.75, or passed the mask of the product. `best`: NEE_QC = 1, or
-    passed a mask that keeps no number (such days carry `MASKED_QUALITY`).
+    passed a mask that keeps no number (`Tower.masked`).
     """
     if quality == "good":
         return tower.good
-    masked = tower.quality == np.float32(MASKED_QUALITY)
-    return np.asarray(tower.good & ((tower.quality == 1) | masked))
+    best = tower.quality == 1
+    if tower.masked is not None:
+        best |= tower.masked
+    return np.asarray(tower.good & best)
 
 
 def models_of(cases: Sequence[Case]) -> tuple[str, ...]:

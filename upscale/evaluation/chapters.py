@@ -8,7 +8,7 @@ import pandas as pd
 
 from upscale.evaluation.bootstrap import DRAWS, LEAST_CLUSTERS, NO_DIFFERENCE
 from upscale.evaluation.cases import Quality
-from upscale.evaluation.coverage import covered
+from upscale.evaluation.coverage import covered, stored_coverage
 from upscale.evaluation.document import Block, Bullets, Grid, Heading, Text, number, percent
 from upscale.evaluation.figures.style import CLIMATES, classes_in_order, title_of
 from upscale.evaluation.learned import SPLITS
@@ -17,6 +17,7 @@ from upscale.evaluation.scores import overall, tails
 from upscale.evaluation.seasons import FULL_YEAR, LEAST_DAYS, LEAST_YEARS, typical
 from upscale.evaluation.words import (
     UNITS,
+    calibration_words,
     difference_sentence,
     headline_warning,
     skill_sentence,
@@ -50,8 +51,8 @@ def summary(evaluation: Evaluation, part: Results, splits: Sequence[str]) -> lis
         Text(_who(evaluation, splits)),
         Bullets(tuple(skill_sentence(row) for _, row in own.iterrows())),
     ]
-    if warning := headline_warning(splits):
-        blocks.insert(1, Text(warning, warning=True))
+    warnings = [*evaluation.warnings, headline_warning(splits)]
+    blocks[1:1] = [Text(each, warning=True) for each in warnings if each]
     if len(found):
         blocks.append(Bullets(tuple(difference_sentence(row) for _, row in found.iterrows())))
     return blocks
@@ -223,14 +224,16 @@ def closure_chapter(part: Results) -> list[Block]:
     return [Heading("Carbon balance"), Grid(table, caption, formats)]
 
 
-def coverage_chapter(evaluation: Evaluation, part: Results) -> list[Block]:
+def coverage_chapter(evaluation: Evaluation, part: Results, splits: Sequence[str]) -> list[Block]:
     """How many days the intervals hold."""
     if not len(part.spread):
         return []
     tables = [("spread of the members", part.spread), ("after calibration", part.calibrated)]
-    found = pd.concat(
-        [covered(table).assign(interval=name) for name, table in tables if len(table)]
-    )
+    parts = [covered(table).assign(interval=name) for name, table in tables if len(table)]
+    if evaluation.left_out and evaluation.calibration:
+        stored = stored_coverage(evaluation.calibration, evaluation.main)
+        parts.append(stored.assign(interval="after calibration, cross-validated"))
+    found = pd.concat(parts)
     table = pd.DataFrame({
         "model": found["model"].map(title_of), "flux": found["flux"].str.upper(),
         "interval": found["interval"], "should hold": found["level"], "holds": found["inside"],
@@ -238,15 +241,10 @@ def coverage_chapter(evaluation: Evaluation, part: Results) -> list[Block]:
         "mean width": found["width"],
     })  # fmt: skip
     formats = dict.fromkeys(("should hold", "holds", "lower quartile", "upper quartile"), percent)
-    known = (
-        "The calibration is that of the release."
-        if evaluation.calibration
-        else "The release holds no calibration, so its spread must not be read as an error."
-    )
     caption = (
         "Share of days whose measured flux lies inside the interval, means and quartiles over "
         f"towers; width in {UNITS}. The spread of an ensemble is what its members disagree on, not "
-        f"their common error. {known}"
+        f"their common error. {calibration_words(evaluation, splits)}"
     )
     return [Heading("Uncertainty"), Grid(table, caption, {**formats, "mean width": _two})]
 

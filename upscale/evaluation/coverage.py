@@ -75,6 +75,24 @@ def covered(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns).reset_index()
 
 
+def stored_coverage(calibration: Calibration, model: str) -> pd.DataFrame:
+    """What a release stores of its calibration in clusters that it was not fitted on.
+
+    Columns: those of `covered`; quartiles and widths are not stored and NaN.
+    """
+    rows = [
+        {"model": model, "flux": flux.name, "level": one.level, "towers": calibration.towers,
+         "inside": one.calibrated}
+        for flux in calibration.fluxes
+        for one in flux.coverage
+        if one.level in LEVELS
+    ]  # fmt: skip
+    return tidy(rows, ["model", "flux", "level", "towers", "inside", *_NOT_STORED])
+
+
+_NOT_STORED = ("inside_q25", "inside_q75", "width")
+
+
 def _inside(pair: Pair, low: Reals, high: Reals, flux: int) -> dict[str, float]:
     seen, low, high = pair.observed[:, flux], low[:, flux], high[:, flux]
     inside = (seen >= low) & (seen <= high)

@@ -85,7 +85,7 @@ def _blocks(
         *chapters.seasons_chapter(part),
         *chapters.tails_chapter(part),
         *chapters.closure_chapter(part),
-        *chapters.coverage_chapter(evaluation, part),
+        *chapters.coverage_chapter(evaluation, part, splits),
         *chapters.method_chapter(),
     ]
 

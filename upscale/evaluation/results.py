@@ -33,7 +33,8 @@ class Evaluation:
     release: its name; source: in a sentence, where the predictions come from; models: names,
     the release's own (`main`) first, a mean seasonal cycle last; reference: the model that the
     others are set against, None where there is but one; calibration: of the release, for the
-    predictions of `main`.
+    predictions of `main`; left_out: whether they were made while clusters were left out;
+    warnings: sentences that must be read before any figure.
     """
 
     release: str
@@ -44,6 +45,8 @@ class Evaluation:
     cases: tuple[Case, ...]
     skipped: tuple[Skipped, ...]
     calibration: Calibration | None
+    left_out: bool = False
+    warnings: tuple[str, ...] = ()
 
     @property
     def rivals(self) -> tuple[str, ...]:
@@ -58,7 +61,8 @@ class Evaluation:
 @dataclass(frozen=True, eq=False)
 class Results:
     """Tidy tables, one row per tower and more, each with a column `split`; see the functions of
-    the same names. spread, calibrated: coverage by the members' spread and after calibration."""
+    the same names. spread, calibrated: coverage by the members' spread and after calibration, which
+    is empty for left-out towers: the calibration of the release was fitted on such."""
 
     scores: pd.DataFrame
     closure: pd.DataFrame
@@ -86,7 +90,8 @@ def results(evaluation: Evaluation, quality: Quality) -> Results:
         anomalies=anomaly_scores(compared),
         interannual=interannual_scores(compared),
         spread=coverage(compared),
-        calibrated=coverage(own, after) if after else coverage([]),
+        # a calibration that is fitted on left-out towers would judge itself there
+        calibrated=coverage(own, after) if after and not evaluation.left_out else coverage([]),
     )
 
 

@@ -10,6 +10,7 @@ from typing import get_args
 from pydantic import ValidationError
 
 from upscale.evaluation.cases import Left, left_out_cases, models_of
+from upscale.evaluation.figures.style import title_of
 from upscale.evaluation.learned import splits_of
 from upscale.evaluation.predict import FITTED, predict_towers, release_members, rivals
 from upscale.evaluation.results import Evaluation, choose_reference, order_models
@@ -63,6 +64,8 @@ def evaluate(
     chosen = _chosen(towers, request.sites)
     main = release.manifest.name
     learning = _learning(release, request, towers, splits) if request.baselines else []
+    for warning in _unfair(release, request, learning):
+        say(f"WARNING: {warning}")
     models = {main: release_members(release, request.device)}
     models |= rivals(request.baselines, release, learning, request.device, say)
     cases, skipped = predict_towers(models, watch(chosen), splits)
@@ -77,6 +80,7 @@ def evaluate(
         cases=tuple(cases),
         skipped=tuple(skipped),
         calibration=release.manifest.calibration,
+        warnings=_unfair(release, request, learning),
     )
 
 
@@ -174,6 +178,7 @@ def judge_left_out(
         cases=tuple(cases),
         skipped=(),
         calibration=release.manifest.calibration,
+        left_out=True,
     )
 
 
@@ -189,6 +194,22 @@ def _require_known(wanted: Sequence[str], found: Sequence[str], where: str) -> N
 def _describe(release: Release) -> str:
     members = f"{release.members} member{'' if release.members == 1 else 's'}"
     return f"{release.manifest.name} ({members}, sha256 {release.digest[:12]})"
+
+
+def _unfair(release: Release, request: Request, learning: Sequence[Tower]) -> tuple[str, ...]:
+    """A warning where baselines are fitted on fewer towers than the release learned from."""
+    fitted = [name for name in request.baselines if name in FITTED]
+    listed = release.manifest.learned
+    missing = sorted(set(listed) - {tower.site for tower in learning})
+    if not fitted or not missing or not learning:
+        return ()
+    few = f"{', '.join(missing[:5])}{' and others' if len(missing) > 5 else ''}"
+    return (
+        f"{', '.join(map(title_of, fitted))} learned from {len(learning)} of the {len(listed)} "
+        f"towers that {release.manifest.name} learned from: not a fair rival. Not in "
+        f"{request.training or request.towers}: {few}; name a folder that holds all with "
+        "--training.",
+    )
 
 
 def _known_to_rivals(request: Request, towers: Sequence[Tower], splits: dict[str, str]) -> str:

@@ -32,8 +32,9 @@ def show(evaluation: Evaluation, scores: pd.DataFrame, quality: Quality, console
         if evaluation.sites(split):
             console.print(_skill_table(evaluation, scores[scores["split"] == split], words))
             _say(console, f"{split}: {', '.join(evaluation.sites(split))}\n")
-    if warning := headline_warning(evidence(evaluation)):
-        _say(console, warning)
+    for warning in (*evaluation.warnings, headline_warning(evidence(evaluation))):
+        if warning:
+            _say(console, f"WARNING: {warning}")
     _tell_differences(evaluation, scores, console)
     for one in evaluation.skipped:
         _say(console, f"not judged: {one.site}: {one.reason}")

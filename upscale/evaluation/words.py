@@ -9,6 +9,7 @@ import pandas as pd
 from upscale.evaluation.bootstrap import LEAST_CLUSTERS, NO_DIFFERENCE, TOO_FEW
 from upscale.evaluation.document import number
 from upscale.evaluation.figures.style import title_of
+from upscale.evaluation.results import Evaluation
 from upscale.variables import variable
 
 _two, _signed, _whole = number(2), number(2, signed=True), number(0)
@@ -73,6 +74,28 @@ def headline_warning(splits: Sequence[str]) -> str:
             "difference to them is no measure of the model."
         )
     return ""
+
+
+def calibration_words(evaluation: Evaluation, splits: Sequence[str]) -> str:
+    """Where the coverage after calibration comes from, and what it is worth."""
+    found = evaluation.calibration
+    if found is None:
+        return "The release holds no calibration, so its spread must not be read as an error."
+    told = (
+        f"The calibration is that of the release, fitted on {found.towers} towers of "
+        f"{found.clusters} clusters that were left out in turn."
+    )
+    if evaluation.left_out:
+        return (
+            f"{told} Coverage after it is the one that the release stores: of {found.folds} folds "
+            "of those clusters, each judged by a calibration fitted on the others."
+        )
+    if "train" in splits:
+        return (
+            f"{told} The model learned from these towers and the calibration was fitted on "
+            "its errors there: coverage here tells nothing of places without a tower."
+        )
+    return told
 
 
 def small_numbers(table: pd.DataFrame, column: str) -> str:
