@@ -79,7 +79,22 @@ def _rows(path: Path) -> pd.DataFrame:
     for name in ("source", "drivers_origin"):
         rows[name] = table[name].astype("category") if name in table else None
     rows["masked"] = _masked(table, path)
+    _check_quality(rows, path)
     return rows.set_index(days(table["date"], str(path)))
+
+
+def _check_quality(rows: pd.DataFrame, path: Path) -> None:
+    """ValueError names the sites whose quality is no share."""
+    if "nee_qc" not in rows:
+        return
+    wrong = rows[(rows["nee_qc"] < 0) | (rows["nee_qc"] > 1 + 1e-6)]
+    if len(wrong):
+        sites = ", ".join(sorted(set(wrong["site"])))
+        found = f"{wrong['nee_qc'].min():.4g} to {wrong['nee_qc'].max():.4g} at {sites}"
+        raise ValueError(
+            f"{path}: expected NEE_QC from 0 to 1 (share of half-hours measured or filled well), "
+            f"found {found}: convert it"
+        )
 
 
 def _masked(table: pd.DataFrame, path: Path) -> NDArray[np.float64]:

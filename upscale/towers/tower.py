@@ -42,6 +42,8 @@ class Tower:
     quality: `(day,)` float32 0..1, NaN where there is no flux; good: `(day,)` good flux days.
     satellite: `(day,)` float32 by variable, each composite on the days of its period.
     origin: what was read, in words: the product and the variables taken from it.
+    masked: `(day,)` days that passed a mask of their product, which keeps no NEE_QC; their
+    `quality` is `MASKED_QUALITY`. None: no such day.
     """
 
     site: str
@@ -58,6 +60,7 @@ class Tower:
     good: NDArray[np.bool_]
     satellite: Series = field(default_factory=dict)
     origin: str = ""
+    masked: NDArray[np.bool_] | None = None
 
     def driver(self, name: str) -> NDArray[np.float32]:
         """One driver `(day,)`, by its name in `DRIVERS`."""
@@ -89,7 +92,8 @@ def make_tower(site: pd.Series, record: pd.DataFrame, origin: str, where: str) -
     drivers, fluxes = columns(record, DRIVERS), columns(record, FLUXES)
     masked = columns(record, ("masked",))[:, 0] == 1
     quality = columns(record, ("nee_qc",))[:, 0]
-    weight = np.where(np.isnan(quality) & masked, np.float32(MASKED_QUALITY), quality)
+    numberless = np.isnan(quality) & masked
+    weight = np.where(numberless, np.float32(MASKED_QUALITY), quality)
     weight[np.isnan(fluxes).all(axis=1)] = np.nan
     names = {name: drivers[:, i] for i, name in enumerate(DRIVERS)}
     if faults := unit_faults(names | {"nee": fluxes[:, FLUXES.index("nee")]}):
@@ -110,6 +114,7 @@ def make_tower(site: pd.Series, record: pd.DataFrame, origin: str, where: str) -
         quality=weight.astype(np.float32),
         good=good_days(fluxes, quality, masked),
         origin=origin,
+        masked=numberless,
     )
 
 
