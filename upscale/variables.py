@@ -157,5 +157,9 @@ def of_kind(*kinds: Kind) -> tuple[str, ...]:
 
 
 def class_code(legend: Iterable[str], label: str | None) -> int:
-    """Code of a class label in a legend (1 for the first), 0 where it is unknown."""
-    return {name: code for code, name in enumerate(legend, start=1)}.get(label or "", 0)
+    """Code of a class label in a legend (1 for the first), 0 where it is unknown.
+
+    Blanks around a label and its case do not matter.
+    """
+    codes = {name.casefold(): code for code, name in enumerate(legend, start=1)}
+    return codes.get(str(label or "").strip().casefold(), 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 from upscale.calendar import date_of
 from upscale.testing.towers import write_towers
-from upscale.towers.table import DRIVERS, good_days, read_towers
+from upscale.towers.table import DRIVERS, TowerWarning, good_days, read_sites, read_towers
 from upscale.variables import IGBP, KOPPEN
 
 
@@ -37,11 +38,40 @@ def test_class_labels_become_codes(folder: Path) -> None:
         assert KOPPEN[tower.koppen - 1] == sites.loc[tower.site, "koppen"]
 
 
-def test_an_unknown_class_label_becomes_code_zero(folder: Path, tmp_path: Path) -> None:
+def test_an_unknown_class_label_becomes_code_zero_and_is_named(
+    folder: Path, tmp_path: Path
+) -> None:
     sites = pd.read_parquet(folder / "sites.parquet").assign(igbp="XYZ", koppen=None)
     sites.to_parquet(tmp_path / "sites.parquet")
     pd.read_parquet(folder / "towers.parquet").to_parquet(tmp_path / "towers.parquet")
-    assert {(t.igbp, t.koppen) for t in read_towers(tmp_path)} == {(0, 0)}
+    with pytest.warns(TowerWarning, match=r"unknown: igbp 'XYZ' of XX-T00, .*of XX-T04$"):
+        towers = read_towers(tmp_path)
+    assert {(t.igbp, t.koppen) for t in towers} == {(0, 0)}
+
+
+def test_blanks_and_case_of_a_class_label_do_not_matter(folder: Path, tmp_path: Path) -> None:
+    sites = pd.read_parquet(folder / "sites.parquet").assign(igbp=" enf", koppen="cFB ")
+    sites.to_parquet(tmp_path / "sites.parquet")
+    pd.read_parquet(folder / "towers.parquet").to_parquet(tmp_path / "towers.parquet")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", TowerWarning)
+        towers = read_towers(tmp_path)
+    codes = (1 + IGBP.index("ENF"), 1 + KOPPEN.index("Cfb"))
+    assert {(t.igbp, t.koppen) for t in towers} == {codes}
+    table = read_sites(tmp_path)
+    assert set(table["igbp"]) | set(table["koppen"]) == {"ENF", "Cfb"}
+
+
+@pytest.mark.parametrize("wrong", [-0.2, 1.5, 100.0])
+def test_a_quality_that_is_no_share_is_refused_by_name(
+    folder: Path, tmp_path: Path, wrong: float
+) -> None:
+    rows = pd.read_parquet(folder / "towers.parquet")
+    rows.loc[rows.index[rows["site"] == "XX-T01"][7], "NEE_QC"] = wrong
+    rows.to_parquet(tmp_path / "towers.parquet")
+    pd.read_parquet(folder / "sites.parquet").to_parquet(tmp_path / "sites.parquet")
+    with pytest.raises(ValueError, match=r"NEE_QC from 0 to 1 .* at XX-T01: convert it"):
+        read_towers(tmp_path)
 
 
 def test_a_good_day_has_all_fluxes_and_quality_or_a_mask() -> None:
@@ -55,6 +85,8 @@ def test_a_good_day_has_all_fluxes_and_quality_or_a_mask() -> None:
 def test_days_that_only_passed_a_mask_get_the_stated_quality(folder: Path) -> None:
     masked = read_towers(folder, ["XX-T03"])[0]
     assert set(np.unique(masked.quality[masked.good])) == {np.float32(0.9)}
+    assert masked.masked is not None
+    assert masked.masked[masked.good].all()
 
 
 def test_a_driver_that_was_not_measured_is_missing_everywhere(folder: Path) -> None:

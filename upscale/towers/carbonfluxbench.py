@@ -31,7 +31,7 @@ from upscale.towers.satellite import Series
 from upscale.towers.sites import complete, known_sites, listed, require
 from upscale.towers.tower import DRIVERS, Tower, TowerWarning, good_days, make_tower, unbroken
 from upscale.towers.units import saturation_pressure
-from upscale.variables import FLUXES, KOPPEN, of_kind
+from upscale.variables import FLUXES, KOPPEN, class_code, of_kind
 
 FILE = "target_fluxes.parquet"
 ERA, MODIS = "ERA5.parquet", "MOD09GA.parquet"
@@ -126,7 +126,7 @@ def _koppen(folder: Path, keys: pd.Series) -> pd.Series:
     labels: dict[str, str] = {}
     for path in (folder / name for name in KOPPEN_FILES):
         content = json.loads(path.read_text()) if path.is_file() else {}
-        labels |= {site: label for site, label in content.items() if label in KOPPEN}
+        labels |= {site: label for site, label in content.items() if class_code(KOPPEN, label)}
     return keys.map(lambda key: labels.get(key, labels.get(_site_of(key))))
 
 

@@ -7,6 +7,7 @@ unknown, a missing cluster is found by distance, and nobody is suspect unless ca
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from upscale.towers.archives import Source
 from upscale.towers.badm import read_badm
 from upscale.towers.clusters import cluster_names
 from upscale.towers.parse import truth
+from upscale.towers.tower import TowerWarning
+from upscale.variables import IGBP, KOPPEN, class_code
 
 #: Columns that every table of sites has in the end; others are kept as they are.
 SITE_COLUMNS = ("site", "lat", "lon", "igbp", "koppen", "cluster", "suspect")
@@ -48,7 +51,8 @@ def known_sites(
 def complete(known: pd.DataFrame, sites: Sequence[str], folder: Path) -> pd.DataFrame:
     """The rows of `sites`, every column of `SITE_COLUMNS` filled.
 
-    known: from `known_sites`. Raises ValueError that names the sites without coordinates and
+    known: from `known_sites`. A TowerWarning names labels of classes that no legend has: they
+    count as unknown. Raises ValueError that names the sites without coordinates and
     the file to write them in.
     """
     table = known.set_index("site").reindex(sorted(sites))
@@ -59,10 +63,28 @@ def complete(known: pd.DataFrame, sites: Sequence[str], folder: Path) -> pd.Data
         raise ValueError(_unplaced(table.index[~placed].tolist(), folder))
     labels = ["igbp", "koppen", "cluster"]
     table[labels] = table[labels].astype(object).where(table[labels].notna(), None)
+    _spell_labels(table, folder)
     given = [None if name is None else str(name) for name in table["cluster"]]
     table["cluster"] = cluster_names(table.index.tolist(), table["lat"], table["lon"], given)
     table["suspect"] = truth(table["suspect"]).eq(1).fillna(False).astype(bool)
     return table.rename_axis("site").reset_index()
+
+
+def _spell_labels(table: pd.DataFrame, folder: Path) -> None:
+    """Write labels of classes as the legends do; those that no legend has are left and named."""
+    strange = []
+    for name, legend in (("igbp", IGBP), ("koppen", KOPPEN)):
+        labels = [(label, class_code(legend, label)) for label in table[name]]
+        strange += [
+            f"{name} {label!r} of {site}"
+            for site, (label, code) in zip(table.index, labels, strict=True)
+            if str(label or "").strip() and not code
+        ]
+        spelled = [legend[code - 1] if code else label for label, code in labels]
+        table[name] = pd.Series(spelled, table.index, object)
+    if strange:
+        what = f"{folder}: not in the legend, taken as unknown: {', '.join(strange)}"
+        warnings.warn(what, TowerWarning, stacklevel=3)
 
 
 def listed(table: pd.DataFrame, sites: Sequence[str], what: str) -> pd.DataFrame:
