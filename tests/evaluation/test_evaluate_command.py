@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from upscale.commands import main
 from upscale.evaluation.predict import predict_towers
@@ -101,6 +103,45 @@ def test_a_baseline_of_few_of_the_towers_is_called_no_fair_rival(folder, tmp_pat
     fair = fake_release(tmp_path / "fair", members=1, hidden=4, learned=learned[:2])
     request = Request(folder, baselines=("seasonal-cycle",), sites=("XX-T02",), device="cpu")
     assert evaluate(fair, request, lambda line: None).warnings == ()
+
+
+def test_why_a_tower_cannot_be_judged_is_told(towers):
+    def members(tower):
+        return np.full((1, len(tower.days), 3), np.nan, np.float32)
+
+    tower = towers[2]
+    none = np.zeros(len(tower.days), bool)
+    gone = tower.fluxes.copy()
+    gone[:, :2] = np.nan
+    short = replace(
+        tower, days=tower.days[:30], drivers=tower.drivers[:30], fluxes=np.ones((30, 3)),
+        quality=np.ones(30), good=np.ones(30, bool),
+    )  # fmt: skip
+    cases = [
+        (replace(tower, fluxes=gone, good=none), "no GPP and RECO on any day"),
+        (replace(tower, fluxes=np.full_like(gone, np.nan), good=none), "no flux on any day"),
+        (short, "record of 30 days is shorter than the window of 45 days"),
+    ]
+    for one, reason in cases:
+        with pytest.raises(ValueError, match=reason) as error:
+            predict_towers({"m": members}, [one], {tower.site: "test"})
+        assert "“What a tower needs” in docs/evaluate.md" in str(error.value)
+    page = (Path(__file__).parents[2] / "docs" / "evaluate.md").read_text()
+    assert "## What a tower needs" in page
+
+
+def test_a_table_of_sites_may_lie_elsewhere(release, folder, tmp_path):
+    (tmp_path / "towers").mkdir()
+    shutil.copy(folder / "towers.parquet", tmp_path / "towers")
+    words = [release.path, "--towers", tmp_path / "towers", "--site", "XX-T02"]
+    assert call(*words) == 2
+    assert call(*words, "--sites", folder / "sites.parquet") == 0
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_gpu_that_is_not_there_is_one_message(release, folder, capsys):
+    assert call(release.path, "--towers", folder, "--device", "cuda") == 2
+    assert "error: expected a GPU" in capsys.readouterr().err
 
 
 def test_two_releases_of_one_name_are_told_apart(release, folder, tmp_path):

@@ -56,12 +56,17 @@ def evaluate(
         typer.Option(help="Folder of left-out predictions, kept or read."),
     ] = None,
     folds: Annotated[int, typer.Option(min=2, help="Folds of clusters.")] = 5,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option(help="Where networks run.")
+    ] = "auto",
+    sites: Annotated[
+        Path | None, typer.Option(help="Table of sites (Parquet, CSV), if not in the folder.")
+    ] = None,
 ) -> None:
     """Judge a release at towers, seen or not: skill, where it holds, how sure that is."""
     console = Console(width=max(Console().width, _WIDTH))
     request = Request(
-        towers, tuple(baseline or ()), training, tuple(site or ()), reference, device
+        towers, tuple(baseline or ()), training, tuple(site or ()), reference, device, sites
     )  # fmt: skip
     found = load_release(release)
     _require_room(json, report)

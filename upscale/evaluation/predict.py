@@ -13,9 +13,11 @@ from upscale.evaluation.cases import Case, Estimate, estimate
 from upscale.network.release import Release, load_release
 from upscale.network.resolve import ReleaseError
 from upscale.network.trees import TREES
+from upscale.network.windows import WindowRule
 from upscale.towers.table import Tower
 from upscale.training.baselines import fit_seasonal_cycle, fit_trees
 from upscale.training.evaluate import tower_model
+from upscale.variables import FLUXES
 
 Floats = NDArray[np.float32]
 
@@ -23,6 +25,9 @@ Floats = NDArray[np.float32]
 Members = Callable[[Tower], Floats]
 
 Say = Callable[[str], None]
+
+#: Days without a gap that a network sees at once; trees see single days.
+WINDOW = WindowRule().length
 
 
 @dataclass(frozen=True)
@@ -83,22 +88,50 @@ def predict_towers(
         reasons = "; ".join(f"{one.site}: {one.reason}" for one in skipped[:3])
         raise ValueError(
             f"expected towers with good flux days that the model can be run at, found none "
-            f"among {len(skipped)} ({reasons}); see docs/evaluate.md for what a tower needs"
+            f"among {len(skipped)} ({reasons}); see “What a tower needs” in docs/evaluate.md"
         )
     return cases, skipped
 
 
 def _predict(models: Mapping[str, Members], tower: Tower) -> dict[str, Estimate] | Skipped:
     if not tower.good.any():
-        return Skipped(tower.site, "no good flux day")
+        return Skipped(tower.site, _no_good_day(tower))
     try:
         made = {name: estimate(members(tower)) for name, members in models.items()}
     except (ValueError, KeyError, IndexError) as error:
         return Skipped(tower.site, f"{type(error).__name__}: {error}", failed=True)
     for name, one in made.items():
         if not (np.isfinite(one.mean).all(axis=1) & tower.good).any():
-            return Skipped(tower.site, f"{name} predicts none of its good flux days")
+            return Skipped(tower.site, _no_prediction(tower, name))
     return made
+
+
+def _no_good_day(tower: Tower) -> str:
+    """Why a tower has no good flux day."""
+    missing = np.asarray(np.isnan(tower.fluxes).all(axis=0))
+    if missing.all():
+        return "no flux on any day"
+    if missing.any():
+        names = " and ".join(
+            name.upper() for name, gone in zip(FLUXES, missing, strict=True) if gone
+        )
+        return f"no {names} on any day; a good flux day needs GPP, RECO and NEE"
+    if np.isnan(tower.fluxes).any(axis=1).all():
+        return "no day that has GPP, RECO and NEE all together"
+    return "no good flux day: NEE_QC is below 0.75, or missing, on all days with fluxes"
+
+
+def _no_prediction(tower: Tower, name: str) -> str:
+    """Why a model predicts none of a tower's good days."""
+    if len(tower.days) < WINDOW:
+        return (
+            f"its record of {len(tower.days)} days is shorter than the window of {WINDOW} days "
+            "that a model sees"
+        )
+    return (
+        f"{name} predicts none of its good flux days: it needs {WINDOW} days one after the other "
+        "with all drivers, if it sees windows"
+    )
 
 
 def _rival_release(name: str) -> Release:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+import torch
 from pydantic import ValidationError
 
 from upscale.evaluation.cases import Left, left_out_cases, models_of
@@ -33,7 +34,8 @@ class Request:
 
     towers: folder; baselines, training: see `predict.rivals` (training: folder with the towers
     that baselines learn from, None = `towers`); sites: only these, if given; reference: the
-    model that others are set against.
+    model that others are set against; table: of sites, where `towers` has none. Raises
+    ValueError for a device that is not there.
     """
 
     towers: Path
@@ -42,6 +44,11 @@ class Request:
     sites: tuple[str, ...] = ()
     reference: str | None = None
     device: str = "auto"
+    table: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise ValueError("expected a GPU for --device cuda, found none; use auto or cpu")
 
 
 def _no_watch(towers: Sequence[Tower]) -> Iterable[Tower]:
@@ -59,7 +66,7 @@ def evaluate(
     watch: wraps the towers while they are worked through, for a progress bar. Raises
     ValueError or OSError that say what to do.
     """
-    towers = read_towers(request.towers)
+    towers = read_towers(request.towers, table=request.table)
     splits = splits_of(release, towers, request.towers)
     chosen = _chosen(towers, request.sites)
     main = release.manifest.name
@@ -97,7 +104,7 @@ def leave_clusters_out(
     config = settings_of(release, request.towers)
     models = models_to_train(release.manifest.model, request.baselines)
     choose_reference(order_models(models, models[0]), request.reference)
-    towers = read_towers(request.towers)
+    towers = read_towers(request.towers, table=request.table)
     judged = {tower.site for tower in _chosen(towers, request.sites)}
     require_folds(towers, folds)
     keep = keep or Path(f"{release.manifest.name}.left-out")
@@ -135,7 +142,7 @@ def require_folds(towers: Sequence[Tower], folds: int) -> None:
 
 def evaluate_left_out(release: Release, request: Request, folder: Path) -> Evaluation:
     """Judge left-out predictions that were made before and lie in a folder."""
-    towers = _chosen(read_towers(request.towers), request.sites)
+    towers = _chosen(read_towers(request.towers, table=request.table), request.sites)
     return judge_left_out(release, read_left_out(folder, towers), request, str(folder))
 
 
