@@ -272,5 +272,17 @@ def test_baselines_that_were_not_left_out_are_named(trainable, folder, tmp_path,
     write_left_out(tmp_path, [LeftOut(tower, 0, members)])
     words = ["--towers", folder, "--site", "XX-T02", "--left-out", tmp_path]
     assert call(trainable.path, *words) == 0
+    assert "is taken on trust" in " ".join(capsys.readouterr().out.split())
     assert call(trainable.path, *words, "--baseline", "xgboost") == 2
     assert "left-out predictions of xgboost" in capsys.readouterr().err
+
+
+def test_left_out_predictions_of_another_kind_of_release_are_refused(
+    trainable, folder, tmp_path, capsys
+):
+    tower = read_towers(folder, ["XX-T02"])[0]
+    members = {"xgboost": np.ones((2, len(tower.days), 3), np.float32)}
+    write_left_out(tmp_path, [LeftOut(tower, 0, members)])
+    words = ["--towers", folder, "--site", "XX-T02", "--left-out", tmp_path]
+    assert call(trainable.path, *words) == 2
+    assert "they belong to another release" in capsys.readouterr().err

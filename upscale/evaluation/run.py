@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
@@ -143,7 +143,12 @@ def require_folds(towers: Sequence[Tower], folds: int) -> None:
 def evaluate_left_out(release: Release, request: Request, folder: Path) -> Evaluation:
     """Judge left-out predictions that were made before and lie in a folder."""
     towers = _chosen(read_towers(request.towers, table=request.table), request.sites)
-    return judge_left_out(release, read_left_out(folder, towers), request, str(folder))
+    judged = judge_left_out(release, read_left_out(folder, towers), request, str(folder))
+    warning = (
+        f"{folder} keeps the kind of model ({judged.main}) and not the release that it was made "
+        f"for: that these are predictions of the settings of {judged.release} is taken on trust."
+    )
+    return replace(judged, warnings=(*judged.warnings, warning))
 
 
 def settings_of(release: Release, towers: Path) -> TrainConfig:
@@ -168,7 +173,13 @@ def judge_left_out(
     """
     cases = left_out_cases(left_out)
     found = models_of(cases)
-    main = release.manifest.model if release.manifest.model in found else found[0]
+    main = release.manifest.model
+    if main not in found:
+        raise ValueError(
+            f"expected left-out predictions of {main}, which {release.manifest.name} is, in "
+            f"{where}, found {', '.join(found)}: they belong to another release; name its folder "
+            "or cross-validate this one"
+        )
     _require_known(request.baselines, found, where)
     kept = [name for name in found if not request.baselines or name in request.baselines]
     names = order_models(kept, main)
