@@ -12,8 +12,8 @@ DEV_SET := $(VENV)/dev-set
 
 # One thread each for torch, BLAS and OpenMP: the tests start processes of their own.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
-# Processes of pytest, 0 = its own. On two free cores the whole took 10 minutes with two and 17
-# with one; cluster tests, which start processes of their own, share one of them.
+# Processes of pytest, 0 = its own. A file stays in one process, so that what its tests share, a
+# demonstration for example, is made once.
 JOBS       ?= 2
 
 .DEFAULT_GOAL := help
@@ -46,7 +46,7 @@ layers: $(DEV_SET) ## import-linter: a room knows only what stands below it
 
 unit: $(DEV_SET) ## pytest alone; ARGS="-k tiles" goes to pytest, JOBS=0 runs in one process
 	@echo "Tests (pytest)"
-	@$(ONE_THREAD) $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+	@$(ONE_THREAD) $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 bench: $(DEV_SET) ## the benchmarks, one after the other
 	@for file in benchmarks/*.py; do echo "$$file"; $(ONE_THREAD) $(BIN)/python "$$file" || exit 1; done

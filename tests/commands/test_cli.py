@@ -11,7 +11,7 @@ import yaml
 from upscale.commands import COMMANDS
 from upscale.testing.towers import write_towers
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
+pytestmark = pytest.mark.cluster
 
 
 def upscale(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:

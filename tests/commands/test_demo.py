@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import xarray as xr
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
+pytestmark = pytest.mark.cluster
 PICTURES = {"maps.png", "map_gpp.png", "map_reco.png", "map_nee.png", "seasonal_cycle.png"}
 
 

@@ -15,7 +15,7 @@ from upscale.engine.check import check_store
 from upscale.engine.run import finalise, status
 from upscale.testing.runs import differences, prepare, run_here
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
+pytestmark = pytest.mark.cluster
 MARCH = ("2012-03-01", "2012-03-31")
 
 

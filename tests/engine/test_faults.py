@@ -212,7 +212,6 @@ def test_a_key_can_be_overridden_on_the_command_line(tmp_path):
 
 
 @pytest.mark.cluster
-@pytest.mark.xdist_group("cluster")
 def test_a_full_disk_fails_the_tile_and_leaves_nothing_that_reads_as_data(world, tmp_path):
     """A limit on the size of a file stands for the full disk: each shard's write fails."""
     config = {
@@ -329,7 +328,6 @@ def small_disk(place):
 
 
 @pytest.mark.cluster
-@pytest.mark.xdist_group("cluster")
 def test_a_disk_that_fills_in_the_middle_of_a_run_costs_what_did_not_fit(world, tmp_path):
     """A real file system that returns ENOSPC; with more room the run goes on to the same store."""
     with small_disk(tmp_path / "disk") as resize:

@@ -17,7 +17,7 @@ from upscale.engine.ledger import Ledger
 from upscale.engine.run import status
 from upscale.testing.runs import differences, prepare, run_here
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
+pytestmark = pytest.mark.cluster
 
 MOMENTS = [0, 5]
 

@@ -12,7 +12,7 @@ from upscale.engine.worker import failed_entry
 from upscale.grid import Tile
 from upscale.product.layout import WorkItem
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
+pytestmark = pytest.mark.cluster
 
 ITEM = WorkItem(0, Tile(0, 0))
 JOB = SimpleNamespace(digest="d", release="r", cube="c")

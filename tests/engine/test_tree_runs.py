@@ -133,7 +133,6 @@ def upscale(*arguments, cwd):
 
 
 @pytest.mark.cluster
-@pytest.mark.xdist_group("cluster")
 def test_the_command_makes_the_same_map_on_a_real_cluster(world, model, store, tmp_path):
     write_run(world, model, tmp_path)
     planned = upscale("plan", "RUN.yaml", cwd=tmp_path)
