@@ -48,7 +48,17 @@ def command(config: Path, *options: str) -> list[str]:
 
 
 def start(config: Path) -> subprocess.Popen:
-    return subprocess.Popen(command(config), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return subprocess.Popen(
+        command(config),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        preexec_fn=heed_interrupts,
+    )
+
+
+def heed_interrupts() -> None:
+    """What a shell starts in the background ignores SIGINT, and so do its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def finish(config: Path) -> str:
@@ -59,15 +69,30 @@ def finish(config: Path) -> str:
 
 def processes(driver: subprocess.Popen, role: str) -> list[psutil.Process]:
     """Processes of a run: `scheduler`, `nanny`, or `worker` (which the nanny started)."""
-    children = psutil.Process(driver.pid).children(recursive=True)
-    nannies = [c for c in children if "upscale.engine.processes" in c.cmdline() and
-               "worker" in c.cmdline()]  # fmt: skip
+    children = children_of(psutil.Process(driver.pid), recursive=True)
+    nannies = [c for c in children if {"upscale.engine.processes", "worker"} <= set(words(c))]
     found = {
-        "scheduler": [c for c in children if "scheduler" in c.cmdline()],
+        "scheduler": [c for c in children if "scheduler" in words(c)],
         "nanny": nannies,
-        "worker": [w for n in nannies for w in n.children() if "spawn_main" in str(w.cmdline())],
+        "worker": [w for n in nannies for w in children_of(n) if "spawn_main" in str(words(w))],
     }
     return found[role]
+
+
+def children_of(process: psutil.Process, recursive: bool = False) -> list[psutil.Process]:
+    """Children of a process; none of one that has just ended."""
+    try:
+        return process.children(recursive=recursive)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def words(process: psutil.Process) -> list[str]:
+    """The command line of a process; empty for one that has just ended."""
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
 
 
 def await_items(store: Path, count: int, driver: subprocess.Popen) -> None:
