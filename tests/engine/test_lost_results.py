@@ -2,12 +2,13 @@
 
 import os
 import time
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 from distributed import Client, LocalCluster, wait
 
-from upscale.engine.loop import _entry_of
+from upscale.engine.window import result_of
 from upscale.engine.worker import failed_entry
 from upscale.grid import Tile
 from upscale.product.layout import WorkItem
@@ -42,11 +43,11 @@ def test_a_result_that_died_with_its_worker_is_waited_for(client):
     [pid] = client.run(os.getpid).values()
     os.kill(pid, 9)
     until(lambda: future.status != "finished")
-    assert _entry_of(future, JOB, ITEM, client).error == "ValueError: made"
+    assert result_of(future, client, partial(failed_entry, JOB, ITEM)).error == "ValueError: made"
 
 
 def test_an_error_of_the_task_becomes_its_entry(client):
     future = client.submit(int, "no number", pure=False)
-    entry = _entry_of(future, JOB, ITEM, client)
+    entry = result_of(future, client, partial(failed_entry, JOB, ITEM))
     assert entry.status == "failed"
     assert "no number" in entry.error

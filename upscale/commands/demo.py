@@ -16,7 +16,7 @@ from rich.console import Console
 from upscale.commands.run import finish, predict
 from upscale.drivers.cube import DriverError, open_cube
 from upscale.engine.config import ConfigError, Run, parse_run
-from upscale.engine.ledger import beside
+from upscale.engine.records import beside
 from upscale.engine.validate import validate
 from upscale.grid import load_grid
 from upscale.network.release import load_release

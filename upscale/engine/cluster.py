@@ -46,16 +46,18 @@ class ClusterError(Exception):
 
 
 @contextmanager
-def connect(cluster: Cluster, logs: Path | None = None) -> Iterator[Client]:
+def connect(
+    cluster: Cluster, logs: Path | None = None, tasks: int = TASKS_PER_WORKER
+) -> Iterator[Client]:
     """A client of the cluster, with at least one worker there.
 
-    logs: folder for the logs of the processes that are started here. Raises ClusterError
-    where no scheduler answers or no worker joins in time.
+    logs: folder for the logs of the processes that are started here; tasks: how many a worker
+    holds at once. Raises ClusterError where no scheduler answers or no worker joins in time.
     """
     with ExitStack() as stack:
         address, alive = cluster.address, _always
         if address is None:
-            address, alive = stack.enter_context(_local_cluster(cluster, logs))
+            address, alive = stack.enter_context(_local_cluster(cluster, logs, tasks))
         client = _client(address, cluster.wait, alive)
         stack.callback(_close, client)
         _await_worker(client, cluster.wait, alive)
@@ -138,7 +140,7 @@ def _visible_gpus() -> list[str]:
 
 
 @contextmanager
-def _local_cluster(cluster: Cluster, logs: Path | None) -> Iterator[tuple[str, Alive]]:
+def _local_cluster(cluster: Cluster, logs: Path | None, tasks: int) -> Iterator[tuple[str, Alive]]:
     """Scheduler and workers as processes of their own; ends them all. Gives the address, and
     whether the scheduler lives."""
     with tempfile.TemporaryDirectory(prefix="upscale-") as folder, ExitStack() as stack:
@@ -151,7 +153,7 @@ def _local_cluster(cluster: Cluster, logs: Path | None) -> Iterator[tuple[str, A
         _await_file(file, scheduler, start.log("scheduler"))
         gpus = _visible_gpus() if _use_gpu(cluster) else []
         for number in range(worker_count(cluster)):
-            arguments = _worker_arguments(file, place, number, cluster)
+            arguments = _worker_arguments(file, place, number, cluster, tasks)
             gpu = gpus[number % len(gpus)] if gpus else None
             stack.enter_context(start(f"worker-{number}", arguments, gpu))
         yield _address(file), lambda: scheduler.poll() is None
@@ -163,10 +165,12 @@ def _scheduler_arguments(file: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def _worker_arguments(file: Path, place: Path, number: int, cluster: Cluster) -> list[str]:
+def _worker_arguments(
+    file: Path, place: Path, number: int, cluster: Cluster, tasks: int
+) -> list[str]:
     return [
         "--scheduler-file", str(file), "--name", f"worker-{number}", "--nworkers", "1",
-        "--nthreads", str(TASKS_PER_WORKER), "--memory-limit", str(worker_memory(cluster)),
+        "--nthreads", str(tasks), "--memory-limit", str(worker_memory(cluster)),
         "--no-dashboard", "--host", "127.0.0.1", "--death-timeout", "30",
         "--local-directory", str(place / f"worker-{number}"),
     ]  # fmt: skip

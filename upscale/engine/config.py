@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import (
@@ -22,16 +22,20 @@ from pydantic import (
 from upscale.calendar import day_number
 from upscale.product.layout import Sums
 
+M = TypeVar("M", bound=BaseModel)
+
 
 class ConfigError(ValueError):
     """A RUN.yaml that cannot be run; the message names the key and the remedy."""
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """A section of a file of keys: unknown keys are refused, values do not change."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Period(_Strict):
+class Period(Strict):
     """First and last day, both included."""
 
     start: dt.date
@@ -54,7 +58,7 @@ class Period(_Strict):
         return (self.end - self.start).days + 1
 
 
-class Region(_Strict):
+class Region(Strict):
     """A part of the globe, in degrees; cells whose centres lie inside are produced."""
 
     south: float = Field(ge=-90, le=90)
@@ -69,7 +73,7 @@ class Region(_Strict):
         return self
 
 
-class Output(_Strict):
+class Output(Strict):
     """Where the flux cube goes and what is in it.
 
     members: period of the sums kept for each member; tile: edge of a tile in cells (one
@@ -98,7 +102,7 @@ class Output(_Strict):
         return tile
 
 
-class Context(_Strict):
+class Context(Strict):
     """Which years form the support set, in place of what the release says.
 
     years: a list of years or `auto`; strict_past: use only years that end before the block
@@ -110,7 +114,7 @@ class Context(_Strict):
     store: str | None = None
 
 
-class Cluster(_Strict):
+class Cluster(Strict):
     """Where the work is done.
 
     address: of a Dask scheduler that stands elsewhere; without it a cluster is started here.
@@ -126,7 +130,7 @@ class Cluster(_Strict):
     wait: float = Field(default=120, gt=0, description="seconds to wait for the first worker")
 
 
-class Run(_Strict):
+class Run(Strict):
     """RUN.yaml."""
 
     model: str
@@ -173,29 +177,42 @@ def load_run(path: Path, overrides: Sequence[str] = ()) -> Run:
 
     Raises ConfigError naming every key that is missing, unknown or wrong.
     """
+    return parse_run(read_yaml(path, overrides, "a RUN.yaml"), str(path))
+
+
+def read_yaml(path: Path, overrides: Sequence[str], kind: str) -> dict[str, Any]:
+    """The keys of a YAML file with `key=value` overrides; ConfigError where it is none.
+
+    kind: what the file should be, in words.
+    """
     try:
         content = yaml.safe_load(path.read_text())
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; give the path of a RUN.yaml") from None
+        raise ConfigError(f"{path}: no such file; give the path of {kind}") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not YAML: {error}") from None
     if not isinstance(content, dict):
-        raise ConfigError(f"{path}: expected keys model, drivers, period, output")
+        raise ConfigError(f"{path}: expected the keys of {kind}, found none")
     for override in overrides:
         _override(content, override)
-    return parse_run(content, str(path))
+    return content
 
 
 def parse_run(content: dict[str, Any], where: str) -> Run:
     """A checked run from plain values."""
+    return parse(Run, content, f"{where} cannot be run")
+
+
+def parse(model: type[M], content: dict[str, Any], failing: str) -> M:
+    """A model of plain values; ConfigError names every fault after the words of `failing`."""
     try:
-        return Run.model_validate(content)
+        return model.model_validate(content)
     except ValidationError as error:
         faults = "\n".join(
-            f"  {'.'.join(map(str, fault['loc'])) or 'run'}: {_advice(fault)}"
+            f"  {'.'.join(map(str, fault['loc'])) or model.__name__.lower()}: {_advice(fault)}"
             for fault in error.errors()
         )
-        raise ConfigError(f"{where} cannot be run:\n{faults}") from None
+        raise ConfigError(f"{failing}:\n{faults}") from None
 
 
 def _advice(fault: Any) -> str:

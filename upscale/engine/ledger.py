@@ -6,18 +6,9 @@ shards were written and read back.
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
 
-import fsspec
-
-from upscale.engine.claim import is_local
-
-Status = Literal["done", "failed"]
+from upscale.engine.records import Records, Status
 
 #: Name of the object that says what a run consists of.
 PLAN = "plan.json"
@@ -51,88 +42,8 @@ class Entry:
     error: str = ""
 
 
-def beside(store: str, suffix: str) -> str:
-    """URL of what lies beside a store: `fluxes.zarr` and `ledger` give `fluxes.ledger`."""
-    return f"{store.rstrip('/').removesuffix('.zarr')}.{suffix}"
-
-
-def store_name(store: str) -> str:
-    """Last part of a store's path."""
-    return store.rstrip("/").rsplit("/", 1)[-1]
-
-
-class Ledger:
-    """The entries of one store, on any file system that fsspec opens."""
+class Ledger(Records[Entry]):
+    """The entries of one flux cube."""
 
     def __init__(self, store: str) -> None:
-        self.url = beside(store, "ledger")
-        self._fs, self._root = fsspec.core.url_to_fs(self.url)
-
-    def write(self, entry: Entry) -> None:
-        """Store an entry; readers see the old one or the new one, whole."""
-        self.write_object(f"{entry.item}.{entry.status}.json", asdict(entry))
-        if entry.status == "done":
-            self._remove(f"{entry.item}.failed.json")
-
-    def entries(self, run: str, status: Status = "done") -> dict[str, Entry]:
-        """All valid entries of a run by work item."""
-        names = [name for name in self._names() if name.endswith(f".{status}.json")]
-        found = (entry for entry in self._read_all(names) if entry and entry.run == run)
-        return {entry.item: entry for entry in found}
-
-    def write_object(self, name: str, content: Any) -> None:
-        """Store plain values as JSON under a name."""
-        payload = json.dumps(content, indent=1, sort_keys=True).encode()
-        path = f"{self._root}/{name}"
-        if not is_local(self._fs):
-            self._fs.pipe_file(path, payload)
-            return
-        os.makedirs(self._root, exist_ok=True)
-        part = f"{path}.{os.getpid()}.part"
-        try:
-            with open(part, "wb") as file:
-                file.write(payload)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, path)
-        finally:
-            if os.path.exists(part):
-                os.unlink(part)
-
-    def read_object(self, name: str) -> Any:
-        """The values stored under a name, None where there are none that can be read."""
-        try:
-            return json.loads(self._fs.cat_file(f"{self._root}/{name}"))
-        except (FileNotFoundError, ValueError):
-            return None
-
-    def clear(self) -> None:
-        """Forget all entries."""
-        for name in self._names():
-            if name.endswith((".done.json", ".failed.json")):
-                self._remove(name)
-
-    def _names(self) -> list[str]:
-        self._fs.invalidate_cache()
-        try:
-            paths = self._fs.ls(self._root, detail=False)
-        except FileNotFoundError:
-            return []
-        return [str(path).rsplit("/", 1)[-1] for path in paths]
-
-    def _read_all(self, names: Iterable[str]) -> Iterator[Entry | None]:
-        with ThreadPoolExecutor(16) as pool:
-            yield from pool.map(self._read, names)
-
-    def _read(self, name: str) -> Entry | None:
-        content = self.read_object(name)
-        try:
-            return Entry(**content)
-        except TypeError:
-            return None
-
-    def _remove(self, name: str) -> None:
-        try:
-            self._fs.rm_file(f"{self._root}/{name}")
-        except FileNotFoundError:
-            return
+        super().__init__(store, Entry)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import Any
+from functools import partial
 
-from distributed import Client, as_completed
+from distributed import Client
 from distributed.comm.core import CommClosedError
-from distributed.scheduler import KilledWorker
 
 from upscale.drivers.cube import DriverError
-from upscale.engine.cluster import ClusterError
 from upscale.engine.ledger import Entry, Ledger
 from upscale.engine.plan import Job, Plan
 from upscale.engine.progress import Progress
+from upscale.engine.window import Future, Window, lost, result_of
 from upscale.engine.worker import (
     EnsemblePlugin,
     embed_on_worker,
@@ -27,12 +25,6 @@ from upscale.engine.worker import (
 )
 from upscale.grid import Tile
 from upscale.product.layout import WorkItem
-
-#: A Dask future; its class says nothing of what it holds.
-Future = Any
-
-#: Errors that another attempt cannot mend.
-_FINAL = (DriverError, KilledWorker)
 
 
 @dataclass
@@ -56,12 +48,12 @@ def run_items(
     Raises ClusterError where the scheduler is lost; what was done is in the ledger.
     """
     client.register_plugin(EnsemblePlugin(plan.job))
-    loop = _Loop(client, plan, retries)
+    window = Window(client, _Tasks(client, plan).submit, retries, final=(DriverError,))
     outcome = Outcome()
     try:
-        for item, future in loop.results(items):
-            entry = _entry_of(future, plan.job, item, client)
-            if entry.status == "failed" and loop.again(item, future):
+        for item, future in window.results(items):
+            entry = result_of(future, client, partial(failed_entry, plan.job, item))
+            if entry.status == "failed" and window.again(item, future):
                 continue
             if entry.status == "failed":
                 _record(ledger, entry)
@@ -70,7 +62,7 @@ def run_items(
                 outcome.done.append(entry)
             progress.advance(entry)
     except (CancelledError, CommClosedError) as error:
-        raise _lost(error) from None
+        raise lost(error) from None
     finally:
         _forget(client, plan.job)
     return outcome
@@ -88,92 +80,29 @@ def _record(ledger: Ledger, entry: Entry) -> None:
         ledger.write(entry)
 
 
-class _Loop:
-    """Submits items so that every worker has one more than it holds, and no item waits long."""
+class _Tasks:
+    """Submits the tasks of a run: an item after the embeddings of its tile."""
 
-    def __init__(self, client: Client, plan: Plan, retries: int) -> None:
+    def __init__(self, client: Client, plan: Plan) -> None:
         self.client = client
         self.job = plan.job
-        self.retries = retries
         self.land = {tile.tile: tile.land > 0 for tile in plan.tiles}
-        self.attempts: dict[str, int] = {}
         self.contexts: dict[tuple[Tile, int], Future] = {}
-        self.items: dict[str, WorkItem] = {}
-        self.pool = as_completed([], loop=client.loop)
 
-    def results(self, items: Sequence[WorkItem]) -> Iterator[tuple[WorkItem, Future]]:
-        """Finished futures, as they come; new items are submitted as others finish."""
-        waiting = iter(items)
-        for item in islice(waiting, self._width()):
-            self._submit(item)
-        for future in self.pool:
-            item = self.items.pop(future.key)
-            yield item, future
-            for following in islice(waiting, self._room()):
-                self._submit(following)
-
-    def again(self, item: WorkItem, future: Future) -> bool:
-        """Submit an item once more, if its error may pass; False where it is given up."""
-        if future.status == "cancelled" or isinstance(future.exception(), _FINAL):
-            return False
-        tried = self.attempts.get(item.id, 0)
-        if tried >= self.retries:
-            return False
-        self.attempts[item.id] = tried + 1
-        self.contexts.pop(self._context_key(item), None)
-        self._submit(item)
-        return True
-
-    def _width(self) -> int:
-        threads = self.client.nthreads()
-        return max(2, int(sum(threads.values())) + len(threads))
-
-    def _room(self) -> int:
-        return max(0, self._width() - len(self.items))
-
-    def _submit(self, item: WorkItem) -> None:
+    def submit(self, item: WorkItem, tried: int) -> Future:
+        """The future of an item; another attempt makes its embeddings anew, too."""
         land, name = self.land[item.tile], plugin_name(self.job)
-        after = self._context(item) if land and not self.job.query_context else None
-        key = f"{name}-{item.id}-{self.attempts.get(item.id, 0)}"
-        future = self.client.submit(predict_on_worker, name, item, land, after, key=key, pure=False)
-        self.items[key] = item
-        self.pool.add(future)
+        after = self._context(item, tried) if land and not self.job.query_context else None
+        key = f"{name}-{item.id}-{tried}"
+        return self.client.submit(predict_on_worker, name, item, land, after, key=key, pure=False)
 
-    def _context_key(self, item: WorkItem) -> tuple[Tile, int]:
-        return item.tile, item.block if self.job.strict_past else 0
-
-    def _context(self, item: WorkItem) -> Future:
+    def _context(self, item: WorkItem, tried: int) -> Future:
         """The future of the item's embeddings, shared by all blocks of its tile."""
-        key = self._context_key(item)
-        if key not in self.contexts:
-            tried = self.attempts.get(item.id, 0)
+        key = item.tile, item.block if self.job.strict_past else 0
+        if key not in self.contexts or tried:
             name = plugin_name(self.job)
             self.contexts[key] = self.client.submit(
                 embed_on_worker, name, *key, pure=False,
                 key=f"{name}-context-{key[0].id}-{key[1]}-{item.id}-{tried}",
             )  # fmt: skip
         return self.contexts[key]
-
-
-def _entry_of(future: Future, job: Job, item: WorkItem, client: Client) -> Entry:
-    """What became of an item; waits for it where its worker died with the result in hand.
-
-    A future that is done may be pending again a moment later: the state is asked for only once,
-    by `result`, which waits until the cluster has computed a lost result anew.
-    """
-    try:
-        entry: Entry = future.result()
-    except (CancelledError, CommClosedError):
-        raise
-    except Exception as error:
-        if client.status != "running":
-            raise _lost(error) from None
-        return failed_entry(job, item, error)
-    return entry
-
-
-def _lost(error: BaseException | None) -> ClusterError:
-    detail = f" ({error})" if error and str(error) else ""
-    return ClusterError(
-        f"the Dask scheduler was lost{detail}; what is done is kept: run the same command again"
-    )

@@ -12,7 +12,7 @@ import numpy as np
 from upscale.drivers.cube import DriverCube
 from upscale.drivers.tiles import Surface, read_surface
 from upscale.engine.config import ConfigError, Context, Region, Run, absolute, digest_of
-from upscale.engine.ledger import beside
+from upscale.engine.records import beside
 from upscale.grid import Grid, Tile, tile_counts
 from upscale.network.release import Release
 from upscale.network.support import SupportRule

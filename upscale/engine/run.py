@@ -13,12 +13,13 @@ from upscale.engine.claim import claimed, is_empty
 from upscale.engine.cluster import connect
 from upscale.engine.config import ConfigError
 from upscale.engine.context import create_context
-from upscale.engine.ledger import PLAN, Entry, Ledger, store_name
+from upscale.engine.ledger import PLAN, Entry, Ledger
 from upscale.engine.limits import trust_of
 from upscale.engine.loop import Outcome, run_items
 from upscale.engine.plan import Job, Plan, read_part
 from upscale.engine.progress import Progress
 from upscale.engine.provenance import attributes_of
+from upscale.engine.records import store_name
 from upscale.engine.validate import Checked, store_faults
 from upscale.engine.worker import now
 from upscale.product.cube import (
