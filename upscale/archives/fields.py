@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upscale.archives.granule import ArchiveError
+from upscale.humidity import saturation_pressure
 
 #: `instant` at the stamp, `amount` accumulated, `rate` mean of the hour that ends at the stamp.
 Kind = Literal["instant", "amount", "rate"]
@@ -97,11 +98,6 @@ def not_below_zero(row: Field, totals: NDArray[np.floating]) -> NDArray[np.float
             f"{np.nanmin(totals):.6g}; the file is damaged, or no accumulation"
         )
     return np.where(totals < 0, 0.0, totals)
-
-
-def saturation_pressure(celsius: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Saturation vapour pressure over water, hPa (Tetens 1930, as in Allen et al. 1998, eq. 11)."""
-    return 6.1078 * np.exp(17.27 * celsius / (celsius + 237.3))
 
 
 def deficit(

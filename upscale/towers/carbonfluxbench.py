@@ -26,11 +26,11 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
+from upscale.humidity import saturation_pressure
 from upscale.towers.parse import days, numbers
 from upscale.towers.satellite import Series
 from upscale.towers.sites import complete, known_sites, listed, require
 from upscale.towers.tower import DRIVERS, Tower, TowerWarning, good_days, make_tower, unbroken
-from upscale.towers.units import saturation_pressure
 from upscale.variables import FLUXES, KOPPEN, class_code, of_kind
 
 FILE = "target_fluxes.parquet"

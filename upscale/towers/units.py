@@ -11,18 +11,12 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from upscale.humidity import saturation_pressure
+
 #: Fewer days than this may lie anywhere: a winter, a drought, a night of the pole.
 _DAYS = 300
 
 Floats = NDArray[np.floating]
-
-
-def saturation_pressure(ta: Floats) -> Floats:
-    """Saturation vapour pressure over water in hPa of air of `ta` degC (any shape).
-
-    Magnus form with the constants of Alduchov and Eskridge (1996), eq. 21.
-    """
-    return 6.1094 * np.exp(17.625 * ta / (ta + 243.04))
 
 
 def unit_faults(series: Mapping[str, Floats]) -> list[str]:

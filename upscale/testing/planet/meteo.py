@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upscale.drivers.astronomy import declination, potential_radiation, year_angle
+from upscale.humidity import saturation_pressure
 from upscale.testing.planet.climate import Site
 from upscale.testing.planet.sphere import Floats, ramp
 from upscale.testing.planet.weather import BLOCK, weather
@@ -112,10 +113,9 @@ def _pressure(place: Site, above: Sky) -> Floats:
 
 
 def _deficit(ta: Floats, humid: Floats, above: Sky) -> Floats:
-    """Vapour pressure deficit in hPa (Magnus formula over water, Alduchov & Eskridge 1996)."""
-    saturation = 6.1094 * np.exp(17.625 * ta / (ta + 243.04))
+    """Vapour pressure deficit in hPa over water."""
     relative = 0.20 + 0.66 * humid + 0.07 * above.storm + 0.03 * above.wetness
-    return np.asarray(saturation * (1.0 - np.clip(relative, 0.06, 0.99)), np.float32)
+    return np.asarray(saturation_pressure(ta) * (1.0 - np.clip(relative, 0.06, 0.99)), np.float32)
 
 
 def _rain(root: Floats, above: Sky) -> Floats:
