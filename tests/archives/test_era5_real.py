@@ -43,7 +43,7 @@ def days(hourly: NDArray[np.float64], ahead: int, ending: int) -> NDArray[np.flo
 
 def saturation(kelvin: NDArray[np.float64]) -> NDArray[np.float64]:
     celsius = kelvin - 273.15
-    return 6.1078 * np.exp(17.27 * celsius / (celsius + 237.3))
+    return 6.1094 * np.exp(17.625 * celsius / (celsius + 243.04))
 
 
 def compare(found: NDArray[np.float32], expected: NDArray[np.float64], atol: float) -> None:

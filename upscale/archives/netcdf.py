@@ -1,9 +1,9 @@
-"""ERA5 and ERA5-Land as they are published, in one shape: NetCDF, ZIP of NetCDF, Zarr.
+"""ERA5 and ERA5-Land as they are published, in one shape: NetCDF, GRIB, ZIP of these, Zarr.
 
 Whatever the layout, what comes out has dims `(time, lat, lon)`, short names (`t2m`), float
 values in the units of the archive, latitude north to south and longitude -180 to 180.
-NetCDF is read into memory, Zarr stays in place until it is asked for values: name a box
-and a period.
+NetCDF and GRIB are read into memory, Zarr stays in place until it is asked for values: name a
+box and a period.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import stat
 import tempfile
 import threading
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -24,12 +24,15 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from upscale.archives.granule import ArchiveError
+from upscale.archives.grib import open_grib
 
 #: The netCDF library is not safe in threads: held around every open, read and close.
 NETCDF = threading.Lock()
 
 #: What the members of one ZIP may hold together when unpacked (bytes).
 UNPACKED = 64 * 2**30
+
+_MEMBERS = (".nc", ".nc4", ".grib", ".grib1", ".grib2", ".grb", ".grb1", ".grb2")
 
 _DIMS = {"valid_time": "time", "latitude": "lat", "longitude": "lon"}
 _LONG_NAMES = {
@@ -87,18 +90,20 @@ def read_published(
     period: Period | None = None,
     *,
     header: bool = False,
+    names: Collection[str] | None = None,
 ) -> list[xr.Dataset]:
     """The fields of one file or store, one dataset for each member, in the shape told above.
 
     box: nodes to read, all by default; period: first and last day of which hours are wanted
     (a day more is read on either side, for days of local time); header: names and axes alone,
-    without values. Raises ArchiveError where the file is none of the known layouts.
+    without values; names: variables to read, all by default. Raises ArchiveError where the file
+    is none of the known layouts.
     """
     if is_zarr(path):
         store = xr.open_zarr(str(path), chunks=None)
-        return [_cropped(in_one_shape(store, str(path)), box, period)]
+        return [_cropped(in_one_shape(store, str(path)), box, period, names)]
     with _files(Path(path)) as files:
-        return [_read_netcdf(file, box, period, header=header) for file in files]
+        return [part for f in files for part in _read(f, box, period, header=header, names=names)]
 
 
 def each_variable(path: str | Path) -> Iterator[xr.DataArray]:
@@ -108,9 +113,20 @@ def each_variable(path: str | Path) -> Iterator[xr.DataArray]:
         return
     with _files(Path(path)) as files:
         for file in files:
-            names = [str(array.name) for array in _mapped(_read_netcdf(file, header=True))]
-            for name in names:
-                yield _read_netcdf(file, only=name)[name]
+            yield from _each_of_grib(file) if magic(file) == "grib" else _each_of_netcdf(file)
+
+
+def _each_of_netcdf(path: Path) -> Iterator[xr.DataArray]:
+    names = [str(array.name) for array in _mapped(_read_netcdf(path, header=True))]
+    for name in names:
+        yield _read_netcdf(path, names={name})[name]
+
+
+def _each_of_grib(path: Path) -> Iterator[xr.DataArray]:
+    with _whole(path, "GRIB"):
+        for part in open_grib(path):
+            for array in _mapped(in_one_shape(part, path.name)):
+                yield array.compute()
 
 
 def _mapped(part: xr.Dataset) -> list[xr.DataArray]:
@@ -120,20 +136,40 @@ def _mapped(part: xr.Dataset) -> list[xr.DataArray]:
 
 @contextmanager
 def _files(path: Path) -> Iterator[list[Path]]:
-    """The NetCDF files that a file is or holds; ArchiveError where it is of another kind."""
+    """The NetCDF or GRIB files that a file is or holds; ArchiveError where it is another kind."""
     kind = magic(path)
     if kind == "zip":
         with unpacked(path) as members:
             yield members
-    elif kind == "netcdf":
+    elif kind:
         yield [path]
-    elif kind == "grib":
-        raise ArchiveError(
-            f"{path}: expected NetCDF or Zarr, found GRIB; ask the archive for NetCDF, or "
-            "convert it with `cfgrib to_netcdf`"
-        )
     else:
-        raise ArchiveError(f"{path}: expected NetCDF, ZIP or Zarr, found neither; fetch it again")
+        raise _unknown(path)
+
+
+def _unknown(path: Path) -> ArchiveError:
+    return ArchiveError(
+        f"{path}: expected NetCDF, GRIB, ZIP or Zarr, found none of them; fetch it again"
+    )
+
+
+def _read(
+    path: Path,
+    box: Box | None = None,
+    period: Period | None = None,
+    *,
+    header: bool = False,
+    names: Collection[str] | None = None,
+) -> list[xr.Dataset]:
+    """The parts of one file; a header of GRIB could still be asked for values, of NetCDF not."""
+    if magic(path) == "netcdf":
+        return [_read_netcdf(path, box, period, header=header, names=names)]
+    if magic(path) != "grib":
+        raise _unknown(path)
+    with _whole(path, "GRIB"):
+        shaped = (in_one_shape(part, path.name) for part in open_grib(path))
+        parts = [_cropped(part, box, period, names) for part in shaped]
+        return parts if header else [part.load() for part in parts]
 
 
 def _read_netcdf(
@@ -142,23 +178,28 @@ def _read_netcdf(
     period: Period | None = None,
     *,
     header: bool = False,
-    only: str = "",
+    names: Collection[str] | None = None,
 ) -> xr.Dataset:
-    with NETCDF:
-        try:
-            with xr.open_dataset(path, engine="netcdf4") as file:
-                part = _cropped(in_one_shape(file, path.name), box, period)
-                return part if header else (part[[only]] if only else part).load()
-        except (OSError, RuntimeError) as error:
-            raise DamagedError(
-                f"{path}: expected a whole NetCDF file, found one that breaks off or is damaged "
-                f"({error}); fetch it again"
-            ) from error
+    with NETCDF, _whole(path, "NetCDF"), xr.open_dataset(path, engine="netcdf4") as file:
+        part = _cropped(in_one_shape(file, path.name), box, period, names)
+        return part if header else part.load()
+
+
+@contextmanager
+def _whole(path: Path, kind: str) -> Iterator[None]:
+    """DamagedError where a library finds that a file of its kind breaks off."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        raise DamagedError(
+            f"{path}: expected a whole {kind} file, found one that breaks off or is damaged "
+            f"({error}); fetch it again"
+        ) from error
 
 
 @contextmanager
 def unpacked(path: Path) -> Iterator[list[Path]]:
-    """The NetCDF members of a ZIP in a folder that is removed afterwards.
+    """The NetCDF and GRIB members of a ZIP in a folder that is removed afterwards.
 
     Raises ArchiveError where a member would leave the folder, is a link, or where the members
     are larger than `UNPACKED` or damaged.
@@ -185,9 +226,11 @@ def _members(path: Path, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
         raise ArchiveError(
             f"{path}: unpacks to more than {UNPACKED} bytes; ask for shorter periods"
         )
-    wanted = [member for member in members if member.filename.endswith((".nc", ".nc4"))]
+    wanted = [member for member in members if member.filename.lower().endswith(_MEMBERS)]
     if not wanted:
-        raise ArchiveError(f"{path}: expected NetCDF files in the ZIP, found none; ask for NetCDF")
+        raise ArchiveError(
+            f"{path}: expected files of NetCDF or GRIB in the ZIP, found none; ask for one of them"
+        )
     return wanted
 
 
@@ -259,12 +302,19 @@ def _is_daily(dataset: xr.Dataset, name: str) -> bool:
     return np.unique(stamps % 24).size == 1 and (stated or unit.startswith("days since"))
 
 
-def _cropped(dataset: xr.Dataset, box: Box | None, period: Period | None) -> xr.Dataset:
+def _cropped(
+    dataset: xr.Dataset,
+    box: Box | None,
+    period: Period | None,
+    names: Collection[str] | None = None,
+) -> xr.Dataset:
     if box is not None:
         dataset = dataset.sel(lat=slice(box.north, box.south), lon=slice(box.west, box.east))
     if period is not None:
         first, last = (np.datetime64(day, "D") for day in period)
         dataset = dataset.sel(time=slice(first - 1, last + 2))
+    if names is not None:
+        dataset = dataset.drop_vars([name for name in dataset.data_vars if name not in names])
     return dataset
 
 
