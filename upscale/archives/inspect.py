@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-import fsspec
 import numpy as np
 from numpy.typing import NDArray
 
-from upscale.archives.granule import ArchiveError, Description, Layer
+from upscale.archives.granule import Description, Layer
+from upscale.archives.places import check_place, is_store, name_of, scheme_of
+from upscale.archives.remote import download
 from upscale.archives.source import open_source
-
-#: Schemes of files that are copied here before they are read.
-_SCHEMES = ("http", "https", "s3", "gs", "az")
 
 
 @dataclass(frozen=True)
@@ -76,30 +72,18 @@ def local(location: str) -> Iterator[str]:
     """A local path of a file: its own, or that of a copy which is gone afterwards.
 
     A Zarr store is read in place: its URL is passed on. Raises ArchiveError for a scheme that is
-    not allowed and for chained URLs.
+    not allowed and for chained URLs, RemoteError where a file cannot be fetched.
     """
-    url = urlsplit(location)
-    if "::" in location or (url.scheme and "://" in location and url.scheme not in _ALLOWED):
-        raise ArchiveError(
-            f"{location}: expected a path or a URL of {', '.join(_ALLOWED)}, found another "
-            "scheme; fetch the file first"
-        )
-    if "://" not in location or PurePosixPath(url.path).suffix == ".zarr":
+    check_place(location)
+    if scheme_of(location) == "file":
+        yield location.removeprefix("file://")
+    elif not scheme_of(location) or is_store(location):
         yield location
-    elif url.scheme == "file":
-        yield url.path
     else:
         with tempfile.TemporaryDirectory(prefix="upscale-") as folder:
-            yield str(_fetch(location, Path(folder) / PurePosixPath(url.path).name))
-
-
-_ALLOWED = (*_SCHEMES, "file")
-
-
-def _fetch(url: str, target: Path) -> Path:
-    with fsspec.open(url, "rb") as remote, target.open("wb") as copy:
-        shutil.copyfileobj(remote, copy, 1 << 20)
-    return target
+            copy = Path(folder) / name_of(location)
+            download(location, copy)
+            yield str(copy)
 
 
 def _report(layer: Layer) -> LayerReport:

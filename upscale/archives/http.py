@@ -1,0 +1,381 @@
+"""Requests to HTTP servers that keep trying, see every redirect, and go on where they broke.
+
+Credentials are those of `.netrc`, and the token in `EARTHDATA_TOKEN` for the hosts of NASA
+Earthdata alone; each hop of a redirect gets those of its own host and nothing of the hop before.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import urljoin, urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError, InvalidHeader
+from urllib3.util import Retry
+
+from upscale.archives.granule import ArchiveError
+from upscale.archives.places import (
+    Hosts,
+    RemoteError,
+    check_addresses,
+    check_catalogue_url,
+    check_place,
+    is_public,
+    shown,
+)
+
+T = TypeVar("T")
+
+#: Redirects that are followed for one request.
+_HOPS = 10
+#: Bytes that are read at once: what a broken connection loses at most.
+_CHUNK = 1 << 16
+#: Bytes of the largest index page.
+_PAGE = 64 * 2**20
+_TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
+_PORTS = {"http": 80, "https": 443}
+_EARTHDATA = ("earthdata.nasa.gov", "earthdatacloud.nasa.gov")
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a server is waited for.
+
+    attempts: tries of one file; wait: seconds before the second, doubled for each further one up
+    to `longest`, by chance down to a half; a server that asks for more than `longest` has failed.
+    connect, read: seconds until a connection stands, and between two pieces of an answer.
+    """
+
+    attempts: int = 7
+    wait: float = 1.0
+    longest: float = 300.0
+    connect: float = 20.0
+    read: float = 60.0
+
+    def pause(self, failed: int) -> float:
+        """Seconds to wait after a number of failed tries (1 or more)."""
+        return min(self.longest, self.wait * 2.0 ** (failed - 1)) * random.uniform(0.5, 1)
+
+
+#: How long servers are waited for unless somebody says otherwise.
+PATIENCE = Patience()
+
+
+class BrokenError(Exception):
+    """A try that failed and may be made again, not before `wait` seconds."""
+
+    def __init__(self, reason: str, wait: float = 0.0) -> None:
+        super().__init__(reason)
+        self.wait = wait
+
+
+def retried(attempt: Callable[[], T], patience: Patience, url: str) -> T:
+    """What `attempt` gives, tried again while it raises BrokenError; RemoteError in the end."""
+    failed = 0
+    while True:
+        try:
+            return attempt()
+        except BrokenError as error:
+            broken, failed = error, failed + 1
+        if failed >= patience.attempts or broken.wait > patience.longest:
+            raise RemoteError(
+                f"{shown(url)}: expected an answer, found after {failed} tries: "
+                f"{shown(str(broken))}; try again later"
+            )
+        time.sleep(max(broken.wait, patience.pause(failed)))
+
+
+@dataclass(frozen=True)
+class Head:
+    """What a server says of a file. size: bytes; stamp: ETag, else Last-Modified, else ""."""
+
+    url: str
+    size: int
+    stamp: str
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Bytes of a file from `start` on; size and stamp: of the whole file, None and "" untold."""
+
+    start: int
+    size: int | None
+    stamp: str
+    chunks: Iterator[bytes]
+
+
+@dataclass(frozen=True)
+class Client:
+    """A session with HTTP servers, for one thread.
+
+    hosts: None where a person named the URLs. Their own server is believed then, a redirect to
+    another must lead to a public address. Otherwise every hop must be an allowed one.
+    """
+
+    hosts: Hosts = None
+    patience: Patience = PATIENCE
+    session: requests.Session = field(default_factory=lambda: _session())
+
+    def head(self, url: str) -> Head | None:
+        """Size and stamp of a file, None where there is none; RemoteError if it is not given."""
+        response = self._ask("HEAD", url)
+        if response.status_code in (403, 405, 501):  # servers that sign or know GET alone
+            response = self._ask("GET", url, {"Range": "bytes=0-0"})
+        with response:
+            if response.status_code in (404, 410):
+                return None
+            if response.status_code not in (200, 206):
+                raise _refusal(response, url)
+            size = _whole_size(response)
+            if size is None:
+                raise RemoteError(f"{shown(url)}: expected Content-Length, found none; fetch the "
+                                  "file first")  # fmt: skip
+            return Head(response.url, size, _stamp(response))
+
+    def page(self, url: str) -> tuple[str, str] | None:
+        """A page as its last URL and its text, None where there is none."""
+        return retried(lambda: self._page(url), self.patience, url)
+
+    def open_at(self, url: str, start: int, stamp: str) -> Opened:
+        """One try to read a file from `start` on, from 0 where the server cannot do otherwise.
+
+        stamp: ETag or Last-Modified that the file must have, "" if any will do. Raises
+        BrokenError for what may be tried again, ArchiveError where the file has changed.
+        """
+        partly = start > 0 and validates(stamp)
+        extra = {"Range": f"bytes={start}-", "If-Range": stamp} if partly else {}
+        response = self._hops("GET", url, extra)
+        if response.status_code == 416 and partly:
+            response.close()
+            return self.open_at(url, 0, stamp)
+        if response.status_code not in ((200, 206) if partly else (200,)):
+            with response:
+                raise _refusal(response, url)
+        _check_unchanged(response, url, stamp)
+        begin = _range_start(response) if response.status_code == 206 else 0
+        return Opened(begin, _whole_size(response), _stamp(response), _chunks(response))
+
+    def _page(self, url: str) -> tuple[str, str] | None:
+        with self._hops("GET", url) as response:
+            if response.status_code in (404, 410):
+                return None
+            if response.status_code != 200:
+                raise _refusal(response, url)
+            text = b""
+            for chunk in _decoded(response):
+                text += chunk
+                if len(text) > _PAGE:
+                    raise ArchiveError(f"{shown(url)}: expected an index page, found > {_PAGE} B")
+            return response.url, text.decode(response.encoding or "utf-8", "replace")
+
+    def _ask(self, method: str, url: str, extra: Mapping[str, str] | None = None) -> Any:
+        return retried(lambda: self._hops(method, url, extra), self.patience, url)
+
+    def _hops(
+        self, method: str, url: str, extra: Mapping[str, str] | None = None
+    ) -> requests.Response:
+        """One try, along its redirects; the body is yet to be read."""
+        here = url
+        for _ in range(_HOPS):
+            self._check(here, url)
+            response = self._send(method, here, extra or {})
+            target = self.session.get_redirect_target(response)
+            if target is None:
+                return _settled(response)
+            response.close()
+            here = urljoin(here, target)
+        raise RemoteError(f"{shown(url)}: expected a file, found more than {_HOPS} redirects")
+
+    def _check(self, here: str, named: str) -> None:
+        """ArchiveError where a hop may not be followed; who may be local gets an open door."""
+        check_place(here, self.hosts)
+        parts = urlsplit(here)
+        if self.hosts is not None:
+            check_catalogue_url(here, self.hosts)
+            trusted = parts.hostname in {entry.lower() for entry in self.hosts}
+        else:
+            trusted = _same_server(here, named)
+            if not trusted:
+                _check_redirect(here, named)
+        door = f"{parts.scheme}://{parts.netloc}/".lower()
+        if trusted and door not in self.session.adapters:
+            self.session.mount(door, HTTPAdapter())
+
+    def _send(self, method: str, url: str, extra: Mapping[str, str]) -> requests.Response:
+        timeout = (self.patience.connect, self.patience.read)
+        token = token_for(url)  # without one, .netrc is asked
+        try:
+            return self.session.request(
+                method, url, headers=extra, auth=_Bearer(token) if token else None, timeout=timeout,
+                stream=True, allow_redirects=False,
+            )  # fmt: skip
+        except requests.exceptions.SSLError as error:
+            raise RemoteError(f"{shown(url)}: expected a certificate that can be trusted, found "
+                              f"{shown(str(error))}") from None  # fmt: skip
+        except requests.exceptions.RequestException as error:
+            raise BrokenError(f"{type(error).__name__} ({error})") from None
+
+
+def validates(stamp: str) -> bool:
+    """True for a stamp that tells one state of a file from another: a strong ETag or a date."""
+    return stamp.startswith('"') or stamp.endswith(" GMT")
+
+
+def _session() -> requests.Session:
+    session = requests.Session()
+    # sizes and ranges are those of the file as it lies on the server
+    session.headers.update({"Accept-Encoding": "identity", "User-Agent": "upscale"})
+    for prefix in ("https://", "http://"):
+        session.mount(prefix, _PublicAdapter())
+    return session
+
+
+def _same_server(here: str, named: str) -> bool:
+    """True for the same host and port, and for https in place of http."""
+    one, other = urlsplit(here), urlsplit(named)
+    ports = (one.port or _PORTS.get(one.scheme), other.port or _PORTS.get(other.scheme))
+    same = ports[0] == ports[1] and one.scheme == other.scheme
+    return one.hostname == other.hostname and (same or (one.scheme, ports[0]) == ("https", 443))
+
+
+def _check_redirect(here: str, named: str) -> None:
+    if urlsplit(here).scheme not in _PORTS:
+        raise ArchiveError(f"{shown(named)}: expected a redirect to https, found one to "
+                           f"{shown(here)}; do not use this URL")  # fmt: skip
+    try:
+        check_addresses(here, listed=False)
+    except ArchiveError as error:
+        raise ArchiveError(f"{shown(named)} redirects elsewhere: {error}") from None
+
+
+class _Bearer(AuthBase):
+    def __init__(self, token: str) -> None:
+        self.token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self.token}"
+        return request
+
+
+def token_for(url: str) -> str:
+    """The token of the environment for https hosts of NASA Earthdata, "" for all others."""
+    host, secure = urlsplit(url).hostname or "", urlsplit(url).scheme == "https"
+    named = any(host == entry or host.endswith(f".{entry}") for entry in _EARTHDATA)
+    return os.environ.get("EARTHDATA_TOKEN", "") if named and secure else ""
+
+
+def _settled(response: requests.Response) -> requests.Response:
+    """A response as it is, BrokenError for one that says to come again."""
+    if response.status_code not in _TRANSIENT:
+        return response
+    response.close()
+    raise BrokenError(f"status {response.status_code}", _retry_after(response))
+
+
+def _retry_after(response: requests.Response) -> float:
+    asked = response.headers.get("Retry-After", "")
+    try:
+        return float(Retry().parse_retry_after(asked)) if asked else 0.0
+    except InvalidHeader:
+        return 0.0
+
+
+def _refusal(response: requests.Response, url: str) -> RemoteError:
+    found = f"{shown(url)}: expected a file, found status {response.status_code}"
+    if response.status_code in (401, 403):
+        host = urlsplit(response.url).hostname
+        return RemoteError(f"{found}; put your account for {host} into .netrc (for NASA Earthdata, "
+                           "or a token into EARTHDATA_TOKEN)")  # fmt: skip
+    return RemoteError(f"{found}; check the URL")
+
+
+def _stamp(response: requests.Response) -> str:
+    return response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
+
+
+def _check_unchanged(response: requests.Response, url: str, stamp: str) -> None:
+    header = "ETag" if stamp.startswith('"') else "Last-Modified"
+    now = response.headers.get(header)
+    if validates(stamp) and now is not None and now != stamp:
+        response.close()
+        raise ArchiveError(f"{shown(url)}: expected the file as it was listed ({stamp}), found "
+                           f"another ({now}); list it again")  # fmt: skip
+
+
+def _whole_size(response: requests.Response) -> int | None:
+    """Bytes of the whole file, by Content-Range of a part or Content-Length."""
+    part = re.fullmatch(r"bytes \d+-\d+/(\d+)", response.headers.get("Content-Range", ""))
+    if response.status_code == 206:
+        return int(part[1]) if part else None
+    length = response.headers.get("Content-Length", "")
+    return int(length) if length.isdecimal() else None
+
+
+def _range_start(response: requests.Response) -> int:
+    found = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+    if found is None:
+        response.close()
+        raise BrokenError("a part of a file without Content-Range")
+    return int(found[1])
+
+
+def _chunks(response: requests.Response) -> Iterator[bytes]:
+    """The body as it is sent, not decoded; BrokenError where it breaks off."""
+    with response:
+        try:
+            yield from response.raw.stream(_CHUNK, decode_content=False)
+        except (HTTPError, OSError) as error:
+            raise BrokenError(f"{type(error).__name__} ({error})") from None
+
+
+def _decoded(response: requests.Response) -> Iterator[bytes]:
+    try:
+        yield from response.iter_content(_CHUNK)
+    except requests.exceptions.RequestException as error:
+        raise BrokenError(f"{type(error).__name__} ({error})") from None
+
+
+def _require_public(connection: HTTPConnection) -> None:
+    """Close a connection that a name has led elsewhere since it was checked."""
+    address = str(connection.sock.getpeername()[0]) if connection.sock is not None else ""
+    if not is_public(address):
+        connection.close()
+        raise ArchiveError(f"{connection.host}: expected a public address, found {address}")
+
+
+class _PublicHTTP(HTTPConnection):
+    def connect(self) -> None:
+        super().connect()
+        _require_public(self)
+
+
+class _PublicHTTPS(HTTPSConnection):
+    def connect(self) -> None:
+        super().connect()
+        _require_public(self)
+
+
+class _HTTPPool(HTTPConnectionPool):
+    ConnectionCls = _PublicHTTP
+
+
+class _HTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = _PublicHTTPS
+
+
+class _PublicAdapter(HTTPAdapter):
+    """Connections to public addresses alone; a proxy, which looks names up itself, is believed."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}

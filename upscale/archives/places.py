@@ -1,0 +1,175 @@
+"""Which places may be read: paths and URLs, checked before they are used, shown without secrets."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+from collections.abc import Collection, Sequence
+from pathlib import PurePosixPath
+from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.request import getproxies
+
+from fsspec import available_protocols
+
+from upscale.archives.granule import ArchiveError
+
+#: Schemes of URLs that may be read.
+SCHEMES = ("http", "https", "s3", "gs", "az", "file")
+
+#: Hosts that URLs may name, each with all below it ("nasa.gov" allows "e4ftl01.nasa.gov"); for
+#: s3, gs and az the name of the bucket. None: a person named the place, any host will do.
+Hosts = Collection[str] | None
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+#: Files that make a folder a Zarr store.
+STORE_FILES = ("zarr.json", ".zmetadata", ".zgroup")
+
+_WEB = ("http", "https")
+_USER = re.compile(r"(?<=://)[^/\s?#]*@")
+_QUERY = re.compile(r"(https?://[^\s?'\"<>]*|(?=\?[^\s'\"<>]*=))\?[^\s'\"<>]+")
+_SECRET = re.compile(
+    r"(?i)((?:sig|signature|token|[\w-]*[-_]token|x-amz-[\w-]+|x-goog-[\w-]+|password|secret)=)"
+    r"[^&\s'\"<>]+"
+)
+
+
+class RemoteError(OSError):
+    """A server that does not answer, or does not give what it listed."""
+
+
+def shown(text: str) -> str:
+    """A URL, or a message that holds URLs, as it may be printed: without users and queries."""
+    return _SECRET.sub(r"\1***", _QUERY.sub(r"\1?***", _USER.sub("***@", text)))
+
+
+def scheme_of(location: str) -> str:
+    """The scheme of a URL, "" for a path."""
+    return location.partition("://")[0] if "://" in location else ""
+
+
+def name_of(location: str) -> str:
+    """The published name of a file, without its folders and safe as a name here."""
+    path = urlsplit(location).path if scheme_of(location) in _WEB else location
+    last = PurePosixPath(unquote(path) if scheme_of(location) in _WEB else path).name
+    return re.sub(r"[\x00-\x1f\\]", "_", last).lstrip(".")[:200] or "file"
+
+
+def is_store(location: str) -> bool:
+    """True for what is a Zarr store by its name; such are read in place."""
+    path = urlsplit(location).path if scheme_of(location) in _WEB else location
+    return path.rstrip("/").endswith(".zarr")
+
+
+def check_place(location: str, hosts: Hosts = None) -> None:
+    """Refuse what is neither a path nor a plain URL of `SCHEMES`, or whose host is not allowed.
+
+    Raises ArchiveError for another scheme, chained URLs, and for URLs that carry a user.
+    """
+    scheme = scheme_of(location)
+    prefix = location.partition(":")[0] if ":" in location else ""
+    other = scheme not in SCHEMES if scheme else prefix in available_protocols()
+    if "::" in location or other:
+        raise ArchiveError(
+            f"{shown(location)}: expected a path or a URL of {', '.join(SCHEMES)}, found another "
+            "scheme; fetch the file first"
+        )
+    if scheme:
+        parts = _parts(location)
+        if scheme != "file" and hosts is not None:
+            _check_host(location, parts, hosts)
+
+
+def check_catalogue_url(url: str, hosts: Collection[str]) -> None:
+    """Refuse a URL out of a catalogue that leads elsewhere than to a public, allowed host.
+
+    Allowed are https, s3, gs and az with a host (or bucket) in `hosts`. A host at an address that
+    is not public (loopback, private, link-local) must be in `hosts` under its full name; plain
+    http is allowed for such a one alone. Raises ArchiveError; RemoteError where the name of a host
+    is not known.
+    """
+    if scheme_of(url) not in ("https", "http", "s3", "gs", "az"):
+        raise ArchiveError(f"{shown(url)}: expected https, s3, gs or az in a catalogue, found "
+                           "another scheme; do not use this entry")  # fmt: skip
+    check_place(url, hosts)
+    parts = _parts(url)
+    if parts.scheme in _WEB:
+        check_addresses(url, listed=_host(parts) in {entry.lower() for entry in hosts})
+
+
+def check_addresses(url: str, *, listed: bool) -> None:
+    """Refuse http(s) to addresses that are not public unless `listed`, and http to public ones."""
+    parts = _parts(url)
+    public = all(is_public(address) for address in _addresses(url, _host(parts)))
+    if not public and not listed:
+        raise ArchiveError(
+            f"{shown(url)}: expected a host at a public address, found a private or local one; "
+            f"name {_host(parts)!r} itself among the allowed hosts if it is yours"
+        )
+    if public and parts.scheme != "https":
+        raise ArchiveError(f"{shown(url)}: expected https, found http; do not use this entry")
+
+
+def is_public(address: str) -> bool:
+    """True for an address of the open internet, also where IPv6 wraps one of IPv4."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    return all(each.is_global and not each.is_multicast for each in (found, _wrapped(found)))
+
+
+def _wrapped(address: Address) -> Address:
+    """The IPv4 address in an IPv6 one (mapped, 6to4, NAT64), else the same."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address in ipaddress.ip_network("64:ff9b::/96"):
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour or address
+
+
+def _parts(url: str) -> SplitResult:
+    """A URL in its parts; ArchiveError where it may be read in two ways or carries a user."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # read for its check
+    except ValueError:
+        raise ArchiveError(f"{shown(url)}: expected a URL, found a broken one") from None
+    if "@" in parts.netloc:
+        raise ArchiveError(
+            f"{shown(url)}: expected credentials in the environment or in .netrc, found them "
+            "in the URL; take them out"
+        )
+    place = url.partition("://")[2].partition("/")[0] if parts.scheme not in _WEB else parts.netloc
+    if re.search(r"[\x00-\x1f\x7f\\]", url) or not re.fullmatch(r"[\w.:\[\]-]*", place, re.ASCII):
+        raise ArchiveError(f"{shown(url)!r}: expected a plain URL, found characters that no host "
+                           "or path has; write them percent-encoded")  # fmt: skip
+    if bool(place) == (parts.scheme == "file"):
+        raise ArchiveError(f"{shown(url)}: expected scheme://host/path or file:///path")
+    return parts
+
+
+def _host(parts: SplitResult) -> str:
+    return (parts.hostname or "").rstrip(".").lower()
+
+
+def _check_host(url: str, parts: SplitResult, hosts: Collection[str]) -> None:
+    host = _host(parts)
+    entries = [entry.lower() for entry in hosts]
+    if not any(host == entry or host.endswith(f".{entry}") for entry in entries if entry):
+        raise ArchiveError(
+            f"{shown(url)}: expected one of the hosts {', '.join(sorted(entries)) or 'none'}, "
+            f"found {host!r}; add it to the allowed hosts if you trust it"
+        )
+
+
+def _addresses(url: str, host: str) -> Sequence[str]:
+    """The addresses of a host; none where a proxy alone can find them."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        if getproxies():
+            return ()
+        raise RemoteError(
+            f"{shown(url)}: expected a host that can be found, found no address of {host!r}; "
+            "check its name and the network"
+        ) from None
+    return [str(row[4][0]) for row in found]
