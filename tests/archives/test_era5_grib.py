@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from upscale.archives.era5 import ERA5, Day, daily, read_era5
+from upscale.archives.era5 import Day, daily, read_era5
+from upscale.archives.era5_files import ERA5
 from upscale.archives.granule import ArchiveError
 from upscale.archives.grib import library, open_grib
 from upscale.archives.netcdf import Box, DamagedError, each_variable, read_published
@@ -303,7 +304,7 @@ def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_the_extra_to_install_is_named_where_the_package_is_missing(grib: Path) -> None:
     code = (
         "import sys; sys.modules['eccodes'] = None\n"
-        "from upscale.archives.era5 import ERA5\n"
+        "from upscale.archives.era5_files import ERA5\n"
         "assert ERA5.matches(sys.argv[1])\n"
         "ERA5.describe(sys.argv[1])"
     )

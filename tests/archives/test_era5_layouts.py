@@ -17,7 +17,8 @@ import pytest
 import xarray as xr
 from numpy.typing import NDArray
 
-from upscale.archives.era5 import ERA5, daily, read_era5
+from upscale.archives.era5 import daily, read_era5
+from upscale.archives.era5_files import ERA5
 from upscale.archives.granule import ArchiveError
 from upscale.archives.netcdf import Box
 from upscale.testing.hourly import (

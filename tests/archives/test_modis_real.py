@@ -9,10 +9,12 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import pyproj
 import pytest
 
 from upscale.archives import modis
-from upscale.archives.sinusoidal import cells_of, sum_cells
+from upscale.archives.sinusoidal import cells_of, sum_cells, sum_layers
 from upscale.archives.source import open_source
 
 GRIDS = Path(os.environ.get("UPSCALE_TEST_DATA", "/nowhere")) / "grids"
@@ -118,33 +120,97 @@ def test_default_qa_of_fapar_is_the_written_out_one() -> None:
     assert (read.usable & np.isfinite(read.values)).sum() == 1_100_120
 
 
-@pytest.mark.skipif(shutil.which("gdal_translate") is None, reason="needs Debian's gdal-bin")
-@pytest.mark.parametrize(
-    ("file", "layer"),
-    [(FAPAR, "Lai_500m"), (ALBEDO, "Albedo_BSA_Band2"), (LST, "LST_Night_6km"),
-     (NDVI, "1 km 16 days NDVI"), (REFLECTANCE, "sur_refl_b04_1")],
-)  # fmt: skip
-def test_gdal_reads_the_same_cells(file: str, layer: str, tmp_path: Path) -> None:
-    path = str(GRIDS / file)
+needs_gdal = pytest.mark.skipif(
+    shutil.which("gdal_translate") is None, reason="needs Debian's gdal-bin"
+)
+
+
+def gdal_layers(path: Path) -> dict[str, str]:
+    """The names by which GDAL opens the layers of a granule, by ours."""
     about = subprocess.run(["gdalinfo", path], capture_output=True, text=True, check=True).stdout
     listed = re.findall(r"SUBDATASET_\d+_NAME=(.*)", about)
-    names = [name for name in listed if name.endswith((f":{layer}", f':"{layer}"'))]
-    target = tmp_path / "layer.img"
-    subprocess.run(
-        ["gdal_translate", "-q", "-of", "ENVI", names[0], str(target)], check=True, cwd=tmp_path
+    return {name.rsplit(":", 1)[1].strip('"'): name for name in listed}
+
+
+def read_by_gdal(name: str, target: Path) -> tuple[np.ndarray, tuple[float, ...]]:
+    """The numbers of a layer (row, col), and left, top and pixel size, as GDAL has them."""
+    subprocess.run(["gdal_translate", "-q", "-of", "ENVI", name, str(target)], check=True)
+    header = dict(re.findall(r"^(.+?) *= *(.+)$", target.with_suffix(".hdr").read_text(), re.M))
+    kind = {"1": "u1", "2": "i2", "3": "i4", "12": "u2", "13": "u4"}[header["data type"]]
+    numbers = np.fromfile(target, kind).reshape(int(header["lines"]), int(header["samples"]))
+    place = [part.strip(" {}") for part in header["map info"].split(",")]
+    assert place[1:3] == ["1", "1"]
+    return numbers, tuple(map(float, place[3:7]))
+
+
+@needs_gdal
+@pytest.mark.parametrize("path", sorted(GRIDS.glob("*/*.hdf")), ids=lambda path: path.name)
+def test_gdal_reads_the_same_pixels_of_every_layer(path: Path, tmp_path: Path) -> None:
+    granule, theirs = modis.open_granule(str(path)), gdal_layers(path)
+    assert set(theirs) == set(granule.datasets)
+    for layer, name in theirs.items():
+        numbers, (left, top, *sizes) = read_by_gdal(name, tmp_path / "layer.img")
+        ours, geometry = granule.stored(layer), granule.geometry_of(layer)
+        # GDAL has no signed bytes in this version
+        assert numbers.dtype.itemsize == ours.dtype.itemsize
+        np.testing.assert_array_equal(numbers, ours.view(numbers.dtype), layer)
+        assert (left, top) == pytest.approx((geometry.left, geometry.top), abs=0.01)
+        assert sizes == pytest.approx([geometry.pixel] * 2, rel=1e-5)
+
+
+def lattice_of_gdal(
+    name: str, shape: tuple[int, int], place: tuple[float, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Row and column of the 0.05 degree cell of every pixel, through PROJ; -1 off the Earth."""
+    about = ["gdalsrsinfo", "-o", "wkt2", "--single-line", name]
+    text = subprocess.run(about, capture_output=True, text=True, check=True).stdout.strip()
+    projected = pyproj.CRS.from_wkt(text)
+    to_degrees = pyproj.Transformer.from_crs(projected, projected.geodetic_crs, always_xy=True)
+    left, top, across, down = place
+    x, y = np.meshgrid(
+        left + (np.arange(shape[1]) + 0.5) * across, top - (np.arange(shape[0]) + 0.5) * down
     )
-    granule = modis.open_granule(path)
-    numbers = granule.stored(layer)
-    read = np.fromfile(target, numbers.dtype).reshape(numbers.shape)
-    np.testing.assert_array_equal(read, numbers)
-    corner = re.search(r"Upper Left +\( *([-\d.]+), *([-\d.]+)\)", _info(target))
-    geometry = granule.geometry_of(layer)
-    assert corner is not None
-    assert float(corner[1]) == pytest.approx(geometry.left, abs=0.01)
-    assert float(corner[2]) == pytest.approx(geometry.top, abs=0.01)
+    lon, lat = to_degrees.transform(x, y)
+    # past 180 degrees PROJ goes on from the other side
+    on_earth = np.isfinite(lon) & (np.sign(lon) == np.sign(x))
+    row, col = np.floor((90 - lat) / 0.05), np.floor((lon + 180) / 0.05)
+    return np.where(on_earth, row, -1).astype(int), np.where(on_earth, col, -1).astype(int)
 
 
-def _info(target: Path) -> str:
-    return subprocess.run(
-        ["gdalinfo", str(target)], capture_output=True, text=True, check=True
-    ).stdout
+@needs_gdal
+@pytest.mark.parametrize(
+    ("file", "layer", "low", "high", "factor", "offset"),
+    [
+        (FAPAR, "Fpar_500m", 0, 100, 0.01, 0),
+        (ALBEDO, "Albedo_WSA_Band2", 0, 32766, 0.001, 0),
+        (LST, "LST_Day_6km", 7500, 65535, 0.02, 0),
+        (NDVI, "1 km 16 days NDVI", -2000, 10000, 0.0001, 0),
+        (REFLECTANCE, "sur_refl_b02_1", -100, 16000, 0.0001, 0),
+    ],
+)
+def test_cells_are_those_of_the_pixels_that_gdal_reads(
+    file: str, layer: str, low: int, high: int, factor: float, offset: float, tmp_path: Path
+) -> None:
+    """Cell by cell: numbers and corners from GDAL, degrees from PROJ, sums from pandas."""
+    path = GRIDS / file
+    name = gdal_layers(path)[layer]
+    numbers, place = read_by_gdal(name, tmp_path / "layer.img")
+    row, col = lattice_of_gdal(name, numbers.shape, place)
+    good = (numbers >= low) & (numbers <= high) & (col >= 0)
+    table = pd.DataFrame({"row": row[good], "col": col[good], "value": numbers[good].astype(float)})
+    expected = table.groupby(["row", "col"])["value"].agg(["sum", "count"])
+    rows, cols = (expected.index.get_level_values(level).to_numpy() for level in (0, 1))
+
+    granule = modis.open_granule(str(path))
+    cells, read = cells_of(granule.geometry_of(layer)), granule.layer(layer)
+    slow = sum_cells(read.values, None, cells)
+    fast = sum_layers([granule.stored(layer)], None, cells, valid=(low, high))[0]
+    places = rows - slow.row, cols - slow.col
+    assert good.any()
+    assert (fast.count > 0).sum() == (slow.count > 0).sum() == len(expected)
+    np.testing.assert_array_equal(fast.total[places], expected["sum"])
+    np.testing.assert_array_equal(fast.count[places], expected["count"])
+    np.testing.assert_array_equal(slow.count[places], expected["count"])
+    means = (expected["sum"] / expected["count"]) * factor + offset
+    np.testing.assert_allclose(slow.mean[places], means, rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(fast.scaled(factor, offset).mean[places], means, rtol=1e-12)

@@ -153,6 +153,7 @@ def test_no_name_leads_out_of_its_folder(url: str) -> None:
 
 def test_stores_are_known_by_name() -> None:
     assert is_store("s3://b/x.zarr/")
+    assert is_store("gs://b/full_37-1h-0p25deg-chunk-1.zarr-v3")
     assert is_store("https://h/x.zarr?token=1")
     assert not is_store("https://h/x.hdf?a=.zarr")
 

@@ -5,14 +5,18 @@ Bits are counted from 0, the least significant one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 #: A field: first and last bit, both included.
 Field = tuple[int, int]
+
+#: Codes that are judged at a time: they stay in a processor's cache.
+_BLOCK = 1 << 15
 
 #: `state_1km` of MOD09GA, `state` of the other MOD09 (MOD09 User Guide, table 13).
 STATE: Mapping[str, Field] = {
@@ -74,11 +78,15 @@ def passes(
     codes: NDArray[np.unsignedinteger], conditions: tuple[Accepted, ...]
 ) -> NDArray[np.bool_]:
     """True where every condition holds, same shape as `codes`; codes of 8, 16 or 32 bits."""
+    judge: Callable[..., NDArray[np.bool_]] = partial(_passes, conditions=conditions)
     if codes.dtype.itemsize <= 2:  # every possible code once, then a look-up
         every = np.arange(1 << (8 * codes.dtype.itemsize), dtype=codes.dtype)
-        looked_up: NDArray[np.bool_] = _passes(every, conditions)[codes]
-        return looked_up
-    return _passes(codes, conditions)
+        judge = judge(every).take
+    flat, good = codes.ravel(), np.empty(codes.size, dtype=bool)
+    for first in range(0, flat.size, _BLOCK):
+        block = slice(first, first + _BLOCK)
+        good[block] = judge(flat[block])
+    return good.reshape(codes.shape)
 
 
 def _passes(
@@ -86,10 +94,20 @@ def _passes(
 ) -> NDArray[np.bool_]:
     good = np.ones(codes.shape, dtype=bool)
     for condition in conditions:
-        width = condition.field[1] - condition.field[0] + 1
-        table = np.isin(np.arange(1 << width), list(condition.values))
-        good &= table[bits(codes, condition.field)]
+        found = bits(codes, condition.field)
+        hit = np.zeros(codes.shape, dtype=bool)
+        for value in condition.values:
+            hit |= found == value
+        good &= hit
     return good
+
+
+def widened(good: NDArray[np.bool_], down: int, across: int) -> NDArray[np.bool_]:
+    """Each pixel (row, col) as `down` x `across` finer ones."""
+    wide = np.empty((good.shape[0], good.shape[1] * across), dtype=bool)
+    for first in range(across):  # quicker than to repeat along rows
+        wide[:, first::across] = good
+    return wide.repeat(down, 0)
 
 
 def released_clouds(state: NDArray[np.unsignedinteger]) -> NDArray[np.bool_]:

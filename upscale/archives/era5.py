@@ -8,7 +8,7 @@ that node. Vapour pressure deficit is the mean of hourly deficits, never the def
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -25,18 +25,13 @@ from upscale.archives.accumulate import (
     standard_offsets,
     undo_running,
 )
-from upscale.archives.fields import FIELDS, RELATED
-from upscale.archives.granule import ArchiveError, Description, Layer
+from upscale.archives.fields import FIELDS
+from upscale.archives.granule import ArchiveError
 from upscale.archives.netcdf import (
     Box,
-    DamagedError,
     Period,
-    each_variable,
-    is_zarr,
     join,
-    magic,
     read_published,
-    variables_of,
 )
 from upscale.variables import variable
 
@@ -46,9 +41,6 @@ Product = Literal["ERA5", "ERA5-Land"]
 
 #: Node spacing in degrees by product.
 SPACING: dict[Product, float] = {"ERA5-Land": 0.1, "ERA5": 0.25}
-
-#: What one variable may take in memory to be inspected whole (bytes).
-LARGEST = 4 * 2**30
 
 _SECONDS = 86400.0
 
@@ -69,24 +61,43 @@ def read_era5(
     members = [part for path in paths for part in read_published(path, box, period)]
     if not members:
         raise ArchiveError("expected at least one file of ERA5, found none; name one")
-    wanted = {name for part in members for name in part.data_vars if name in FIELDS}
-    arrays = {}
-    for name in sorted(map(str, wanted)):
-        parts = [part[name] for part in members if name in part]
-        arrays[name] = join(name, parts).rename(name)
-    daily_names = {str(name) for part in members if part.attrs["daily"] for name in part.data_vars}
-    _refuse_daily_amounts(daily_names)
-    arrays = {name: _stamped(array, name in daily_names) for name, array in arrays.items()}
-    whole = _same_nodes(arrays, members)
+    whole = assemble(members, product)
     if 0 in whole.sizes.values():
         raise ArchiveError(
             f"expected nodes and hours in {box} and {period}, found sizes {dict(whole.sizes)}; "
             "check that the files cover them"
         )
+    return whole
+
+
+def assemble(members: Sequence[xr.Dataset], product: Product | None = None) -> xr.Dataset:
+    """What `read_published` gave of the files of one area as one dataset; see `read_era5`."""
+    wanted = {name for part in members for name in part.data_vars if name in FIELDS}
+    arrays = {}
+    for name in sorted(map(str, wanted)):
+        parts = _final_first(name, members)
+        arrays[name] = join(name, parts).rename(name)
+    daily_names = {str(name) for part in members if part.attrs["daily"] for name in part.data_vars}
+    _refuse_daily_amounts(daily_names)
+    arrays = {name: _stamped(array, name in daily_names) for name, array in arrays.items()}
+    whole = _same_nodes(arrays, members)
     early = sum(part.attrs.get("preliminary_hours", 0) for part in members)
     return whole.assign_attrs(
-        product=product or _product_of(whole), daily=int(bool(daily_names)), preliminary_hours=early
+        product=product or product_of(whole), daily=int(bool(daily_names)), preliminary_hours=early
     )
+
+
+def _final_first(name: str, members: Sequence[xr.Dataset]) -> list[xr.DataArray]:
+    """A variable of each file; preliminary files without the hours of which others have final
+    values."""
+    held = [part for part in members if name in part]
+    final = [part for part in held if not part.attrs.get("preliminary_hours")]
+    if not final or len(final) == len(held):
+        return [part[name] for part in held]
+    known = np.concatenate([part["time"].values for part in final])
+    late = [part[name] for part in held if part.attrs.get("preliminary_hours")]
+    parts = [array.isel(time=~np.isin(array["time"].values, known)) for array in late]
+    return [part[name] for part in final] + [part for part in parts if part.sizes["time"]]
 
 
 def daily(dataset: xr.Dataset, day: Day = "local-standard") -> xr.Dataset:
@@ -101,7 +112,7 @@ def daily(dataset: xr.Dataset, day: Day = "local-standard") -> xr.Dataset:
     """
     used: Day = "utc" if dataset.attrs["daily"] else day
     frame = _Frame(dataset, used)
-    made = {name: rule(frame) for name, (needs, rule) in _RULES.items()
+    made = {name: rule(frame) for name, (needs, rule) in RULES.items()
             if any(all(need in dataset for need in group) for group in needs)
             and not (dataset.attrs["daily"] and name in {"vpd", "ws"})}  # fmt: skip
     if not made:
@@ -110,12 +121,16 @@ def daily(dataset: xr.Dataset, day: Day = "local-standard") -> xr.Dataset:
         )
     whole = np.any([rows.whole for rows in made.values()], axis=0)
     if not whole.any():
-        raise ArchiveError(
+        raise NoWholeDayError(
             f"expected all hours of at least one {used} day, found none; read the day before and "
             "the day after, too"
         )
     kept = slice(int(np.argmax(whole)), whole.size - int(np.argmax(whole[::-1])))
     return _as_dataset(frame, {name: rows.cut(kept) for name, rows in made.items()}, kept, used)
+
+
+class NoWholeDayError(ArchiveError):
+    """Hours that make no whole day: there is nothing wrong with those that are there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,7 +260,7 @@ def _rain(frame: _Frame) -> _Rows:
 
 
 #: Per driver: the groups of variables of which one is needed, and how it is made.
-_RULES = {
+RULES = {
     "ta": ((("t2m",),), _air),
     "sw_in": ((("ssrd",), ("avg_sdswrf",)), _shortwave),
     "vpd": ((("t2m", "d2m"),), _deficit),
@@ -294,7 +309,7 @@ def _refuse_daily_amounts(names: set[str]) -> None:
         )
 
 
-def _same_nodes(arrays: dict[str, xr.DataArray], members: list[xr.Dataset]) -> xr.Dataset:
+def _same_nodes(arrays: dict[str, xr.DataArray], members: Sequence[xr.Dataset]) -> xr.Dataset:
     if not arrays:
         found = sorted({str(name) for part in members for name in part.data_vars})
         raise ArchiveError(
@@ -312,7 +327,8 @@ def _same_nodes(arrays: dict[str, xr.DataArray], members: list[xr.Dataset]) -> x
     return xr.merge(nodes, join="outer", combine_attrs="override", compat="override")
 
 
-def _product_of(dataset: xr.Dataset) -> Product:
+def product_of(dataset: xr.Dataset) -> Product:
+    """The product by the spacing of its nodes; ArchiveError where that tells nothing."""
     steps = np.concatenate([np.abs(np.diff(dataset[axis].values)) for axis in ("lat", "lon")])
     steps = steps[steps < 180]  # a box across the date line has a gap
     for name, spacing in SPACING.items():
@@ -323,70 +339,3 @@ def _product_of(dataset: xr.Dataset) -> Product:
         f"expected nodes every 0.1 (ERA5-Land) or 0.25 (ERA5) degree, found {found}; say which "
         "product it is: they accumulate by different rules"
     )
-
-
-class _Era5:
-    """ERA5 and ERA5-Land for `inspect`: every variable that lies on time, latitude, longitude."""
-
-    name = "era5"
-
-    def matches(self, path: str) -> bool:
-        if is_zarr(path):
-            return _is_known(path)
-        kind = magic(Path(path)) if Path(path).is_file() else ""
-        return kind in {"zip", "grib"} or (kind == "netcdf" and _is_known(path))
-
-    def describe(self, path: str) -> Description:
-        members = read_published(path, header=True)
-        names = tuple(name for part in members for name in variables_of(part).values())
-        title, dates = _title(members), _dates(members)
-        return Description(Path(path).name, title, "", _grid(members[0]), dates, names)
-
-    def layers(self, path: str) -> Iterator[Layer]:
-        for array in each_variable(path):
-            yield _layer(path, array)
-
-
-def _layer(path: str, array: xr.DataArray) -> Layer:
-    name = str(array.attrs["name_in_file"])
-    if array.size * 4 > LARGEST:
-        raise ArchiveError(
-            f"{path}: expected at most {LARGEST} bytes for {name}, found {array.size * 4}; "
-            "read a box and a period of it instead"
-        )
-    return Layer(name, str(array.attrs.get("units", "1")), array.values.astype(np.float32))
-
-
-def _is_known(path: str) -> bool:
-    """True where a file or store has a variable of this family, or is too damaged to tell."""
-    try:
-        members = read_published(path, header=True)
-    except DamagedError:
-        return Path(path).suffix == ".nc"
-    except (ArchiveError, OSError, ValueError, KeyError):
-        return False
-    return any(name in FIELDS or name in RELATED for part in members for name in variables_of(part))
-
-
-def _title(members: list[xr.Dataset]) -> str:
-    try:
-        return _product_of(members[0])
-    except ArchiveError:
-        return "ERA5 or ERA5-Land"
-
-
-def _grid(part: xr.Dataset) -> str:
-    lat, lon = part["lat"].values, part["lon"].values
-    return (
-        f"{lat.size} x {lon.size} nodes, {lat[0]:g} to {lat[-1]:g} degrees north, "
-        f"{lon[0]:g} to {lon[-1]:g} degrees east"
-    )
-
-
-def _dates(members: list[xr.Dataset]) -> str:
-    stamps = np.concatenate([part["time"].values for part in members])
-    first, last = (str(stamp)[:10] for stamp in (stamps.min(), stamps.max()))
-    return first if first == last else f"{first}/{last}"
-
-
-ERA5 = _Era5()

@@ -56,10 +56,17 @@ def read_header(path: str) -> Header:
         return Header(tuple(datasets), dict(file.attributes()))
 
 
-def read_dataset(path: str, name: str) -> NDArray[Any]:
-    """The stored numbers of one dataset, without scale; ArchiveError where it is damaged."""
+def read_dataset(path: str, name: str, rows: tuple[int, int] | None = None) -> NDArray[Any]:
+    """The stored numbers of one dataset, without scale; ArchiveError where it is damaged.
+
+    rows: first row and the one after the last, of a dataset of rows and columns; all by default.
+    """
     with _open(path) as file:
-        stored: NDArray[Any] = np.ascontiguousarray(file.select(name).get())
+        dataset = file.select(name)
+        part = {}
+        if rows is not None:
+            part = {"start": (rows[0], 0), "count": (rows[1] - rows[0], dataset.info()[2][1])}
+        stored: NDArray[Any] = np.ascontiguousarray(dataset.get(**part))
         return stored
 
 

@@ -132,6 +132,12 @@ def land_cover(path: str | Path, grid: Grid, legend: CoverLegend | None = None) 
     return classes
 
 
+def cover_legend(path: str | Path, legend: CoverLegend | None = None) -> CoverLegend:
+    """The legend of a land cover map: the given one, or what its codes tell."""
+    source = open_map(path)
+    return legend or _legend_of(source, _held(source))
+
+
 def climate(path: str | Path, grid: Grid, legend: str | Path | None = None) -> Codes:
     """Koeppen-Geiger class `(row, col)` by majority of land: 1..30, 0 where it is unknown.
 

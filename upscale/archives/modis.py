@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import PurePath
 from typing import Any
@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upscale.archives import hdf4, structure
-from upscale.archives.bits import STATE, bits, passes, released_clouds
+from upscale.archives.bits import STATE, bits, passes, released_clouds, widened
 from upscale.archives.granule import ArchiveError, Description, Layer
 from upscale.archives.products import Check, Product, Rule, product_row
 from upscale.archives.published import Published, has_published_name, published
-from upscale.archives.scaling import physical, units_of
+from upscale.archives.scaling import Numbers, as_numbers, numbers_of, physical, units_of
 from upscale.archives.structure import Geometry
 from upscale.variables import IGBP
 
@@ -31,19 +31,24 @@ _SHORT_NAME = re.compile(r"OBJECT\s*=\s*SHORTNAME\b.*?VALUE\s*=\s*\"(\w+)\"", re
 
 #: Layers that are made from a QA layer or from classes, by the layer that they are made from.
 _STATE_LAYER = "state_1km_1"
-_IGBP_LAYERS = ("LC_Type1", "Majority_Land_Cover_Type_1")
+IGBP_LAYERS = ("LC_Type1", "Majority_Land_Cover_Type_1")
+_MADE_OF = {"clouds": _STATE_LAYER, "cloud_state": _STATE_LAYER}
 
 
 @dataclass(frozen=True)
 class Granule:
     """One granule: what its name and header say, and its layers on demand.
 
-    QA layers that were read are kept until the granule goes, as several bands need them.
+    QA layers that were read are kept until the granule goes, as several bands need them, and so
+    is where each of them was last found good.
+    `rows`: first row and the one after the last that are read, of a granule of one grid; all
+    where it is None.
     """
 
     path: str
     named: Published
     header: hdf4.Header
+    rows: tuple[int, int] | None = None
 
     @cached_property
     def row(self) -> Product:
@@ -57,16 +62,30 @@ class Granule:
             raise ArchiveError(
                 f"{self.path}: expected a grid in StructMetadata.0, found none; fetch it again"
             )
-        return tuple(structure.geometry(text, self.named.tile, self.path) for text in texts)
+        whole = tuple(structure.geometry(text, self.named.tile, self.path) for text in texts)
+        return whole if self.rows is None else tuple(g.cut(*self.rows) for g in whole)
 
     @cached_property
     def datasets(self) -> Mapping[str, hdf4.Dataset]:
         """The datasets of rows and columns by name, in the order of the file."""
-        return {d.name: d for d in self.header.datasets if len(d.shape) == 2}
+        found = {d.name: d for d in self.header.datasets if len(d.shape) == 2}
+        if self.rows is None:
+            return found
+        high = self.rows[1] - self.rows[0]
+        return {name: replace(d, shape=(high, d.shape[1])) for name, d in found.items()}
+
+    def between(self, north: float, south: float) -> Granule:
+        """The rows of a global granule between two latitudes; a tile stays whole."""
+        first = self.geometries[0]
+        if first.sinusoidal or len(self.geometries) != 1:
+            return self
+        low = max(0, int(np.floor((first.top - north) / first.pixel + 1e-6)))
+        high = min(first.rows, int(np.ceil((first.top - south) / first.pixel - 1e-6)))
+        return replace(self, rows=(low, max(high, low + 1)))
 
     def geometry_of(self, layer: str) -> Geometry:
         """The grid of a layer; ArchiveError where it has none or its shape is another one."""
-        dataset = self.datasets[layer]
+        dataset = self._dataset(_MADE_OF.get(layer, layer))
         name = dataset.dimensions[0].partition(":")[2]
         shapes = [g for g in self.geometries if (g.rows, g.cols) == dataset.shape]
         for found in (*(g for g in shapes if g.name == name), *shapes):
@@ -77,13 +96,17 @@ class Granule:
             f"found {dataset.shape}; fetch it again"
         )
 
-    def stored(self, layer: str) -> NDArray[Any]:
-        """The stored numbers of a layer (row, col); ArchiveError where there is no such layer."""
+    def _dataset(self, layer: str) -> hdf4.Dataset:
         if layer not in self.datasets:
             raise ArchiveError(
                 f"{self.path}: expected layer {layer}, found {', '.join(self.datasets)}"
             )
-        return hdf4.read_dataset(self.path, layer)
+        return self.datasets[layer]
+
+    def stored(self, layer: str) -> NDArray[Any]:
+        """The stored numbers of a layer (row, col); ArchiveError where there is no such layer."""
+        self._dataset(layer)
+        return hdf4.read_dataset(self.path, layer, self.rows)
 
     def codes(self, layer: str) -> NDArray[np.unsignedinteger]:
         """A QA layer as codes without sign (row, col)."""
@@ -94,11 +117,26 @@ class Granule:
         return kept[layer]
 
     def layer(self, name: str) -> Layer:
-        """One layer of the file by its name there."""
+        """One layer of the file by its name there, or one of `derived_layers`."""
+        if name not in self.datasets:
+            for made in derived_layers(self):
+                if made.name == name:
+                    return made
         self.geometry_of(name)
-        attributes = {**self.row.attributes(name), **self.datasets[name].attributes}
+        attributes = self._attributes(name)
         values = physical(name, self.stored(name), attributes, self.row.adds)
         return Layer(name, units_of(attributes), values, self.usable(name))
+
+    def numbers(self, name: str) -> Numbers:
+        """One layer of the file as it is stored, or one of `derived_layers`."""
+        if name not in self.datasets:
+            return as_numbers(self.layer(name))
+        self.geometry_of(name)
+        stored, attributes = self.stored(name), self._attributes(name)
+        return numbers_of(name, stored, attributes, self.row.adds, self.usable(name))
+
+    def _attributes(self, name: str) -> Mapping[str, Any]:
+        return {**self.row.attributes(name), **self.datasets[name].attributes}
 
     def usable(self, name: str) -> NDArray[np.bool_] | None:
         """Where the default QA accepts a layer (row, col); None without QA for it."""
@@ -110,8 +148,16 @@ class Granule:
     def _judge(self, rule: Rule, shape: tuple[int, ...]) -> NDArray[np.bool_]:
         good = np.ones(shape, dtype=bool)
         for check in rule:
-            good &= self._spread(check, shape)
+            good &= self._verdict(check, shape)
         return good
+
+    def _verdict(self, check: Check, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+        """`_spread`, with the last verdict of each QA layer kept: bands share their state."""
+        kept: dict[str, tuple[Any, NDArray[np.bool_]]] = self.__dict__.setdefault("_verdicts", {})
+        asked = check.conditions, shape
+        if check.layer not in kept or kept[check.layer][0] != asked:
+            kept[check.layer] = asked, self._spread(check, shape)
+        return kept[check.layer][1]
 
     def _spread(self, check: Check, shape: tuple[int, ...]) -> NDArray[np.bool_]:
         """A check on the pixels of a layer: one pixel of 1 km QA speaks for 2 x 2 of 500 m."""
@@ -121,7 +167,7 @@ class Granule:
             raise ArchiveError(
                 f"{self.path}: expected QA {check.layer} to divide {shape}, found {good.shape}"
             )
-        return good if down == across == 1 else good.repeat(down, 0).repeat(across, 1)
+        return good if down == across == 1 else widened(good, down, across)
 
 
 def open_granule(path: str) -> Granule:
@@ -153,7 +199,7 @@ def derived_layers(granule: Granule) -> Iterator[Layer]:
             ("cloud_state", bits(state, STATE["cloud"])),
         ):
             yield Layer(name, "1", np.where(missing, np.nan, codes).astype(np.float32))
-    for name in _IGBP_LAYERS:
+    for name in IGBP_LAYERS:
         if name in granule.datasets:
             yield Layer("igbp", "1", igbp_classes(granule.stored(name), granule.named.product))
 
@@ -161,7 +207,7 @@ def derived_layers(granule: Granule) -> Iterator[Layer]:
 def derived_names(granule: Granule) -> tuple[str, ...]:
     """Names of `derived_layers`, without reading them."""
     clouds = ("clouds", "cloud_state") if _STATE_LAYER in granule.datasets else ()
-    classes = ("igbp",) if any(name in granule.datasets for name in _IGBP_LAYERS) else ()
+    classes = ("igbp",) if any(name in granule.datasets for name in IGBP_LAYERS) else ()
     return clouds + classes
 
 

@@ -13,6 +13,7 @@ import shutil
 import stat
 import tempfile
 import threading
+import warnings
 import zipfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -100,10 +101,18 @@ def read_published(
     is none of the known layouts.
     """
     if is_zarr(path):
-        store = xr.open_zarr(str(path), chunks=None)
+        store = _open_store(str(path))
         return [_cropped(in_one_shape(store, str(path)), box, period, names)]
     with _files(Path(path)) as files:
         return [part for f in files for part in _read(f, box, period, header=header, names=names)]
+
+
+def _open_store(url: str) -> xr.Dataset:
+    """A Zarr store, lazily; it need not have consolidated metadata, which is slower to open."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Failed to open Zarr store with consolidated")
+        store: xr.Dataset = xr.open_zarr(url, chunks=None)
+        return store
 
 
 def each_variable(path: str | Path) -> Iterator[xr.DataArray]:
@@ -284,6 +293,8 @@ def _ordered(dataset: xr.Dataset) -> xr.Dataset:
     lon = np.round((dataset["lon"].values.astype(np.float64) + 180) % 360 - 180, 4)
     rows, cols = np.unique(lat, return_index=True)[1][::-1], np.unique(lon, return_index=True)[1]
     placed = dataset.assign_coords(lat=lat, lon=lon)
+    if not placed.indexes["time"].is_monotonic_increasing:
+        placed = placed.sortby("time")
     return placed.isel(lat=_run(rows), lon=_run(cols)).transpose("time", "lat", "lon", ...)
 
 
@@ -325,6 +336,11 @@ def join(name: str, parts: Sequence[xr.DataArray]) -> xr.DataArray:
     do not, or where the nodes differ.
     """
     first = parts[0]
+    units = sorted({str(part.attrs.get("units")) for part in parts})
+    if len(units) > 1:
+        raise ArchiveError(
+            f"{name}: expected one unit in all files, found {', '.join(units)}; convert some"
+        )
     for part in parts[1:]:
         if not (part["lat"].equals(first["lat"]) and part["lon"].equals(first["lon"])):
             raise ArchiveError(

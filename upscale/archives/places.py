@@ -59,7 +59,7 @@ def name_of(location: str) -> str:
 def is_store(location: str) -> bool:
     """True for what is a Zarr store by its name; such are read in place."""
     path = urlsplit(location).path if scheme_of(location) in _WEB else location
-    return path.rstrip("/").endswith(".zarr")
+    return PurePosixPath(path).suffix.startswith(".zarr")
 
 
 def check_place(location: str, hosts: Hosts = None) -> None:

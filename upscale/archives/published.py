@@ -11,18 +11,20 @@ from upscale.archives.granule import ArchiveError
 
 _NAME = re.compile(
     r"(?P<product>[A-Z0-9]{3}[0-9]{2}[A-Z0-9_]+)\.A(?P<year>\d{4})(?P<day>\d{3})"
-    r"(?:\.h(?P<h>\d{2})v(?P<v>\d{2}))?\.(?P<collection>\d{3})(?:\.\d{13})?\b.*"
+    r"(?:\.h(?P<h>\d{2})v(?P<v>\d{2}))?\.(?P<collection>\d{3})(?:\.(?P<produced>\d{13}))?\b.*"
 )
 
 
 @dataclass(frozen=True)
 class Published:
-    """What a file name says. `tile`: (h, v), None for a global granule."""
+    """What a file name says. `tile`: (h, v), None for a global granule; `produced`: year, day
+    and time at which it was made, "" where the name has none."""
 
     product: str
     date: dt.date
     tile: tuple[int, int] | None
     collection: str
+    produced: str = ""
 
 
 def published(path: str) -> Published:
@@ -41,7 +43,7 @@ def published(path: str) -> Published:
     if tile is not None and not (tile[0] < 36 and tile[1] < 18):
         raise ArchiveError(f"{path}: expected a tile from h00v00 to h35v17, found {tile}")
     date = dt.date(year, 1, 1) + dt.timedelta(day - 1)
-    return Published(found["product"], date, tile, found["collection"])
+    return Published(found["product"], date, tile, found["collection"], found["produced"] or "")
 
 
 def has_published_name(path: str, products: str) -> bool:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from upscale.archives.granule import ArchiveError
+from upscale.archives.granule import ArchiveError, Layer
 
 #: Layers whose scale above 1 is a true factor: distances, 25 m a count.
 _FACTORS = re.compile(r"(Sensor)?Range(_1|_c)?")
+
+#: Numbers that are judged at a time: they stay in a processor's cache.
+_BLOCK = 1 << 15
 
 #: Units as this package writes them, by how files write them.
 _UNITS = {
@@ -20,6 +24,19 @@ _UNITS = {
     "hrs": "h", "hours": "h", "meters": "m", "meter": "m", "m": "m", "m^2/m^2": "m2 m-2",
     "julian day": "d", "day of year": "d",
 }  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Numbers:
+    """A layer as it is stored: where `good`, its value is factor x number + shift.
+
+    `stored`, `good`: (row, col); good is what is a value and what the default QA accepts.
+    """
+
+    stored: NDArray[Any]
+    good: NDArray[np.bool_]
+    factor: float = 1.0
+    shift: float = 0.0
 
 
 def scale_of(layer: str, attributes: Mapping[str, Any]) -> float:
@@ -55,6 +72,27 @@ def physical(
     return looked_up
 
 
+def numbers_of(
+    layer: str,
+    stored: NDArray[Any],
+    attributes: Mapping[str, Any],
+    adds: bool,
+    usable: NDArray[np.bool_] | None,
+) -> Numbers:
+    """Stored numbers with what makes `physical` values of them, and where QA finds them usable."""
+    good = _there(stored, attributes)
+    if usable is not None:
+        good &= usable
+    scale, offset = scale_of(layer, attributes), _offset(attributes)
+    return Numbers(stored, good, scale, offset if adds else -offset * scale)
+
+
+def as_numbers(layer: Layer) -> Numbers:
+    """A layer that has physical values already."""
+    good = np.isfinite(layer.values)
+    return Numbers(layer.values, good if layer.usable is None else good & layer.usable)
+
+
 def units_of(attributes: Mapping[str, Any]) -> str:
     """Units of the scaled values: those of the file in this package's writing, 1 for a ratio."""
     return _UNITS.get(str(attributes.get("units", "")).strip().lower(), "1")
@@ -63,28 +101,46 @@ def units_of(attributes: Mapping[str, Any]) -> str:
 def _physical(
     layer: str, stored: NDArray[Any], attributes: Mapping[str, Any], adds: bool
 ) -> NDArray[np.float64]:
-    scale, offset = scale_of(layer, attributes), _number(attributes.get("add_offset", 0.0))
+    scale, offset = scale_of(layer, attributes), _offset(attributes)
     numbers = stored.astype(np.float64)
     values = numbers * scale + offset if adds else (numbers - offset) * scale
-    valid = np.isfinite(numbers)
-    if "_FillValue" in attributes:
-        valid &= numbers != _stored_number(attributes["_FillValue"], stored.dtype)
+    return np.where(_there(stored, attributes), values, np.nan)
+
+
+def _offset(attributes: Mapping[str, Any]) -> float:
+    return _number(attributes.get("add_offset", 0.0))
+
+
+def _there(stored: NDArray[Any], attributes: Mapping[str, Any]) -> NDArray[np.bool_]:
+    """Where stored numbers are values: not the fill, inside the valid range."""
+    kind, ends, fill = stored.dtype, [], attributes.get("_FillValue")
     if "valid_range" in attributes:
-        ends = [_stored_number(end, stored.dtype) for end in np.ravel(attributes["valid_range"])]
-        valid &= (numbers >= min(ends)) & (numbers <= max(ends))
-    return np.where(valid, values, np.nan)
+        ends = [_stored_number(end, kind) for end in np.ravel(attributes["valid_range"])]
+    flat, there = stored.ravel(), np.empty(stored.size, dtype=bool)
+    for first in range(0, flat.size, _BLOCK):
+        numbers = flat[first : first + _BLOCK]
+        good = np.isfinite(numbers)
+        if ends:
+            good &= (numbers >= min(ends)) & (numbers <= max(ends))
+        if fill is not None:
+            good &= numbers != _stored_number(fill, kind)
+        there[first : first + _BLOCK] = good
+    return there.reshape(stored.shape)
 
 
 def _stored_number(value: Any, kind: np.dtype[Any]) -> float:
-    """A number of an attribute as its dataset would hold it: attributes lose signs on the way."""
+    """A number of an attribute as its dataset would hold it: attributes lose signs on the way.
+
+    Whole where numbers are: comparing does not make floats of them then.
+    """
     number = _number(value)
     if kind.kind not in "iu":
         return number
     limits, size = np.iinfo(kind), 1 << (8 * kind.itemsize)
     if limits.min <= number <= limits.max:
-        return number
+        return int(number) if number.is_integer() else number
     wrapped = int(number) % size
-    return float(wrapped - size if wrapped > limits.max else wrapped)
+    return wrapped - size if wrapped > limits.max else wrapped
 
 
 def _number(value: Any) -> float:

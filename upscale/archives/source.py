@@ -39,7 +39,7 @@ class Source(Protocol):
 SOURCES = {
     "modis": "upscale.archives.modis:MODIS",
     "viirs": "upscale.archives.viirs:VIIRS",
-    "era5": "upscale.archives.era5:ERA5",
+    "era5": "upscale.archives.era5_files:ERA5",
     "maps": "upscale.archives.maps:MAPS",
 }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from upscale.archives.granule import ArchiveError
@@ -37,6 +37,10 @@ class Geometry:
     left: float
     top: float
     pixel: float
+
+    def cut(self, first: int, end: int) -> Geometry:
+        """The rows `first` to `end - 1` of it."""
+        return replace(self, rows=end - first, top=self.top - first * self.pixel)
 
     @property
     def words(self) -> str:
@@ -182,6 +186,27 @@ def _check_tile(found: Geometry, tile: tuple[int, int], path: str) -> None:
         f"corner ({found.left:.3f}, {found.top:.3f}) m of tile {other}{swapped}; "
         "the file is misnamed or broken: fetch it again"
     )
+
+
+def tiles_over(north: float, south: float, west: float, east: float) -> set[tuple[int, int]]:
+    """Sinusoidal tiles (h, v) that a box in degrees touches; those off the Earth are left out."""
+    found = set()
+    for v in range(18):
+        top, bottom = min(north, 90 - 10 * v), max(south, 80 - 10 * v)
+        if top > bottom:
+            found |= {(h, v) for h in range(36) if _crosses(h, top, bottom, west, east)}
+    return found
+
+
+def _crosses(h: int, top: float, bottom: float, west: float, east: float) -> bool:
+    """Whether column `h` of tiles touches a range of longitudes between two latitudes.
+
+    The meridians at its edges bend one way between two multiples of 10 degrees: ends suffice.
+    """
+    widths = [max(math.cos(math.radians(lat)), 1e-12) for lat in (top, bottom)]
+    left, right = ((h + edge - 18) * 10 for edge in (0, 1))
+    low, high = min(left / w for w in widths), max(right / w for w in widths)
+    return max(low, west, -180) < min(high, east, 180)
 
 
 def _numbers(text: str) -> tuple[float, ...]:

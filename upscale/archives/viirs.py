@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -18,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upscale.archives import structure
-from upscale.archives.bits import Accepted, Field, accepted, passes
+from upscale.archives.bits import Accepted, Field, accepted, passes, widened
 from upscale.archives.granule import ArchiveError, Description, Layer
 from upscale.archives.netcdf import NETCDF
 from upscale.archives.published import Published, has_published_name, published
-from upscale.archives.scaling import physical, units_of
+from upscale.archives.scaling import Numbers, numbers_of, physical, units_of
 from upscale.archives.source import first_bytes
 from upscale.archives.structure import Geometry
 
@@ -106,17 +107,40 @@ class Granule:
             stored: NDArray[Any] = file[self.fields[name].place][name][:]
             return np.ascontiguousarray(stored)
 
-    def layer(self, name: str, clear: NDArray[np.bool_] | None) -> Layer:
-        """One field in physical units; bands with the QA `clear` (row, col) of 1 km pixels."""
-        found, band = self.fields[name], name in _bands()
-        attributes = {**(_DOCUMENTED if band else {}), **found.attributes}
-        values = physical(name, self.stored(name), attributes, adds=True)
-        usable = None
-        if band and clear is not None:
-            times = values.shape[0] // clear.shape[0]
-            usable = clear.repeat(times, 0).repeat(times, 1)
-        return Layer(name, units_of(attributes), values, usable)
+    def geometry_of(self, name: str) -> Geometry:
+        """The grid of a field; ArchiveError where the file has no such field."""
+        shape = self._field(name).shape
+        return next(g for g in self.geometries if (g.rows, g.cols) == shape)
 
+    def _field(self, name: str) -> _Field:
+        if name not in self.fields:
+            raise ArchiveError(
+                f"{self.path}: expected field {name}, found {', '.join(self.fields)}"
+            )
+        return self.fields[name]
+
+    def layer(self, name: str) -> Layer:
+        """One field in physical units; bands with the QA of their 1 km pixels."""
+        attributes = self._attributes(name)
+        values = physical(name, self.stored(name), attributes, adds=True)
+        return Layer(name, units_of(attributes), values, self.usable(name))
+
+    def numbers(self, name: str) -> Numbers:
+        """One field as it is stored."""
+        attributes = self._attributes(name)
+        return numbers_of(name, self.stored(name), attributes, True, self.usable(name))
+
+    def _attributes(self, name: str) -> Mapping[str, Any]:
+        return {**(_DOCUMENTED if name in _bands() else {}), **self._field(name).attributes}
+
+    def usable(self, name: str) -> NDArray[np.bool_] | None:
+        """Where the default QA accepts a band (row, col); None for other fields."""
+        if name not in _bands() or self.clear is None:
+            return None
+        times = self._field(name).shape[0] // self.clear.shape[0]
+        return self.clear if times == 1 else widened(self.clear, times, times)
+
+    @cached_property
     def clear(self) -> NDArray[np.bool_] | None:
         """Where the default QA accepts the 1 km pixel (row, col); None without its flags."""
         if not all(name in self.fields for name in _CLEAR):
@@ -201,9 +225,8 @@ class _Viirs:
     def layers(self, path: str) -> Iterator[Layer]:
         """Every field of rows and columns."""
         granule = open_granule(path)
-        clear = granule.clear()
         for name in granule.fields:
-            yield granule.layer(name, clear)
+            yield granule.layer(name)
 
 
 #: The source for the registry.

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
+import numpy as np
 import yaml
 from pydantic import (
     BaseModel,
@@ -20,6 +21,7 @@ from pydantic import (
 )
 
 from upscale.calendar import day_number
+from upscale.grid import Grid
 from upscale.product.layout import Sums
 
 M = TypeVar("M", bound=BaseModel)
@@ -71,6 +73,14 @@ class Region(Strict):
         if self.south >= self.north or self.west >= self.east:
             raise ValueError("expected south < north and west < east; split a region at 180")
         return self
+
+    def of(self, grid: Grid) -> Grid:
+        """The part of a grid that lies in it; ConfigError where no cell does."""
+        rows = np.flatnonzero((grid.lat > self.south) & (grid.lat < self.north))
+        cols = np.flatnonzero((grid.lon > self.west) & (grid.lon < self.east))
+        if not rows.size or not cols.size:
+            raise ConfigError(f"region: no cell of grid {grid.name} lies in it; make it larger")
+        return grid.crop(slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1))
 
 
 class Output(Strict):

@@ -7,11 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from upscale.drivers.cube import DriverCube
 from upscale.drivers.tiles import Surface, read_surface
-from upscale.engine.config import ConfigError, Context, Region, Run, absolute, digest_of
+from upscale.engine.config import ConfigError, Context, Run, absolute, digest_of
 from upscale.engine.records import beside
 from upscale.grid import Grid, Tile, tile_counts
 from upscale.network.release import Release
@@ -131,15 +129,8 @@ def support_rule(context: Context, release: Release) -> SupportRule:
 
 def product_grid(run: Run, cube: DriverCube) -> Grid:
     """The grid of the cube's static layers, cut to the region of the run."""
-    return cube.grid if run.output.region is None else _crop(cube.grid, run.output.region)
-
-
-def _crop(grid: Grid, region: Region) -> Grid:
-    rows = np.flatnonzero((grid.lat > region.south) & (grid.lat < region.north))
-    cols = np.flatnonzero((grid.lon > region.west) & (grid.lon < region.east))
-    if not rows.size or not cols.size:
-        raise ConfigError("output.region: no cell of the driver cube lies in it; make it larger")
-    return grid.crop(slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1))
+    region = run.output.region
+    return cube.grid if region is None else region.of(cube.grid)
 
 
 def _tile_size(run: Run, cube: DriverCube) -> int:

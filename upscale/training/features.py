@@ -26,11 +26,18 @@ FEATURES = (*DRIVERS, *DERIVED, *of_kind("satellite"))
 
 _MET = (*DRIVERS, "sw_pot", "day_length")
 
+#: What MOD09GA measures: bands, angles, clouds.
+_MOD09GA = tuple(
+    name
+    for name in of_kind("satellite")
+    if name.startswith(("sur_refl_", "sensor_", "solar_")) or name == "clouds"
+)
+
 #: Sets of features by name: weather alone, with what MOD09GA measures, with what grows.
 FEATURE_SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "met": _MET,
-        "met+modis": (*_MET, *(name for name in of_kind("satellite") if name not in VEGETATION)),
+        "met+modis": (*_MET, *_MOD09GA),
         "met+vi": (*_MET, *VEGETATION),
     }
 )

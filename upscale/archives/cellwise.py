@@ -1,0 +1,255 @@
+"""Granules to drivers on cells: sums of good pixels over the tiles of a day, then variables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from itertools import chain
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upscale.archives import modis, viirs
+from upscale.archives.granule import ArchiveError, Layer
+from upscale.archives.published import Published
+from upscale.archives.recipes import Recipe
+from upscale.archives.scaling import Numbers
+from upscale.archives.sinusoidal import Cells, CellSums, cells_of, sum_layers
+from upscale.archives.structure import Geometry
+from upscale.grid import Grid
+from upscale.variables import variable
+
+Floats = NDArray[np.float32]
+Layers = tuple[str, ...]
+
+#: Layers that are good together, and whether the one is an angle.
+_Key = tuple[Layers, bool]
+
+
+class Gridded(Protocol):
+    """A granule whose layers lie on grids."""
+
+    @property
+    def named(self) -> Published: ...
+
+    def layer(self, name: str) -> Layer: ...
+
+    def numbers(self, name: str) -> Numbers: ...
+
+    def geometry_of(self, layer: str) -> Geometry: ...
+
+
+@dataclass(frozen=True)
+class Window:
+    """Cells `rows` x `cols` from (`row`, `col`) on, on the global lattice of `resolution`
+    degrees that begins at 90 N, 180 W."""
+
+    row: int
+    col: int
+    rows: int
+    cols: int
+    resolution: float
+
+    @property
+    def north(self) -> float:
+        return 90 - self.row * self.resolution
+
+    @property
+    def south(self) -> float:
+        return 90 - (self.row + self.rows) * self.resolution
+
+
+def window_of(grid: Grid) -> Window:
+    """A grid of the lattice that begins at 90 N, 180 W as a window of it; ArchiveError for a
+    grid that lies between its cells."""
+    step = grid.resolution
+    down, across = (90 - grid.north) / step, (grid.west + 180) / step
+    row, col = round(down), round(across)
+    if (
+        abs(down - row) > 1e-4
+        or abs(across - col) > 1e-4
+        or abs(180 / step - round(180 / step)) > 1e-4
+    ):
+        raise ArchiveError(
+            f"expected a grid whose cells begin at 90 N and 180 W, found {grid.name} from "
+            f"{grid.north} N, {grid.west} E every {step} degree; take one such as global-0p05"
+        )
+    return Window(row, col, grid.rows, grid.cols, step)
+
+
+@dataclass(frozen=True, eq=False)
+class _Sums:
+    """Sums of layers over the same good pixels: totals (layer, row, col), count (row, col)."""
+
+    totals: NDArray[np.float64]
+    count: NDArray[np.int64]
+    pixels: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class _Group:
+    """Where all layers of a group are good (row, col), and sums of their numbers there."""
+
+    good: NDArray[np.bool_]
+    sums: Mapping[str, CellSums]
+
+
+def open_gridded(path: str, window: Window | None = None) -> Gridded:
+    """A granule of MODIS or VIIRS by its name; of a global one, the rows of the window alone."""
+    if path.rsplit("/", 1)[-1].startswith(("VNP", "VJ")):
+        return viirs.open_granule(path)
+    granule = modis.open_granule(path)
+    return granule if window is None else granule.between(window.north, window.south)
+
+
+class CellMeans:
+    """What the granules of one product and day say of the cells of a window.
+
+    A pixel counts for a variable where all layers of its recipe have a value that the default QA
+    accepts. least_share: cells with a smaller share of good pixels have no value. wanted: cells
+    `(row, col)` of the window that are needed; all by default. Others have no value.
+    """
+
+    def __init__(
+        self,
+        window: Window,
+        recipes: Mapping[str, Recipe],
+        least_share: float = 0.0,
+        wanted: NDArray[np.bool_] | None = None,
+    ) -> None:
+        self._window, self._recipes, self._least = window, recipes, least_share
+        self._wanted = wanted
+        self._sums: dict[_Key, _Sums] = {}
+
+    def add(self, granule: Gridded) -> list[str]:
+        """Add a granule's pixels; what it lacks of the layers that are asked for.
+
+        ArchiveError, and nothing added, where one is damaged, or lacks the layers of all recipes.
+        """
+        there, lacking = self._there(granule)
+        made = list(self._parts(granule, there))
+        for key, parts in made:
+            self._place(key, parts)
+        return lacking
+
+    def _there(self, granule: Gridded) -> tuple[list[_Key], list[str]]:
+        """The groups of layers that a granule has, and what is said of the others."""
+        there, lacking = [], []
+        for key in dict.fromkeys((r.layers, r.circular) for r in self._recipes.values()):
+            try:
+                for layer in key[0]:
+                    granule.geometry_of(layer)
+                there.append(key)
+            except ArchiveError as error:
+                lacking.append(error)
+        if lacking and not there:
+            raise lacking[0]
+        return there, list(map(str, lacking))
+
+    def variables(self) -> dict[str, Floats]:
+        """Each variable `(row, col)`, NaN where no pixel was good or no value is possible."""
+        return {name: self._variable(name, recipe) for name, recipe in self._recipes.items()}
+
+    def _parts(
+        self, granule: Gridded, keys: Sequence[_Key]
+    ) -> Iterator[tuple[_Key, Sequence[CellSums]]]:
+        """Sums of groups of layers over the cells that are wanted."""
+        plain: dict[Geometry, list[Layers]] = {}
+        for layers, circular in keys:
+            geometry = granule.geometry_of(layers[0])
+            if not circular:
+                plain.setdefault(geometry, []).append(layers)
+            elif (cells := self._cells(geometry)) is not None:
+                yield (layers, True), _directions(granule, layers[0], cells)
+        for geometry, groups in plain.items():
+            if (cells := self._cells(geometry)) is not None:
+                for layers, sums in _sums_of(granule, groups, cells.unrolled()):
+                    yield (layers, False), sums
+
+    def _cells(self, geometry: Geometry) -> Cells | None:
+        """The wanted cells of the window that a grid touches; None where it touches none."""
+        window = self._window
+        rows, cols = (slice(n, n + size) for n, size in ((window.row, window.rows),
+                                                         (window.col, window.cols)))  # fmt: skip
+        cells = cells_of(geometry, window.resolution).crop(rows, cols)
+        if self._wanted is not None:
+            cells = cells.only(self._wanted[self._here(cells)])
+        return cells if (cells.places < cells.pixels.size).any() else None
+
+    def _here(self, sums: Cells | CellSums) -> tuple[slice, slice]:
+        """Where cells lie in the window."""
+        top, left = sums.row - self._window.row, sums.col - self._window.col
+        rows, cols = sums.pixels.shape
+        return slice(top, top + rows), slice(left, left + cols)
+
+    def _place(self, key: _Key, parts: Sequence[CellSums]) -> None:
+        shape = self._window.rows, self._window.cols
+        if key not in self._sums:
+            empty = np.zeros(shape, np.int64)
+            self._sums[key] = _Sums(np.zeros((len(parts), *shape)), empty, empty.copy())
+        sums, here = self._sums[key], self._here(parts[0])
+        for number, part in enumerate(parts):
+            sums.totals[number][here] += part.total
+        sums.count[here] += parts[0].count
+        sums.pixels[here] += parts[0].pixels
+
+    def _variable(self, name: str, recipe: Recipe) -> Floats:
+        sums = self._sums.get((recipe.layers, recipe.circular))
+        if sums is None:
+            return np.full((self._window.rows, self._window.cols), np.nan, np.float32)
+        some = (sums.count > 0) & (sums.count >= self._least * sums.pixels)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            means = np.where(some, sums.totals / np.maximum(sums.count, 1), np.nan)
+            if recipe.circular:
+                means = np.degrees(np.arctan2(means[0], means[1]))[None]
+            value = recipe.join(*means)
+            row = variable(name)
+            possible = (value >= row.valid_min) & (value <= row.valid_max)
+        return np.where(possible, value, np.nan).astype(np.float32)
+
+
+def _directions(granule: Gridded, layer: str, cells: Cells) -> Sequence[CellSums]:
+    """Sums of the sines and of the cosines of an angle in degrees."""
+    read = granule.layer(layer)
+    angle = np.radians(read.values)
+    return sum_layers([np.sin(angle), np.cos(angle)], read.usable, cells)
+
+
+def _sums_of(
+    granule: Gridded, groups: Sequence[Layers], cells: Cells
+) -> Iterator[tuple[Layers, Sequence[CellSums]]]:
+    """Physical sums of each group of layers over the pixels where all of the group are good.
+
+    What is good in a group is good in a part of it, too: of a part, only the other pixels are
+    summed anew.
+    """
+    read = {name: granule.numbers(name) for name in dict.fromkeys(chain(*groups))}
+    made: dict[Layers, _Group] = {}
+    for layers in sorted(groups, key=len, reverse=True):
+        good = reduce(np.logical_and, (read[name].good for name in layers))
+        wider = next((made[w] for w in reversed(made) if set(layers) < set(w)), None)
+        rest = good if wider is None else good & ~wider.good
+        sums = sum_layers([read[name].stored for name in layers], rest, cells)
+        together = dict(zip(layers, sums, strict=True))
+        if wider is not None:
+            together = {name: part + wider.sums[name] for name, part in together.items()}
+        made[layers] = _Group(good, together)
+        yield (
+            layers,
+            [part.scaled(read[name].factor, read[name].shift) for name, part in together.items()],
+        )
+
+
+def overlap(window: Window, cells: Cells) -> tuple[Any, Any]:
+    """Where the cells of a granule lie in a window, and which of them do."""
+    top, left = cells.row - window.row, cells.col - window.col
+    rows, cols = cells.shape
+    down = slice(max(top, 0), max(min(top + rows, window.rows), 0))
+    across = slice(max(left, 0), max(min(left + cols, window.cols), 0))
+    there = (
+        slice(down.start - top, max(down.stop - top, down.start - top)),
+        slice(across.start - left, max(across.stop - left, across.start - left)),
+    )
+    return (down, across), there

@@ -1,0 +1,91 @@
+"""Files of ERA5 and ERA5-Land as a source, for `upscale inspect`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from upscale.archives.era5 import product_of
+from upscale.archives.fields import FIELDS, RELATED
+from upscale.archives.granule import ArchiveError, Description, Layer
+from upscale.archives.netcdf import (
+    DamagedError,
+    each_variable,
+    is_zarr,
+    magic,
+    read_published,
+    variables_of,
+)
+
+#: What one variable may take in memory to be inspected whole (bytes).
+LARGEST = 4 * 2**30
+
+
+class _Era5:
+    """ERA5 and ERA5-Land for `inspect`: every variable that lies on time, latitude, longitude."""
+
+    name = "era5"
+
+    def matches(self, path: str) -> bool:
+        if is_zarr(path):
+            return _is_known(path)
+        kind = magic(Path(path)) if Path(path).is_file() else ""
+        return kind in {"zip", "grib"} or (kind == "netcdf" and _is_known(path))
+
+    def describe(self, path: str) -> Description:
+        members = read_published(path, header=True)
+        names = tuple(name for part in members for name in variables_of(part).values())
+        title, dates = _title(members), _dates(members)
+        return Description(Path(path).name, title, "", _grid(members[0]), dates, names)
+
+    def layers(self, path: str) -> Iterator[Layer]:
+        for array in each_variable(path):
+            yield _layer(path, array)
+
+
+def _layer(path: str, array: xr.DataArray) -> Layer:
+    name = str(array.attrs["name_in_file"])
+    if array.size * 4 > LARGEST:
+        raise ArchiveError(
+            f"{path}: expected at most {LARGEST} bytes for {name}, found {array.size * 4}; "
+            "read a box and a period of it instead"
+        )
+    return Layer(name, str(array.attrs.get("units", "1")), array.values.astype(np.float32))
+
+
+def _is_known(path: str) -> bool:
+    """True where a file or store has a variable of this family, or is too damaged to tell."""
+    try:
+        members = read_published(path, header=True)
+    except DamagedError:
+        return Path(path).suffix == ".nc"
+    except (ArchiveError, OSError, ValueError, KeyError):
+        return False
+    return any(name in FIELDS or name in RELATED for part in members for name in variables_of(part))
+
+
+def _title(members: list[xr.Dataset]) -> str:
+    try:
+        return product_of(members[0])
+    except ArchiveError:
+        return "ERA5 or ERA5-Land"
+
+
+def _grid(part: xr.Dataset) -> str:
+    lat, lon = part["lat"].values, part["lon"].values
+    return (
+        f"{lat.size} x {lon.size} nodes, {lat[0]:g} to {lat[-1]:g} degrees north, "
+        f"{lon[0]:g} to {lon[-1]:g} degrees east"
+    )
+
+
+def _dates(members: list[xr.Dataset]) -> str:
+    stamps = np.concatenate([part["time"].values for part in members])
+    first, last = (str(stamp)[:10] for stamp in (stamps.min(), stamps.max()))
+    return first if first == last else f"{first}/{last}"
+
+
+ERA5 = _Era5()

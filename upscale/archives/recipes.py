@@ -1,0 +1,171 @@
+"""What a product says of drivers: which of its layers make a variable, and how.
+
+One row per product, platform left out (`09GA` of MOD09GA and MYD09GA). An index is computed from
+the mean reflectances of a cell, as a sensor with pixels of that size would see it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upscale.archives.granule import ArchiveError
+from upscale.archives.indices import INDICES
+
+Floats = NDArray[np.floating[Any]]
+
+#: How long the values of a granule hold: days, or a calendar month.
+Span = int | Literal["month"]
+
+
+def _alone(mean: Floats) -> Floats:
+    return mean
+
+
+def _product(index: Floats, nir: Floats) -> Floats:
+    return np.asarray(index * nir)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A variable of a cell from the means of `layers` over the cell's good pixels.
+
+    circular: the one layer is an angle in degrees, of which the mean direction is taken.
+    """
+
+    layers: tuple[str, ...]
+    join: Callable[..., Floats] = _alone
+    circular: bool = False
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a product gives: recipes by variable, and how many days a granule stands for.
+
+    usual: the variables that are taken where nobody names any.
+    """
+
+    recipes: Mapping[str, Recipe]
+    span: Span = 1
+    usual: tuple[str, ...] = ()
+
+
+def _reflectances(bands: Mapping[int, str]) -> dict[str, Recipe]:
+    """Reflectances by MODIS band and the indices that can be made of them."""
+    made = {f"sur_refl_b{number:02d}": Recipe((name,)) for number, name in bands.items()}
+    for name, row in INDICES.items():
+        if all(band in bands for band in row.bands):
+            made[name] = Recipe(tuple(bands[band] for band in row.bands), row.formula)
+    return made
+
+
+def _seven(pattern: str) -> dict[int, str]:
+    return {number: pattern.format(number) for number in range(1, 8)}
+
+
+_ANGLES = {
+    "sensor_zenith": Recipe(("SensorZenith_1",)),
+    "sensor_azimuth": Recipe(("SensorAzimuth_1",), circular=True),
+    "solar_zenith": Recipe(("SolarZenith_1",)),
+    "solar_azimuth": Recipe(("SolarAzimuth_1",), circular=True),
+    "clouds": Recipe(("clouds",)),
+}
+
+#: Indices that go with weather where nobody names others.
+_GREEN = ("ndvi", "evi", "nirv")
+
+
+def _vegetation(prefix: str, span: Span) -> Offer:
+    """MOD13: its own NDVI and EVI; NIRv is NDVI x NIR of the means."""
+    ndvi, nir = f"{prefix} NDVI", f"{prefix} NIR reflectance"
+    recipes = {
+        "ndvi": Recipe((ndvi,)),
+        "evi": Recipe((f"{prefix} EVI",)),
+        "nirv": Recipe((ndvi, nir), _product),
+    }
+    return Offer(recipes, span, _GREEN)
+
+
+def _temperature(grid: str, span: Span) -> Offer:
+    recipes = {f"lst_{half.lower()}": Recipe((f"LST_{half}_{grid}",)) for half in ("Day", "Night")}
+    return Offer(recipes, span, tuple(recipes))
+
+
+_FAPAR = {"fapar": Recipe(("Fpar_500m",))}
+_NBAR = Offer(_reflectances(_seven("Nadir_Reflectance_Band{}")), 1, _GREEN)
+_VIIRS = {1: "SurfReflect_I1_1", 2: "SurfReflect_I2_1", 6: "SurfReflect_I3_1"}
+_VIIRS_1KM = {1: "SurfReflect_M5_1", 2: "SurfReflect_M7_1", 3: "SurfReflect_M3_1",
+              7: "SurfReflect_M11_1"}  # fmt: skip
+
+
+def _viirs() -> Offer:
+    """500 m bands where there are any; what needs blue or 2.2 um is made of 1 km bands alone."""
+    recipes = _reflectances(_VIIRS_1KM) | _reflectances(_VIIRS)
+    return Offer(recipes, 1, _GREEN)
+
+
+#: By product without its platform; VIIRS by `09GA_VIIRS`.
+OFFERS: Mapping[str, Offer] = {
+    "09GA": Offer(_reflectances(_seven("sur_refl_b{:02d}_1")) | _ANGLES, 1, _GREEN),
+    "09A1": Offer(_reflectances(_seven("sur_refl_b{:02d}")), 8, _GREEN),
+    "09Q1": Offer(_reflectances({1: "sur_refl_b01", 2: "sur_refl_b02"}), 8, ("ndvi", "nirv")),
+    "09CMG": Offer(_reflectances(_seven("Coarse Resolution Surface Reflectance Band {}")), 1,
+                   _GREEN),
+    "09GA_VIIRS": _viirs(),
+    "43A4": _NBAR,
+    "43C4": _NBAR,
+    "11A1": _temperature("1km", 1),
+    "11A2": _temperature("1km", 8),
+    "11B1": _temperature("6km", 1),
+    "11B2": _temperature("6km", 8),
+    "11B3": _temperature("6km", "month"),
+    "11C1": _temperature("CMG", 1),
+    "11C2": _temperature("CMG", 8),
+    "11C3": _temperature("CMG", "month"),
+    "13A1": _vegetation("500m 16 days", 16),
+    "13A2": _vegetation("1 km 16 days", 16),
+    "13Q1": _vegetation("250m 16 days", 16),
+    "13A3": _vegetation("1 km monthly", "month"),
+    "13C1": _vegetation("CMG 0.05 Deg 16 days", 16),
+    "13C2": _vegetation("CMG 0.05 Deg Monthly", "month"),
+    "15A2H": Offer(_FAPAR, 8, ("fapar",)),
+    "15A3H": Offer(_FAPAR, 4, ("fapar",)),
+}  # fmt: skip
+
+
+def offer_of(product: str) -> Offer:
+    """What a product such as `MYD09GA` gives; ArchiveError names the known ones."""
+    viirs = product.startswith(("VNP", "VJ1", "VJ2"))
+    name = product[3:] + ("_VIIRS" if viirs else "")
+    if name not in OFFERS:
+        known = ", ".join(_named(key) for key in OFFERS if not key.endswith("VIIRS"))
+        raise ArchiveError(
+            f"expected a product that drivers are made of ({known}, VNP09GA), found {product}; "
+            "leave its files out"
+        )
+    return OFFERS[name]
+
+
+def _named(key: str) -> str:
+    """A product with its platform, as a person knows it."""
+    return ("MCD" if key[:2] in ("15", "43") else "MOD") + key
+
+
+def days_of(product: str, date: dt.date) -> range:
+    """Days, as ordinals, that a granule of `date` stands for.
+
+    Composites are counted from 1 January, so that the last of a year is short; those of MYD13
+    from 9 January, between those of MOD13.
+    """
+    span = offer_of(product).span
+    if span == "month":
+        following = (date.replace(day=1) + dt.timedelta(days=32)).replace(day=1)
+        return range(date.toordinal(), following.toordinal())
+    opens = 9 if product.startswith("MYD13") else 1
+    new_year = dt.date(date.year + 1, 1, opens).toordinal()
+    return range(date.toordinal(), min(date.toordinal() + span, new_year))
