@@ -143,6 +143,12 @@ def open_cube(url: str, storage_options: Mapping[str, Any] | None = None) -> Dri
     return DriverCube(url, dict(root.attrs), grid, static, series)
 
 
+def series_of(url: str, name: str) -> SeriesGroup:
+    """A series group of a cube that may not be finished yet; DriverError as `open_cube`."""
+    group: Any = zarr.open_group(url, mode="r")[name]
+    return _open_series(url, name, group)
+
+
 def _check_complete(where: str, group: zarr.Group, names: tuple[str, ...]) -> None:
     needed = (*names, "lat", "lon")
     missing = [name for name in needed if name not in group]
@@ -200,7 +206,7 @@ def _open_series(url: str, name: str, group: zarr.Group) -> SeriesGroup:
     _check_complete(where, group, ("time",))
     known = of_kind("meteo", "satellite")
     drivers = {key: a for key, a in arrays.items() if key not in {"time", "lat", "lon", "land"}}
-    flags = {key for key in drivers if key.endswith("_filled")}
+    flags = {key for key in drivers if key.endswith(("_filled", "_distance"))}
     _check_arrays(url, name, {k: a for k, a in drivers.items() if k not in flags}, known)
     grid = _open_grid(where, group)
     time = _open_time(f"{where}/time", arrays["time"])

@@ -30,7 +30,8 @@ class SeriesSpec:
     """A group to be: `count` days from day number `first` of `variables` on `grid`.
 
     chunk: days, rows and columns of one stored chunk; by default as long a history as the
-    group has (at most 366 days) of 100 x 100 cells.
+    group has (at most 366 days) of 100 x 100 cells. growing: the chunk is taken as it is,
+    however few days there are today.
     """
 
     group: Literal["meteo", "satellite"]
@@ -40,10 +41,11 @@ class SeriesSpec:
     variables: tuple[str, ...]
     packing: Literal["int16", "float32"] = "int16"
     chunk: tuple[int, int, int] = (366, 100, 100)
+    growing: bool = False
 
     @property
     def chunks(self) -> tuple[int, int, int]:
-        shape = (self.count, *self.grid.shape)
+        shape = (self.chunk[0] if self.growing else self.count, *self.grid.shape)
         return tuple(min(c, n) for c, n in zip(self.chunk, shape, strict=True))  # type: ignore[return-value]
 
 
@@ -66,7 +68,7 @@ def create_cube(
     """
     if _may_replace(url, overwrite):
         # A cube that is half deleted when the machine stops must not pass for a finished one.
-        zarr.open_group(url, mode="r+").attrs.pop("digest", None)
+        unseal(url)
     text = {
         "kind": KIND,
         "schema": 1,
@@ -132,19 +134,32 @@ def create_series(url: str, spec: SeriesSpec, land: NDArray[np.bool_] | None = N
     group = zarr.open_group(url, mode="r+").create_group(spec.group)
     group.attrs["grid"] = spec.grid.to_dict()
     _coordinates(group, spec.grid)
+    put_days(group, spec)
+    if land is not None:
+        put_land(group, land)
+    for name in spec.variables:
+        create_driver(group, name, spec)
+        if spec.group == "satellite":
+            flags = {"flag_values": [0, 1], "flag_meanings": "observed filled"}
+            text = {"long_name": f"{name} was filled on this day, not observed"}
+            create_bytes(group, f"{name}_filled", spec, 0, text | flags)
+
+
+def put_days(group: zarr.Group, spec: SeriesSpec) -> None:
+    """Write the time axis of a group, or replace it."""
     days = np.arange(spec.first, spec.first + spec.count, dtype=np.int32)
     calendar = {"standard_name": "time", "units": TIME_UNITS, "calendar": CALENDAR}
     _put(group, "time", days, ("time",), calendar)
-    if land is not None:
-        text = {"long_name": "nodes of the source that are land", "units": "1"}
-        _put(group, "land", land.astype(np.uint8), ("lat", "lon"), text)
-    for name in spec.variables:
-        _create_driver(group, name, spec)
-        if spec.group == "satellite":
-            _create_flag(group, name, spec)
 
 
-def _create_driver(group: zarr.Group, name: str, spec: SeriesSpec) -> None:
+def put_land(group: zarr.Group, land: NDArray[np.bool_]) -> None:
+    """Write which nodes `(row, col)` of a group have values, or replace it."""
+    text = {"long_name": "nodes of the source that are land", "units": "1"}
+    _put(group, "land", land.astype(np.uint8), ("lat", "lon"), text)
+
+
+def create_driver(group: zarr.Group, name: str, spec: SeriesSpec) -> None:
+    """Write the metadata of a driver `(time, lat, lon)`."""
     packed = spec.packing == "int16"
     attributes: dict[str, Any] = dict(variable(name).attributes)
     if packed:
@@ -163,20 +178,19 @@ def _create_driver(group: zarr.Group, name: str, spec: SeriesSpec) -> None:
     )
 
 
-def _create_flag(group: zarr.Group, name: str, spec: SeriesSpec) -> None:
+def create_bytes(
+    group: zarr.Group, name: str, spec: SeriesSpec, fill: int, attributes: Mapping[str, Any]
+) -> None:
+    """Write the metadata of an array of bytes `(time, lat, lon)` that tells of a driver."""
     group.create_array(
-        f"{name}_filled",
+        name,
         shape=(spec.count, *spec.grid.shape),
         dtype=np.uint8,
         chunks=spec.chunks,
         compressors=BloscCodec(typesize=1, **_CODEC),
-        fill_value=0,
+        fill_value=fill,
         dimension_names=("time", "lat", "lon"),
-        attributes={
-            "long_name": f"{name} was filled on this day, not observed",
-            "flag_values": [0, 1],
-            "flag_meanings": "observed filled",
-        },
+        attributes=dict(attributes),
     )
 
 
@@ -212,8 +226,9 @@ def write_static(
     chunk: int = 400,
 ) -> None:
     """Write the static layers `(row, col)`: class codes (0 = unknown), land share in %,
-    elevation in m. Cells where `sftlf` is NaN are no part of the cube's domain."""
-    group = zarr.open_group(url, mode="r+").create_group("static")
+    elevation in m. Cells where `sftlf` is NaN are no part of the cube's domain. Layers that are
+    there are replaced."""
+    group = zarr.open_group(url, mode="r+").create_group("static", overwrite=True)
     group.attrs["grid"] = grid.to_dict()
     _coordinates(group, grid)
     dims = ("lat", "lon")
@@ -249,23 +264,35 @@ def _put(
         fill_value=np.nan if values.dtype.kind == "f" else 0,
         dimension_names=dims,
         attributes=dict(attributes),
+        overwrite=True,
     )
     array[...] = values
 
 
-def seal(url: str) -> str:
+def unseal(url: str) -> None:
+    """Say that a cube is being written: nobody opens it until it is sealed again."""
+    zarr.open_group(url, mode="r+").attrs.pop("digest", None)
+
+
+def seal(url: str, digest: str | None = None) -> str:
     """Finish a cube: store and return the digest of everything in it.
 
-    The digest is the sha256 of the sorted keys of the store and the sha256 of each object,
-    but for the root metadata that holds the digest itself.
+    digest: where the writer knows one of all values. By default the sha256 of the sorted keys
+    of the store and the sha256 of each object, but for the root metadata that holds it.
     """
     root = zarr.open_group(url, mode="r+")
+    found = digest or _digest(root)
+    if root.attrs.get("digest") != found:
+        root.attrs["digest"] = found
+    return found
+
+
+def _digest(root: zarr.Group) -> str:
     digest = hashlib.sha256()
     for key in sorted(key for key in _keys(root) if key != "zarr.json"):
         content = sync(root.store.get(key, default_buffer_prototype()))
         if content is not None:
             digest.update(key.encode() + hashlib.sha256(content.to_bytes()).digest())
-    root.attrs["digest"] = digest.hexdigest()
     return digest.hexdigest()
 
 

@@ -17,7 +17,15 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bar
 
-from upscale.engine.ledger import Entry
+
+class Counted(Protocol):
+    """What is told of a finished work item: how many values it has, and how it ended."""
+
+    @property
+    def counts(self) -> dict[str, int]: ...
+
+    @property
+    def status(self) -> str: ...
 
 
 class Progress(Protocol):
@@ -29,28 +37,31 @@ class Progress(Protocol):
     def start(self, total: int, done: int) -> None:
         """`total` work items, of which `done` were finished earlier."""
 
-    def advance(self, entry: Entry) -> None:
+    def advance(self, entry: Counted) -> None:
         """One more work item is finished or given up."""
 
     def close(self) -> None:
         """The run ends, in whatever way."""
 
 
-def make_progress(interval: float, stream: TextIO | None = None) -> Progress:
-    """A bar where the stream is a terminal, else lines every `interval` seconds."""
+def make_progress(interval: float, stream: TextIO | None = None, of: str = "tiles") -> Progress:
+    """A bar where the stream is a terminal, else lines every `interval` seconds.
+
+    of: what is counted, in the plural.
+    """
     stream = stream or sys.stderr
-    return TerminalProgress(stream) if stream.isatty() else LogProgress(stream, interval)
+    return TerminalProgress(stream, of) if stream.isatty() else LogProgress(stream, interval, of)
 
 
 class TerminalProgress:
-    """A live bar with tiles done, rate, time left and the present stage."""
+    """A live bar with items done, rate, time left and the present stage."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, of: str = "tiles") -> None:
         columns = (
             TextColumn("{task.description:<18}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("tiles"),
+            TextColumn(of),
             TextColumn("{task.fields[rate]}"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
@@ -67,7 +78,7 @@ class TerminalProgress:
         self._since = time.monotonic()
         self._bar.reset(self._task, total=total, completed=done)
 
-    def advance(self, entry: Entry) -> None:
+    def advance(self, entry: Counted) -> None:
         self._values += entry.counts.get("values", 0)
         rate = self._values / max(time.monotonic() - self._since, 1e-6)
         self._bar.update(self._task, advance=1, rate=f"{rate:,.0f} cell-days/s")
@@ -79,8 +90,8 @@ class TerminalProgress:
 class LogProgress:
     """Plain lines, for logs."""
 
-    def __init__(self, stream: TextIO, interval: float) -> None:
-        self._stream, self._interval = stream, interval
+    def __init__(self, stream: TextIO, interval: float, of: str = "tiles") -> None:
+        self._stream, self._interval, self._of = stream, interval, of
         self._stage, self._total, self._done, self._failed = "starting", 0, 0, 0
         self._values, self._since, self._last = 0, time.monotonic(), 0.0
         self._before = 0
@@ -93,7 +104,7 @@ class LogProgress:
         self._total, self._done, self._before = total, done, done
         self._since = self._last = time.monotonic()
 
-    def advance(self, entry: Entry) -> None:
+    def advance(self, entry: Counted) -> None:
         self._done += 1
         self._failed += entry.status == "failed"
         self._values += entry.counts.get("values", 0)
@@ -109,7 +120,7 @@ class LogProgress:
         left = spent / max(self._done - self._before, 1) * (self._total - self._done)
         failed = f", {self._failed} failed" if self._failed else ""
         return (
-            f"{self._stage}: {self._done}/{self._total} tiles{failed}, "
+            f"{self._stage}: {self._done}/{self._total} {self._of}{failed}, "
             f"{self._values / spent:,.0f} cell-days/s, {left:,.0f} s left"
         )
 

@@ -63,6 +63,10 @@ class Records(Generic[R]):
         if entry.status == "done":
             self._remove(f"{entry.item}.failed.json")
 
+    def forget(self, item: str) -> None:
+        """Say that an item is not done: what it wrote is about to change."""
+        self._remove(f"{item}.done.json")
+
     def entries(self, run: str, status: Status = "done") -> dict[str, R]:
         """All valid entries of a run by work item."""
         names = [name for name in self._names() if name.endswith(f".{status}.json")]

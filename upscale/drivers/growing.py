@@ -1,0 +1,226 @@
+"""A driver cube that grows: an archive fills it block by block, and again when there is more.
+
+Its arrays are stored in blocks of days of one length, whatever its present end, so that more
+days are more chunks and nothing that is written moves. A satellite series has two arrays beside
+it: how each value was made (`<name>_filled`, 0 where it was observed) and how many days its
+nearest observation lies away (`<name>_distance`).
+
+A chunk of observations is written before its flags are cleared, and flags are set before filled
+values are written. So a value whose flag is 0 was observed, at whatever moment a writer was
+killed, and filling can always begin again from what is stored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from upscale.drivers.gaps import FLAG_MEANINGS, NO_VALUE, Filled, GapRule, fill_gaps
+from upscale.drivers.packing import MISSING, packing_of
+from upscale.drivers.writer import SeriesSpec, create_bytes, create_driver, put_days
+from upscale.grid import Grid
+
+Region = tuple[slice, slice, slice]
+Stored = NDArray[np.int16]
+
+
+def grow_series(url: str, spec: SeriesSpec) -> None:
+    """Make a series group as `spec` says, or bring one that is there to its variables and days.
+
+    What `spec` does not name is removed. ValueError where the group has another grid, another
+    first day, or more days.
+    """
+    root = zarr.open_group(url, mode="r+")
+    if spec.group not in root:
+        group = root.create_group(spec.group)
+        group.attrs["grid"] = spec.grid.to_dict()
+        for name, centres, unit, axis in (
+            ("lat", spec.grid.lat, "degrees_north", "Y"),
+            ("lon", spec.grid.lon, "degrees_east", "X"),
+        ):
+            _coordinate(group, name, centres, unit, axis)
+    group = root[spec.group]
+    _check_same(url, group, spec)
+    for name in spec.variables:
+        if name not in group:
+            create_driver(group, name, spec)
+        if spec.group == "satellite":
+            _tell_of(group, name, spec)
+    for name in _series(group) - _names(spec):
+        del group[name]
+    for _, array in sorted(group.arrays()):
+        if array.ndim == 3 and array.shape[0] != spec.count:
+            array.resize((spec.count, *array.shape[1:]))
+    if "time" not in group or group["time"].shape[0] != spec.count:
+        put_days(group, spec)
+
+
+def is_grown(url: str, spec: SeriesSpec) -> bool:
+    """Whether a series group has just the variables and the days of `spec`; one without
+    variables is not to be there."""
+    root: Any = zarr.open_group(url, mode="r")
+    if spec.group not in root or not spec.variables:
+        return bool(spec.group in root) == bool(spec.variables)
+    group = root[spec.group]
+    return _series(group) == _names(spec) and group["time"].shape[0] == spec.count
+
+
+def _series(group: Any) -> set[str]:
+    return {name for name, array in group.arrays() if array.ndim == 3}
+
+
+def _names(spec: SeriesSpec) -> set[str]:
+    """Names of the arrays of a group."""
+    parts = ("", "_filled", "_distance") if spec.group == "satellite" else ("",)
+    return {f"{name}{part}" for name in spec.variables for part in parts}
+
+
+def _coordinate(
+    group: zarr.Group, name: str, centres: NDArray[np.float64], unit: str, axis: str
+) -> None:
+    title = {"lat": "latitude", "lon": "longitude"}[name]
+    array = group.create_array(
+        name, shape=centres.shape, dtype=np.float64, chunks=centres.shape, fill_value=np.nan,
+        dimension_names=(name,),
+        attributes={"standard_name": title, "units": unit, "axis": axis}, overwrite=True,
+    )  # fmt: skip
+    array[...] = centres
+
+
+def _check_same(url: str, group: Any, spec: SeriesSpec) -> None:
+    if Grid(**group.attrs["grid"]) != spec.grid:
+        raise ValueError(
+            f"{url}/{spec.group}: expected the grid {spec.grid}, found {group.attrs['grid']}; "
+            "the archive or the region has changed: write another cube"
+        )
+    if "time" not in group:
+        return
+    first, count = int(group["time"][0]), group["time"].shape[0]
+    if first != spec.first or count > spec.count:
+        raise ValueError(
+            f"{url}/{spec.group}: expected {spec.count} days from day {spec.first} on, found "
+            f"{count} from {first} on; a cube grows at its end alone: write another one"
+        )
+
+
+def _tell_of(group: Any, name: str, spec: SeriesSpec) -> None:
+    if f"{name}_filled" not in group:
+        meanings = FLAG_MEANINGS.split()
+        text = {
+            "long_name": f"how {name} was made; 0 also where there is no value",
+            "flag_values": list(range(len(meanings))),
+            "flag_meanings": " ".join(meanings),
+        }
+        create_bytes(group, f"{name}_filled", spec, 0, text)
+    if f"{name}_distance" not in group:
+        text = {
+            "long_name": f"days from {name} to its nearest observation, at most 254",
+            "units": "d",
+            "comment": "0: observed; 255: no value.",
+        }
+        create_bytes(group, f"{name}_distance", spec, NO_VALUE, text)
+
+
+def write_block(url: str, group: str, name: str, region: Region, stored: Stored) -> str:
+    """Write packed values `(day, row, col)` of whole chunks, and read them back; their digest.
+
+    Of a satellite series they are observations: what was filled in these chunks is forgotten.
+    Raises OSError where something else is read than was written.
+    """
+    arrays: Any = zarr.open_group(url, mode="r+", path=group)
+    arrays[name][region] = stored
+    if f"{name}_filled" in arrays:
+        arrays[f"{name}_filled"][region] = np.uint8(0)
+        arrays[f"{name}_distance"][region] = np.uint8(NO_VALUE)
+    _check_written(url, f"{group}/{name}", arrays[name], region, stored)
+    return _by_chunk(region, arrays[name].chunks, stored)
+
+
+def _check_written(url: str, name: str, array: Any, region: Region, expected: NDArray[Any]) -> None:
+    if not np.array_equal(np.asarray(array[region]), expected):
+        raise OSError(
+            f"{url}/{name}: expected {[(s.start, s.stop) for s in region]} as it was written, "
+            "found other values; look at the disk, and run the same command again"
+        )
+
+
+def bytes_digest(*arrays: NDArray[Any]) -> str:
+    """sha256 of the bytes of arrays."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def combined(digests: Iterable[str]) -> str:
+    """One digest of several, whatever their order: how work was cut does not show."""
+    total = sum(int(digest, 16) for digest in digests)
+    return f"{total % (1 << 256):064x}"
+
+
+def _by_chunk(region: Region, chunks: tuple[int, ...], *arrays: NDArray[Any]) -> str:
+    """The combined digests of the chunks of a region, each with its place in the array."""
+    starts = [
+        range(0, part.stop - part.start, size) for part, size in zip(region, chunks, strict=True)
+    ]
+    digests = []
+    for corner in itertools.product(*starts):
+        inside = tuple(slice(a, a + size) for a, size in zip(corner, chunks, strict=True))
+        place = [part.start + a for part, a in zip(region, corner, strict=True)]
+        where = np.array(place, np.int64)
+        digests.append(bytes_digest(where, *(array[inside] for array in arrays)))
+    return combined(digests)
+
+
+def fill_series(
+    url: str, name: str, cells: tuple[slice, slice], first: int, rule: GapRule
+) -> tuple[str, dict[str, int]]:
+    """Fill the gaps of a satellite series in cells of whole chunks, from its observations.
+
+    first: day number of the first day. Chunks that would not change are not written. Returns
+    a digest of values, flags and distances, and how many values were observed and filled.
+    """
+    arrays: Any = zarr.open_group(url, mode="r+", path="satellite")
+    region = (slice(0, arrays[name].shape[0]), *cells)
+    stored = np.asarray(arrays[name][region])
+    flags = np.asarray(arrays[f"{name}_filled"][region])
+    packing = packing_of(name)
+    observed = packing.unpack(np.where(flags == 0, stored, np.int16(MISSING)))
+    made = fill_gaps(observed, first, rule)
+    packed = np.where(np.isfinite(observed), stored, packing.pack(made.values))
+    _put_changed(arrays, name, region, flags, stored, packed, made)
+    known = int(np.isfinite(observed).sum())
+    counts = {"observed": known, "filled": int(np.isfinite(made.values).sum()) - known}
+    digest = _by_chunk(region, arrays[name].chunks, packed, made.method, made.distance)
+    return digest, counts
+
+
+def _put_changed(
+    arrays: Any,
+    name: str,
+    region: Region,
+    flags: NDArray[np.uint8],
+    stored: Stored,
+    packed: Stored,
+    made: Filled,
+) -> None:
+    """Write chunks of days that differ: flags first, then distances, then values."""
+    length = arrays[name].chunks[0]
+    distances = np.asarray(arrays[f"{name}_distance"][region])
+    for start in range(0, stored.shape[0], length):
+        days = slice(start, min(start + length, stored.shape[0]))
+        place = (days, *region[1:])
+        for target, old, new in (
+            (f"{name}_filled", flags, made.method),
+            (f"{name}_distance", distances, made.distance),
+            (name, stored, packed),
+        ):
+            if not np.array_equal(old[days], new[days]):
+                arrays[target][place] = new[days]
+                _check_written("", target, arrays[target], place, new[days])
