@@ -30,6 +30,8 @@ COMMANDS = {
     "towers-on-grid": "towers_on_grid:towers_on_grid",
     "compare": "compare:compare",
     "inspect": "inspect:inspect",
+    "ingest": "ingest:ingest",
+    "fetch": "fetch:fetch",
     "demo": "demo:demo",
 }
 

@@ -1,0 +1,1 @@
+"""What an INGEST.yaml lacks, planned, downloaded and verified."""

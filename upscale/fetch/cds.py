@@ -1,0 +1,196 @@
+"""Hours of ERA5 and ERA5-Land from the Climate Data Store, a job for each request.
+
+Jobs are made and followed by the store's own client, results are copied by our own carrier. What
+was asked for is noted beside the parts, so that a later fetch takes up the job in place of asking
+again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+
+from upscale.archives.granule import ArchiveError
+from upscale.archives.http import Patience
+from upscale.archives.places import RemoteError, check_place, shown
+from upscale.archives.source import require
+from upscale.engine.config import digest_of
+from upscale.fetch.carrier import Carrier, Remote, discard, job_of
+from upscale.fetch.checksums import hex_checksum
+from upscale.fetch.hours import HoursAsked, HoursDue
+from upscale.fetch.offers import Listing
+from upscale.fetch.pace import AskingSession, Pace
+from upscale.ingest.hourly import read_header
+
+#: Hosts that results may lie at, beside that of the store itself.
+STORES = ("copernicus.eu", "ecmwf.int")
+_URL = "https://cds.climate.copernicus.eu/api"
+_LONGEST = 30.0  #: seconds between two questions after a job
+
+
+@dataclass(frozen=True)
+class Account:
+    """Where the store is asked, and with which key, which is never shown."""
+
+    url: str
+    key: str = field(repr=False)
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.url).hostname or ""
+
+
+def account() -> Account:
+    """From CDSAPI_KEY (and CDSAPI_URL), else from .cdsapirc (CDSAPI_RC); nobody is asked.
+
+    ArchiveError where there is none.
+    """
+    path = Path(os.environ.get("CDSAPI_RC", "~/.cdsapirc")).expanduser()
+    written: dict[str, str] = {}
+    if path.is_file():
+        written = require("cdsapi.api", "fetch").read_config(str(path))
+    key = os.environ.get("CDSAPI_KEY") or written.get("key", "")
+    url = os.environ.get("CDSAPI_URL") or written.get("url", _URL)
+    if not key:
+        raise ArchiveError(
+            "Climate Data Store: expected a key, found none; set CDSAPI_KEY or write ~/.cdsapirc"
+        )
+    check_place(url)
+    return Account(url.rstrip("/"), key)
+
+
+def list_hours(due: HoursDue, pace: Pace, patience: Patience) -> Listing:
+    """The requests of what is missing, as offers; nothing is asked for yet."""
+    known = account()
+    return Listing(tuple(Hours(asked, known, pace, patience) for asked in due.asked))
+
+
+@dataclass(frozen=True)
+class Hours:
+    """One request as a file."""
+
+    asked: HoursAsked
+    account: Account
+    pace: Pace
+    patience: Patience
+
+    @property
+    def name(self) -> str:
+        return self.asked.file
+
+    @property
+    def size(self) -> int | None:
+        return None
+
+    @property
+    def source(self) -> str:
+        return f"{self.account.url} {self.asked.source.dataset} {json.dumps(self.asked.keys)}"
+
+    def bring(self, carrier: Carrier) -> Path:
+        note = job_of(carrier.parts, self.name)
+        hosts = (self.account.host,)
+        with AskingSession(self.pace, hosts, self.patience) as session:
+            remote = _quietly(lambda: self._result(session, note), self.account.key)
+        part = carrier.copy(remote, self.name)
+        fault = _content_fault(part, self.asked)
+        if fault:
+            discard(part)
+            note.unlink(missing_ok=True)
+            raise ArchiveError(f"{self.name}: {fault}; see whether the store has these days by now")
+        return part
+
+    def _result(self, session: requests.Session, note: Path) -> Remote:
+        """Where the result lies, after the job that is noted or a new one."""
+        client = require("ecmwf.datastores", "fetch").Client(
+            url=self.account.url, key=self.account.key, session=session, progress=False,
+            maximum_tries=1, retry_after=0, log_callback=_silent,
+        )  # fmt: skip
+        number = _noted(note, digest_of(self.asked.keys))
+        if number:
+            try:
+                return self._waited(client.get_remote(number))
+            except Exception as error:
+                if isinstance(error, RemoteError | ArchiveError) or not _is_gone(error):
+                    raise
+                note.unlink()
+        job = client.submit(self.asked.source.dataset, dict(self.asked.keys))
+        note.write_text(json.dumps({"job": job.request_id, "digest": digest_of(self.asked.keys)}))
+        return self._waited(job)
+
+    def _waited(self, job: Any) -> Remote:
+        pause = min(1.0, self.patience.wait)
+        while not job.results_ready:
+            self.pace.sleep(pause)
+            pause = min(pause * 1.5, _LONGEST)
+        results = job.get_results()
+        return Remote(
+            results.location, (*STORES, self.account.host, *self.asked.source.hosts),
+            "NetCDF, GRIB or ZIP", int(results.asset["file:size"]),
+            hex_checksum(str(results.asset.get("file:checksum", ""))),
+        )  # fmt: skip
+
+
+def _silent(*_: Any, **__: Any) -> None:
+    """The client's messages name jobs and URLs; progress and errors are ours."""
+
+
+def _quietly(work: Callable[[], Remote], key: str) -> Remote:
+    """Work with the store's client; its errors as ours, cut short and without the key."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return work()
+    except requests.HTTPError as error:
+        status = None if error.response is None else error.response.status_code
+        advice = "check CDSAPI_KEY" if status in (401, 403) else "read its message on the web page"
+        detail = "" if status in (401, 403) else _first_lines(str(error), key)
+        raise RemoteError(
+            f"Climate Data Store: expected a job, found status {status} {detail}; {advice} (the "
+            "licence of the data must be accepted there, too)"
+        ) from None
+    except RuntimeError as error:  # ProcessingFailedError of a job
+        raise RemoteError(
+            f"Climate Data Store: expected a result, found a failed job: "
+            f"{_first_lines(str(error), key)}; ask for less, or try again later"
+        ) from None
+    except (KeyError, TypeError, ValueError, AssertionError) as error:
+        if isinstance(error, ArchiveError):
+            raise
+        raise RemoteError(
+            f"Climate Data Store: expected a job, found another answer ({type(error).__name__}); "
+            "check CDSAPI_URL"
+        ) from None
+
+
+def _first_lines(text: str, key: str) -> str:
+    return shown(" ".join(text.replace(key, "***").split())[:300])
+
+
+def _noted(note: Path, digest: str) -> str:
+    try:
+        content = json.loads(note.read_text())
+        return str(content["job"]) if content["digest"] == digest else ""
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _is_gone(error: Exception) -> bool:
+    """True where the store knows a noted job no more, or it failed: a new one may do better."""
+    response = getattr(error, "response", None)
+    status = getattr(response, "status_code", None)
+    return status in (400, 404, 410) or type(error).__name__ == "ProcessingFailedError"
+
+
+def _content_fault(part: Path, asked: HoursAsked) -> str:
+    try:
+        return asked.fault_of(read_header(str(part)))
+    except ArchiveError as error:
+        return str(error)

@@ -1,0 +1,149 @@
+"""Granules of NASA Earthdata: found and logged in to by `earthaccess`, copied by our own carrier.
+
+The session of earthaccess sends its token along every redirect; ours sends it to hosts of
+Earthdata alone, checks each hop, goes on with what broke off, and keeps to the common pace.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.auth import AuthBase
+
+from upscale.archives.granule import ArchiveError
+from upscale.archives.http import Patience
+from upscale.archives.places import check_place, name_of, scheme_of, shown
+from upscale.archives.source import require
+from upscale.fetch.carrier import Remote
+from upscale.fetch.checksums import named_checksum
+from upscale.fetch.granules import KINDS, GranulesDue, Place
+from upscale.fetch.offers import Listing, WholeFile, months_of, newest, offered
+from upscale.fetch.pace import AskingSession, Pace
+from upscale.ingest.sources import EarthdataSource
+
+#: Hosts of NASA that catalogues may name.
+NASA = ("nasa.gov", "earthdata.nasa.gov", "earthdatacloud.nasa.gov")
+#: Hosts that those of Earthdata Cloud hand the bytes over to, by signed URLs.
+DELIVERY = ("cloudfront.net", "s3.us-west-2.amazonaws.com")
+#: Hosts that a token is sent to.
+_TOKEN_HOSTS = ("earthdata.nasa.gov", "earthdatacloud.nasa.gov")
+_MOST = 100_000  #: granules of one product, month and region
+
+
+class EarthdataToken(AuthBase):
+    """Adds a token to requests by https to the hosts of Earthdata, and to no other."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        parts = urlsplit(str(request.url))
+        host = parts.hostname or ""
+        named = any(host == entry or host.endswith(f".{entry}") for entry in _TOKEN_HOSTS)
+        if named and parts.scheme == "https":
+            request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+def log_in() -> EarthdataToken:
+    """A token by EARTHDATA_TOKEN, else by EARTHDATA_USERNAME and EARTHDATA_PASSWORD, else by
+    .netrc; nobody is asked. ArchiveError where there is none, or the account is not known."""
+    earthaccess = require("earthaccess", "fetch")
+    logging.getLogger("earthaccess").setLevel(logging.CRITICAL)  # it prints answers of servers
+    auth = earthaccess.Auth()
+    named = os.environ.get("EARTHDATA_TOKEN") or (
+        os.environ.get("EARTHDATA_USERNAME") and os.environ.get("EARTHDATA_PASSWORD")
+    )
+    try:
+        auth.login(strategy="environment" if named else "netrc")
+        token = str(auth.token["access_token"])
+    except Exception as error:  # whatever it is, its text may hold what a server was told
+        raise ArchiveError(
+            "NASA Earthdata: expected an account, found none that is accepted "
+            f"({type(error).__name__}); set EARTHDATA_TOKEN, or EARTHDATA_USERNAME and "
+            "EARTHDATA_PASSWORD, or put urs.earthdata.nasa.gov into .netrc"
+        ) from None
+    return EarthdataToken(token)
+
+
+def list_granules(
+    due: GranulesDue, source: EarthdataSource, pace: Pace, patience: Patience
+) -> Listing:
+    """What the Common Metadata Repository has of the granules that are missing.
+
+    Nothing is sent but the question. ArchiveError where it answers with no listing.
+    """
+    hosts = (*NASA, *source.hosts)
+    best: dict[Place, tuple[str, Any]] = {}
+    with AskingSession(pace, (*hosts, _host(source.catalogue)), patience) as session:
+        for product in due.products:
+            wanted = due.missing_of(product)
+            for first, last in months_of(wanted):
+                found = _asked(due, source, product, (first.date, last.date), session)
+                best |= newest(_files(found), wanted)
+    offers = tuple(
+        offered(name, partial(_offer, name, entry, hosts))
+        for _, (name, entry) in sorted(best.items())
+    )
+    return Listing(offers, tuple(place for place in due.missing if place not in best))
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).hostname or ""
+
+
+def _asked(
+    due: GranulesDue,
+    source: EarthdataSource,
+    product: str,
+    days: tuple[dt.date, dt.date],
+    session: requests.Session,
+) -> list[Mapping[str, Any]]:
+    query = require("earthaccess", "fetch").DataGranules()
+    query.session = session
+    query.mode(f"{source.catalogue}/")
+    query.short_name(product).version(source.collection)
+    query.temporal(f"{days[0]}T00:00:00Z", f"{days[1]}T23:59:59Z")
+    query.bounding_box(*due.box.corners)
+    try:
+        return [granule["umm"] for granule in query.get(_MOST)]
+    except (RuntimeError, ValueError, KeyError, TypeError) as error:
+        raise ArchiveError(
+            f"{shown(source.catalogue)}: expected a listing of {product}, found another answer "
+            f"({type(error).__name__}); try again later"
+        ) from None
+
+
+def _files(granules: list[Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The data file of each granule: its name, and its URL, size and checksum."""
+    for granule in granules:
+        listed = granule.get("DataGranule", {}).get("ArchiveAndDistributionInformation", [])
+        told = {str(row.get("Name")): row for row in listed}
+        for link in granule.get("RelatedUrls", []):
+            url = str(link.get("URL", ""))
+            name = name_of(url)
+            if (
+                link.get("Type") == "GET DATA"
+                and scheme_of(url) in ("http", "https")
+                and name.endswith(tuple(KINDS))
+            ):
+                yield name, {"url": url, **told.get(name, {})}
+
+
+def _offer(name: str, entry: Mapping[str, Any], hosts: tuple[str, ...]) -> WholeFile:
+    """The file as it may be fetched: the catalogue must name a host of NASA, or one of ours."""
+    url = str(entry["url"])
+    check_place(url, hosts)
+    size = entry.get("SizeInBytes")
+    remote = Remote(
+        url, (*hosts, *DELIVERY), KINDS[f".{name.rpartition('.')[2]}"],
+        int(size) if size else None, named_checksum(entry.get("Checksum")),
+    )  # fmt: skip
+    return WholeFile(name, remote)

@@ -1,0 +1,166 @@
+"""Which granules are due and not there: by products, dates and sinusoidal tiles."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from upscale.archives.granule import ArchiveError
+from upscale.archives.hdf4 import read_header
+from upscale.archives.published import published
+from upscale.archives.recipes import OFFERS
+from upscale.archives.source import first_bytes, require
+from upscale.fetch.carrier import STARTS
+from upscale.fetch.ledger import Ledger, Record
+from upscale.grid import Grid
+from upscale.ingest.archive import Fault, TileName, due_dates, tiles_of
+from upscale.ingest.config import Ingest, Satellite
+
+#: Products of one granule for the whole Earth.
+_GLOBAL = re.compile(r"\w{5}(CMG|C\d)")
+#: The suffixes of granules, and what their first bytes are.
+KINDS = {".hdf": "HDF4", ".h5": "HDF5"}
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """What a granule is of. tile: (h, v), () for the whole Earth."""
+
+    product: str
+    date: dt.date
+    tile: tuple[int, int] | tuple[()]
+
+    @classmethod
+    def of(cls, name: str) -> Place:
+        """From a published name; ArchiveError where it is none."""
+        named = published(name)
+        return cls(named.product, named.date, named.tile or ())
+
+
+@dataclass(frozen=True)
+class Box:
+    """Degrees; what catalogues are asked for."""
+
+    west: float
+    south: float
+    east: float
+    north: float
+
+    @property
+    def corners(self) -> tuple[float, float, float, float]:
+        return self.west, self.south, self.east, self.north
+
+
+@dataclass(frozen=True)
+class GranulesDue:
+    """The granules of an entry of INGEST.yaml: how many are due, and which are not there.
+
+    box: a little more than the region, as catalogues draw tiles by few corners. damaged: files
+    that are there and not whole.
+    """
+
+    entry: Satellite
+    products: tuple[str, ...]
+    folder: Path
+    box: Box
+    count: int
+    missing: tuple[Place, ...]
+    damaged: tuple[Fault, ...]
+
+    def missing_of(self, product: str) -> set[Place]:
+        return {place for place in self.missing if place.product == product}
+
+
+def granules_due(ingest: Ingest, entry: Satellite, *, deep: bool = False) -> GranulesDue:
+    """Compare what the period and the region need with what lies in the folder of an entry.
+
+    deep: checksums of fetched files are computed and compared. ArchiveError where nobody says
+    which products are wanted.
+    """
+    products = products_of(entry)
+    folder, grid = Path(entry.files[0]), ingest.product_grid
+    due = {
+        Place(product, date, tile or ())
+        for product in products
+        for tile in _tiles(product, grid)
+        for date in due_dates(product, ingest.period.start, ingest.period.end)
+    }
+    there, damaged = _there(folder, due, deep=deep)
+    missing = tuple(sorted(due - there))
+    return GranulesDue(entry, products, folder, _around(grid), len(due), missing, damaged)
+
+
+def products_of(entry: Satellite) -> tuple[str, ...]:
+    """The products to fetch: those named, else the one that a STAC collection is called after."""
+    if entry.products:
+        return entry.products
+    collection = getattr(entry.fetch, "collection", "")
+    for part in re.split(r"[-_.]", collection.upper()):
+        short = part.removeprefix("MOD").removeprefix("MCD")
+        if short in OFFERS:
+            return (("MCD" if short[:2] in ("43", "15") else "MOD") + short,)
+    raise ArchiveError(
+        f"satellite: expected products to fetch, found none for collection {collection}; name them "
+        "(products)"
+    )
+
+
+def _tiles(product: str, grid: Grid) -> Sequence[TileName]:
+    return [None] if _GLOBAL.fullmatch(product) else sorted(tiles_of(grid))
+
+
+def _around(grid: Grid) -> Box:
+    lat, lon = grid.lat_bounds, grid.lon_bounds
+    return Box(
+        west=max(-180.0, float(lon[0, 0]) - 1), south=max(-90.0, float(lat[-1, 1]) - 1),
+        east=min(180.0, float(lon[-1, 1]) + 1), north=min(90.0, float(lat[0, 0]) + 1),
+    )  # fmt: skip
+
+
+def _there(folder: Path, due: set[Place], *, deep: bool) -> tuple[set[Place], tuple[Fault, ...]]:
+    """Places of which a whole granule lies in a folder, and the granules that are not whole."""
+    records = Ledger(folder).read()
+    there, damaged = set(), []
+    for path in visible_files(folder):
+        if path.suffix not in KINDS:
+            continue
+        try:
+            place = Place.of(path.name)
+        except ArchiveError:
+            continue
+        if place in due:
+            fault = granule_fault(path, records.get(path.name), deep=deep)
+            if fault:
+                damaged.append(Fault(str(path), fault))
+            else:
+                there.add(place)
+    return there, tuple(damaged)
+
+
+def visible_files(folder: Path) -> list[Path]:
+    """The files in and below a folder that an ingest reads: none that are hidden."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+
+
+def granule_fault(path: Path, record: Record | None, *, deep: bool) -> str:
+    """What is wrong with a granule here: by its record, else by its first bytes and header."""
+    if record is not None:
+        return record.fault_of(path, deep=deep)
+    kind = KINDS[path.suffix]
+    if not first_bytes(str(path)).startswith(STARTS[kind]):
+        return f"expected {kind}, found another content or none"
+    if kind == "HDF4":
+        require("pyhdf.SD", "archives")  # a package that is missing is no fault of the file
+        try:
+            read_header(str(path))
+        except ArchiveError as error:
+            return str(error)
+    return ""

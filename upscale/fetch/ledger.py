@@ -1,0 +1,114 @@
+"""What was fetched into a folder: name, size, sha256, source and time of every file.
+
+`.fetched.jsonl` has one line of JSON for each file, the last line of a name counts. It is hidden,
+as an ingest reads every other file of the folder, and only ever grows by whole lines, so that a
+fetch that is killed leaves at most one broken line, which is skipped.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import fcntl
+import json
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from upscale.archives.granule import ArchiveError
+from upscale.fetch.carrier import sweep, taken
+from upscale.fetch.checksums import digits_of
+
+#: The ledger, and the folder of files in the making; hidden from an ingest.
+LEDGER, PARTS = ".fetched.jsonl", ".part"
+
+
+@dataclass(frozen=True)
+class Record:
+    """A fetched file. size: bytes; source: URL or request; time: when it came, UTC."""
+
+    name: str
+    size: int
+    sha256: str
+    source: str
+    time: str
+
+    def fault_of(self, path: Path, *, deep: bool) -> str:
+        """What is wrong with the file by now, "" if nothing; deep: its checksum is compared."""
+        size = path.stat().st_size
+        if size != self.size:
+            return f"expected {self.size} bytes, found {size}"
+        if deep and (found := digits_of(path)) != self.sha256:
+            return f"expected sha256 {self.sha256}, found {found}"
+        return ""
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The ledger of a folder. For many threads of one process; `held` keeps other ones out."""
+
+    folder: Path
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def parts(self) -> Path:
+        return self.folder / PARTS
+
+    def read(self) -> dict[str, Record]:
+        """Records by name; none where nothing was fetched yet."""
+        path = self.folder / LEDGER
+        lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+        return {record.name: record for line in lines if (record := _parsed(line)) is not None}
+
+    def keep(self, part: Path, name: str, source: str) -> Record:
+        """Enter a whole file and give it its name, in this order: what lies there is entered."""
+        time = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        record = Record(name, part.stat().st_size, digits_of(part), source, time)
+        with self._lock:
+            with (self.folder / LEDGER).open("ab+") as file:
+                file.write(_line(file, json.dumps(asdict(record))))
+                file.flush()
+                os.fsync(file.fileno())
+            taken(part, self.folder / name)
+        return record
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other fetches out of the folder; ArchiveError where one is at work in it."""
+        self.parts.mkdir(parents=True, exist_ok=True)
+        file = os.open(self.parts / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            self._lock_alone(file)
+            sweep(self.parts, self.folder)
+            yield
+        finally:
+            os.close(file)  # drops the lock, as the system does when a process dies
+
+    def _lock_alone(self, file: int) -> None:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ArchiveError(
+                f"{self.folder}: expected no other fetch into this folder, found one at work; wait "
+                "for its end"
+            ) from None
+
+
+def _line(file: BinaryIO, text: str) -> bytes:
+    """A line of its own, also after one that broke off."""
+    file.seek(0, os.SEEK_END)
+    if file.tell():
+        file.seek(-1, os.SEEK_END)
+        if file.read(1) != b"\n":
+            return f"\n{text}\n".encode()
+    return f"{text}\n".encode()
+
+
+def _parsed(line: str) -> Record | None:
+    try:
+        return Record(**json.loads(line))
+    except (ValueError, TypeError):
+        return None

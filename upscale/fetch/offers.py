@@ -1,0 +1,112 @@
+"""What a source has of what is missing, behind one protocol for all sources."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from upscale.archives.granule import ArchiveError
+from upscale.archives.published import published
+from upscale.fetch.carrier import Carrier, Remote
+from upscale.fetch.granules import Place
+
+
+class Offer(Protocol):
+    """A file that can be had."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the folder."""
+        ...
+
+    @property
+    def size(self) -> int | None:
+        """Bytes that will come over the network, None where nobody says."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """Where it comes from, in words that hold no secret."""
+        ...
+
+    def bring(self, carrier: Carrier) -> Path:
+        """A whole and verified copy among the parts of a carrier; errors as `Carrier.copy`."""
+        ...
+
+
+@dataclass(frozen=True)
+class WholeFile:
+    """A granule that is taken as it is."""
+
+    name: str
+    remote: Remote
+
+    @property
+    def size(self) -> int | None:
+        return self.remote.size
+
+    @property
+    def source(self) -> str:
+        return self.remote.source
+
+    def bring(self, carrier: Carrier) -> Path:
+        return carrier.copy(self.remote, self.name)
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """A file that a catalogue lists in a way that cannot be used."""
+
+    name: str
+    reason: str
+    size: int | None = 0
+    source: str = ""
+
+    def bring(self, carrier: Carrier) -> Path:
+        raise ArchiveError(self.reason)
+
+
+def offered(name: str, make: Callable[[], Offer]) -> Offer:
+    """An offer, or the reason why there is none: one entry of a catalogue stops no other one."""
+    try:
+        return make()
+    except (ArchiveError, ValueError, TypeError, KeyError) as error:
+        return Unusable(name, str(error))
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a source has: offers, and places of which it has none."""
+
+    offers: tuple[Offer, ...]
+    absent: tuple[Place, ...] = ()
+
+
+def newest(found: Iterable[tuple[str, Any]], wanted: set[Place]) -> dict[Place, tuple[str, Any]]:
+    """Of each wanted place the granule that was made last; found: names and what goes with them."""
+    best: dict[Place, tuple[str, Any]] = {}
+    for name, entry in found:
+        try:
+            place = Place.of(name)
+        except ArchiveError:
+            continue
+        if place in wanted and name == Path(name).name:
+            held = best.get(place)
+            if held is None or _made(name) > _made(held[0]):
+                best[place] = (name, entry)
+    return best
+
+
+def _made(name: str) -> tuple[str, str]:
+    named = published(name)
+    return named.collection, named.produced
+
+
+def months_of(places: Iterable[Place]) -> list[tuple[Place, Place]]:
+    """First and last place, by date, of each calendar month: catalogues are asked by month."""
+    by_month: dict[tuple[int, int], list[Place]] = {}
+    for place in sorted(places, key=lambda p: p.date):
+        by_month.setdefault((place.date.year, place.date.month), []).append(place)
+    return [(several[0], several[-1]) for several in by_month.values()]

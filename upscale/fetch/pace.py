@@ -1,0 +1,103 @@
+"""How fast servers are asked: one rate for all threads, and sessions that keep to it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from upscale.archives.http import BrokenError, Client, Patience, retried
+from upscale.archives.places import Hosts, check_catalogue_url
+
+_COME_AGAIN = (408, 425, 429, 500, 502, 503, 504)
+
+
+class StoppedError(Exception):
+    """Somebody ended the fetch; what is there stays and is gone on with later."""
+
+
+class Pace:
+    """Requests of all threads, one after the other at even intervals.
+
+    per_second: how many may begin in a second. `stop` ends all waits with StoppedError.
+    """
+
+    def __init__(self, per_second: float) -> None:
+        self.stop = threading.Event()
+        self._interval = 1 / per_second
+        self._next = 0.0
+        self._lock = threading.Lock()
+
+    def wait(self) -> None:
+        """Return when the next request may begin."""
+        with self._lock:
+            at = max(time.monotonic(), self._next)
+            self._next = at + self._interval
+        self.sleep(at - time.monotonic())
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, but not beyond the end of the fetch."""
+        if self.stop.wait(max(0.0, seconds)):
+            raise StoppedError("stopped")
+
+    def check(self) -> None:
+        """StoppedError where the fetch was ended."""
+        if self.stop.is_set():
+            raise StoppedError("stopped")
+
+
+class PacedSession(requests.Session):
+    """A session of one thread that waits for its turn before every request and every hop.
+
+    It connects as `Client` does: to public addresses, and to the hosts that a client opens.
+    """
+
+    def __init__(self, pace: Pace) -> None:
+        super().__init__()
+        self.pace = pace
+        model = Client().session
+        self.headers.update(model.headers)
+        for prefix, adapter in model.adapters.items():
+            self.mount(prefix, adapter)
+
+    def send(self, request: requests.PreparedRequest, **how: Any) -> requests.Response:
+        self.pace.wait()
+        return super().send(request, **how)
+
+
+class AskingSession(PacedSession):
+    """Questions to a catalogue: every hop must be an allowed host, and patience is kept.
+
+    hosts: allowed hosts; one that is named in full may be local. Nothing of a hop before is
+    sent on to a host that is not allowed, as no request is.
+    """
+
+    def __init__(self, pace: Pace, hosts: Hosts, patience: Patience) -> None:
+        super().__init__(pace)
+        self.hosts, self.patience = tuple(hosts or ()), patience
+        for host in self.hosts:
+            for scheme in ("http", "https"):
+                self.mount(f"{scheme}://{host.lower()}", HTTPAdapter())
+
+    def send(self, request: requests.PreparedRequest, **how: Any) -> requests.Response:
+        url = str(request.url)
+        check_catalogue_url(url, self.hosts)
+        if how.get("timeout") is None:
+            how["timeout"] = (self.patience.connect, self.patience.read)
+        return retried(lambda: self._once(request, how), self.patience, url)
+
+    def _once(self, request: requests.PreparedRequest, how: dict[str, Any]) -> requests.Response:
+        try:
+            response = super().send(request, **how)
+        except requests.exceptions.RequestException as error:
+            raise BrokenError(type(error).__name__) from None
+        if response.status_code in _COME_AGAIN:
+            asked = response.headers.get("Retry-After", "")
+            response.close()
+            raise BrokenError(
+                f"status {response.status_code}", float(asked) if asked.isdecimal() else 0.0
+            )
+        return response

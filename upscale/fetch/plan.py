@@ -1,0 +1,97 @@
+"""The plan of a fetch: what is due, what is there, what is missing. No server is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from upscale.archives.granule import ArchiveError
+from upscale.archives.http import Patience
+from upscale.fetch.cds import list_hours
+from upscale.fetch.earthdata import list_granules
+from upscale.fetch.granules import GranulesDue, granules_due
+from upscale.fetch.hours import HoursDue, hours_due
+from upscale.fetch.offers import Listing
+from upscale.fetch.pace import Pace
+from upscale.fetch.stac import list_tiles
+from upscale.ingest.archive import Fault
+from upscale.ingest.config import Ingest
+from upscale.ingest.sources import EarthdataSource, StacSource
+
+
+@dataclass(frozen=True)
+class Errand:
+    """What one entry of INGEST.yaml lacks.
+
+    title: of the entry, for a reader; due: how much of it there should be, in words of `unit`;
+    missing: how much is not there, for which `requests` files will be asked for. listing: asks
+    the source for it. account: True where files are given to those with an account alone.
+    """
+
+    title: str
+    folder: Path
+    unit: str
+    due: int
+    missing: int
+    requests: int
+    damaged: tuple[Fault, ...]
+    listing: Callable[[Pace, Patience], Listing]
+    account: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a fetch of an INGEST.yaml has to do."""
+
+    errands: tuple[Errand, ...]
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """The folders that files go to, each once."""
+        return tuple(dict.fromkeys(errand.folder.absolute() for errand in self.errands))
+
+    @property
+    def missing(self) -> int:
+        return sum(errand.missing for errand in self.errands)
+
+
+def make_plan(ingest: Ingest, *, deep: bool = False) -> Plan:
+    """Compare what an ingest needs with what its folders hold.
+
+    deep: files that were fetched are read and compared with their checksums; else their sizes
+    are. ArchiveError where no entry says where its files come from.
+    """
+    errands = []
+    source = ingest.meteo.fetch
+    if source is not None:
+        errands.append(_hours(hours_due(ingest, source, deep=deep)))
+    for entry in ingest.satellite:
+        if entry.fetch is not None:
+            errands.append(_granules(granules_due(ingest, entry, deep=deep), entry.fetch))
+    if not errands:
+        raise ArchiveError(
+            "expected the key fetch in meteo or in an entry of satellite, found none; say where "
+            "their files come from"
+        )
+    return Plan(tuple(errands))
+
+
+def _hours(due: HoursDue) -> Errand:
+    return Errand(
+        f"meteo: {due.source.dataset}", due.folder, "hours of variables", due.due, due.missing,
+        len(due.asked), due.damaged, lambda pace, patience: list_hours(due, pace, patience),
+    )  # fmt: skip
+
+
+def _granules(due: GranulesDue, source: EarthdataSource | StacSource) -> Errand:
+    def listing(pace: Pace, patience: Patience) -> Listing:
+        if isinstance(source, EarthdataSource):
+            return list_granules(due, source, pace, patience)
+        return list_tiles(due, source, pace, patience)
+
+    missing = len(due.missing)
+    return Errand(
+        f"satellite: {', '.join(due.products)}", due.folder, "granules", due.count, missing,
+        missing, due.damaged, listing, isinstance(source, EarthdataSource),
+    )  # fmt: skip

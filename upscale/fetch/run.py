@@ -1,0 +1,161 @@
+"""A fetch: what is missing listed, copied by a few threads, verified, named and entered."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from upscale.archives.http import PATIENCE, Patience
+from upscale.archives.places import shown
+from upscale.fetch.carrier import Carrier
+from upscale.fetch.earthdata import log_in
+from upscale.fetch.granules import Place
+from upscale.fetch.ledger import Ledger, Record
+from upscale.fetch.offers import Offer
+from upscale.fetch.pace import Pace, StoppedError
+from upscale.fetch.plan import Errand, Plan
+from upscale.fetch.progress import Progress
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How hard servers are asked. parallel: files at a time; per_second: requests of all of
+    them together; patience: with each."""
+
+    parallel: int = 4
+    per_second: float = 5.0
+    patience: Patience = PATIENCE
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A file, or a whole entry, that was not fetched, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a fetch did. absent: granules that are due and that no catalogue has."""
+
+    fetched: tuple[Record, ...]
+    absent: tuple[Place, ...]
+    failed: tuple[Failure, ...]
+
+
+@dataclass(frozen=True)
+class _Task:
+    offer: Offer
+    carrier: Carrier
+    ledger: Ledger
+
+
+def fetch(plan: Plan, progress: Progress, speed: Speed = Speed()) -> Outcome:
+    """Get what a plan lacks. A file or an entry that fails stops no other one.
+
+    Raises ArchiveError where another fetch is at work in a folder. On KeyboardInterrupt the
+    threads end after the piece at hand; what came stays for the next fetch.
+    """
+    pace = Pace(speed.per_second)
+    _hush()
+    ledgers = {folder: Ledger(folder) for folder in plan.folders}
+    with ExitStack() as held:
+        for ledger in ledgers.values():
+            held.enter_context(ledger.held())
+        tasks, absent, failed = _listed(plan, ledgers, pace, progress, speed)
+        sizes = [task.offer.size for task in tasks]
+        known = None if None in sizes else sum(size for size in sizes if size is not None)
+        progress.start(len(tasks), known)
+        records, unfetched = _copied(tasks, pace, progress, speed.parallel)
+    return Outcome(tuple(records), tuple(absent), (*failed, *unfetched))
+
+
+class _Discreet(logging.Filter):
+    """Messages of a library without the queries of the URLs in them."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = shown(record.getMessage()), ()
+        return True
+
+
+def _hush() -> None:
+    """A person who lets urllib3 log its requests must not find tokens in the log."""
+    logger = logging.getLogger("urllib3.connectionpool")
+    if not any(isinstance(known, _Discreet) for known in logger.filters):
+        logger.addFilter(_Discreet())
+
+
+def _listed(
+    plan: Plan, ledgers: dict[Path, Ledger], pace: Pace, progress: Progress, speed: Speed
+) -> tuple[list[_Task], list[Place], list[Failure]]:
+    """Tasks for all that the sources have."""
+    tasks: list[_Task] = []
+    absent: list[Place] = []
+    failed: list[Failure] = []
+    for errand in plan.errands:
+        if not errand.missing:
+            continue
+        ledger = ledgers[errand.folder.absolute()]
+        try:
+            offers, gone = _listing(errand, pace, speed.patience)
+            carrier = Carrier(ledger.parts, pace, speed.patience, progress.came)
+            if offers and errand.account:
+                carrier = replace(carrier, auth=log_in())
+        except (ValueError, OSError) as error:
+            failed.append(Failure(errand.title, shown(str(error))))
+            continue
+        tasks += [_Task(offer, carrier, ledger) for offer in offers]
+        absent += gone
+    return tasks, absent, failed
+
+
+def _listing(
+    errand: Errand, pace: Pace, patience: Patience
+) -> tuple[Sequence[Offer], Sequence[Place]]:
+    listing = errand.listing(pace, patience)
+    return listing.offers, listing.absent
+
+
+def _copied(
+    tasks: Sequence[_Task], pace: Pace, progress: Progress, parallel: int
+) -> tuple[list[Record], list[Failure]]:
+    records: list[Record] = []
+    failed: list[Failure] = []
+    with ThreadPoolExecutor(parallel, thread_name_prefix="fetch") as pool:
+        running = {pool.submit(_fetched, task): task for task in tasks}
+        try:
+            for future in as_completed(running):
+                name = running[future].offer.name
+                result = _result_of(future, name)
+                progress.ended(name, result.reason if isinstance(result, Failure) else "")
+                if isinstance(result, Failure):
+                    failed.append(result)
+                else:
+                    records.append(result)
+        except BaseException:
+            pace.stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return records, failed
+
+
+def _fetched(task: _Task) -> Record:
+    task.carrier.pace.check()
+    part = task.offer.bring(task.carrier)
+    return task.ledger.keep(part, task.offer.name, task.offer.source)
+
+
+def _result_of(future: Future[Record], name: str) -> Record | Failure:
+    """What became of a file; a fault of a library stops the others no more than one of a server."""
+    try:
+        return future.result()
+    except StoppedError:
+        raise
+    except Exception as error:
+        kind = "" if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: "
+        return Failure(name, f"{kind}{shown(str(error))}")

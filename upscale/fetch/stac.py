@@ -1,0 +1,205 @@
+"""Tiles out of STAC catalogues: searched by `pystac-client`, copied by our own carrier.
+
+Items are read as plain objects and none of their links is followed but the next page. A file is
+copied before anything opens it, so that GDAL and odc-stac, which follow what a catalogue or a
+header tells them, never see a URL.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from upscale.archives.granule import ArchiveError
+from upscale.archives.http import Patience
+from upscale.archives.places import shown
+from upscale.archives.published import published
+from upscale.archives.source import require
+from upscale.fetch.carrier import Carrier, Remote, discard
+from upscale.fetch.checksums import hex_checksum
+from upscale.fetch.granules import GranulesDue, Place
+from upscale.fetch.offers import Listing, months_of, newest, offered
+from upscale.fetch.pace import AskingSession, Pace
+from upscale.fetch.tiles import layers_needed, write_granule
+from upscale.ingest.sources import StacSource
+
+_SPARE = 300.0  #: seconds that a token must still hold
+_PAGE = 250
+
+#: HDF4 is written one file at a time, and a granule in the making takes memory.
+_WRITING = threading.Lock()
+
+
+def list_tiles(due: GranulesDue, source: StacSource, pace: Pace, patience: Patience) -> Listing:
+    """What a catalogue has of the granules that are missing; ArchiveError for other answers."""
+    hosts = (*source.hosts, _host(source.catalogue))
+    signer = None if source.sign is None else Signer(source.sign, source.collection, pace, patience)
+    best: dict[Place, tuple[str, Any]] = {}
+    with AskingSession(pace, hosts, patience) as session:
+        for product in due.products:
+            wanted = due.missing_of(product)
+            for first, last in months_of(wanted):
+                items = _asked(due, source, (first.date, last.date), session)
+                best |= newest(((f"{item.get('id', '')}.hdf", item) for item in items), wanted)
+    offers = tuple(
+        offered(name, partial(_offer, name, item, due, hosts, signer))
+        for _, (name, item) in sorted(best.items())
+    )
+    return Listing(offers, tuple(place for place in due.missing if place not in best))
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).hostname or ""
+
+
+def _asked(
+    due: GranulesDue, source: StacSource, days: tuple[dt.date, dt.date], session: AskingSession
+) -> list[dict[str, Any]]:
+    """Items of the collection in the box on some days; searched by POST, else by GET."""
+    client = require("pystac_client", "fetch")
+    io = require("pystac_client.stac_api_io", "fetch").StacApiIO(max_retries=None)
+    io.session = session
+    for method in ("POST", "GET"):
+        search = client.ItemSearch(
+            f"{source.catalogue}/search", method=method, stac_io=io, limit=_PAGE,
+            collections=[source.collection], bbox=due.box.corners,
+            datetime=f"{days[0]}T00:00:00Z/{days[1]}T23:59:59Z",
+        )  # fmt: skip
+        try:
+            return list(search.items_as_dicts())
+        except client.exceptions.APIError as error:
+            if method == "GET" or error.status_code not in (404, 405):
+                raise _no_listing(source, shown(str(error))[:300]) from None
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise _no_listing(source, type(error).__name__) from None
+    return []
+
+
+def _no_listing(source: StacSource, found: str) -> ArchiveError:
+    return ArchiveError(
+        f"{shown(source.catalogue)}: expected items of {source.collection}, found another answer "
+        f"({found}); check the URL and the collection"
+    )
+
+
+def _offer(
+    name: str,
+    item: Mapping[str, Any],
+    due: GranulesDue,
+    hosts: tuple[str, ...],
+    signer: Signer | None,
+) -> Granule:
+    product = published(name).product
+    layers = {
+        layer: _remote(name, layer, item.get("assets", {}), hosts, signer)
+        for layer in layers_needed(product, due.entry.variables)
+    }
+    return Granule(name, product, layers)
+
+
+def _remote(
+    name: str, layer: str, assets: Mapping[str, Any], hosts: tuple[str, ...], signer: Signer | None
+) -> Remote:
+    """The file of a layer; catalogues write the spaces of its name as underscores."""
+    asset = assets.get(layer) or assets.get(layer.replace(" ", "_"))
+    if not isinstance(asset, Mapping) or "href" not in asset:
+        raise ArchiveError(
+            f"{name}: expected an asset for layer {layer}, found "
+            f"{', '.join(sorted(assets)) or 'none'}; take the product from another catalogue"
+        )
+    size = asset.get("file:size")
+    return Remote(
+        str(asset["href"]), hosts, "TIFF", int(size) if size else None,
+        hex_checksum(str(asset.get("file:checksum", ""))), None if signer is None else signer.sign,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Granule:
+    """A granule made of the tiles of its layers."""
+
+    name: str
+    product: str
+    layers: Mapping[str, Remote]
+
+    @property
+    def size(self) -> int | None:
+        sizes = [remote.size for remote in self.layers.values()]
+        return None if None in sizes else sum(size for size in sizes if size is not None)
+
+    @property
+    def source(self) -> str:
+        return " ".join(remote.source for remote in self.layers.values())
+
+    def bring(self, carrier: Carrier) -> Path:
+        """Copies stay until the granule is whole, so that none is fetched twice."""
+        tiles = {
+            layer: carrier.copy(remote, f"{self.name}.{_as_name(layer)}.tif")
+            for layer, remote in self.layers.items()
+        }
+        part = carrier.parts / f"{self.name}.part"
+        with _WRITING:
+            try:
+                write_granule(part, self.product, tiles)
+                _check_written(part)
+            except ArchiveError:
+                for tile in (*tiles.values(), part):
+                    discard(tile)
+                raise
+        for tile in tiles.values():
+            discard(tile)
+        return part
+
+
+def _as_name(layer: str) -> str:
+    return re.sub(r"\W", "_", layer)
+
+
+def _check_written(part: Path) -> None:
+    """ArchiveError where the grid is not that of the tile in the name."""
+    require("upscale.archives.modis", "archives").MODIS.describe(str(part))
+
+
+class Signer:
+    """Adds the token of a collection to URLs; it stays in memory. For many threads.
+
+    end_point: gives {"token": ..., "msft:expiry": ...} for `end_point`/`collection`, as the
+    Planetary Computer does (https://planetarycomputer.microsoft.com/docs/concepts/sas).
+    """
+
+    def __init__(self, end_point: str, collection: str, pace: Pace, patience: Patience) -> None:
+        self._url, self._pace, self._patience = f"{end_point}/{collection}", pace, patience
+        self._lock = threading.Lock()
+        self._token, self._until = "", 0.0
+
+    def sign(self, url: str) -> str:
+        """A URL that may be read for a while."""
+        with self._lock:
+            if time.time() > self._until - _SPARE:
+                self._token, self._until = self._fresh()
+        return f"{url}{'&' if urlsplit(url).query else '?'}{self._token}"
+
+    def _fresh(self) -> tuple[str, float]:
+        with AskingSession(self._pace, (_host(self._url),), self._patience) as session:
+            response = session.get(self._url)
+        try:
+            answer = json.loads(response.content)
+            token, until = str(answer["token"]).lstrip("?"), str(answer["msft:expiry"])
+            expiry = dt.datetime.fromisoformat(until.replace("Z", "+00:00")).timestamp()
+        except (ValueError, KeyError, TypeError):
+            raise ArchiveError(
+                f"{shown(self._url)}: expected a token, found status {response.status_code} and "
+                "none; check the URL (fetch.sign)"
+            ) from None
+        if not re.fullmatch(r"[\w.~%=&+/:,;-]+", token):
+            raise ArchiveError(f"{shown(self._url)}: expected a token, found another text")
+        return token, expiry

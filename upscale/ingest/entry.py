@@ -1,0 +1,43 @@
+"""What is written down of each work item of an ingest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from upscale.engine.records import Records
+
+Kind = Literal["static", "weather", "granules", "fill", "ground"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One finished or failed work item.
+
+    run: digest of the layout of the cube; inputs: digest of what the item was made from; stamp:
+    another one for every time that it was done; outputs: sha256 by array; counts: files read,
+    values; faults: files that were left out, and why; seconds by stage; memory: peak of the
+    worker, bytes.
+    """
+
+    item: str
+    run: str
+    status: Literal["done", "failed"]
+    inputs: str
+    stamp: str
+    outputs: dict[str, str] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    faults: list[list[str]] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    memory: int = 0
+    worker: str = ""
+    version: str = ""
+    finished: str = ""
+    error: str = ""
+
+
+class Ledger(Records[Entry]):
+    """The entries of one driver cube."""
+
+    def __init__(self, cube: str) -> None:
+        super().__init__(cube, Entry)

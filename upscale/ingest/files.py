@@ -1,0 +1,42 @@
+"""Files of an ingest that are no series, and how any listed file is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+from upscale.archives.maps import CoverLegend
+from upscale.archives.remote import Found
+
+#: Opens a listed file as a local path.
+Local = Callable[[Found], AbstractContextManager[str]]
+
+
+@dataclass(frozen=True)
+class GroundFiles:
+    """The maps of an ingest. koppen: None where climate follows from the weather."""
+
+    igbp: tuple[Found, ...]
+    legend: CoverLegend | None
+    koppen: Found | None
+    sftlf: tuple[Found, ...]
+    water: tuple[int, ...]
+    elevation: Found | None
+
+    @property
+    def files(self) -> tuple[Found, ...]:
+        single = tuple(found for found in (self.koppen, self.elevation) if found)
+        return (*self.igbp, *self.sftlf, *single)
+
+    @property
+    def identity(self) -> list[Any]:
+        """Tells these maps from others."""
+        roles = {"igbp": self.igbp, "sftlf": self.sftlf, "koppen": (self.koppen,),
+                 "elevation": (self.elevation,)}  # fmt: skip
+        named = {
+            role: [f"{f.url.rsplit('/', 1)[-1]} {f.size} {f.stamp}" for f in files if f]
+            for role, files in roles.items()
+        }
+        return [named, self.legend, self.water]

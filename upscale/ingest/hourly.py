@@ -1,0 +1,311 @@
+"""What an archive of reanalysis files holds and lacks, from the headers of its files."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upscale.archives.accumulate import standard_offsets
+from upscale.archives.era5 import RULES, SPACING
+from upscale.archives.fields import FIELDS
+from upscale.archives.granule import ArchiveError
+from upscale.archives.netcdf import read_published, variables_of
+from upscale.archives.places import is_store
+from upscale.archives.remote import Found
+from upscale.grid import Grid, load_grid
+from upscale.ingest.archive import Fault
+
+_LATTICES = {0.1: "era5-land-0p1", 0.25: "era5-0p25"}
+
+_EPOCH = dt.date(1970, 1, 1).toordinal()
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of itself. first, last: hours since 1970-01-01 00 UTC; nodes: north,
+    west, rows, columns and spacing (degrees)."""
+
+    names: tuple[str, ...]
+    first: int
+    last: int
+    daily: bool
+    nodes: tuple[float, float, int, int, float]
+
+    @classmethod
+    def of(cls, content: dict[str, Any]) -> Header:
+        """From plain values, as `to_dict` gives them."""
+        return cls(**content | {key: tuple(content[key]) for key in ("names", "nodes")})
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class HourlyFile:
+    """A file of an archive and its header."""
+
+    found: Found
+    header: Header
+
+    def identity_of(self, first: int, end: int) -> str:
+        """Tells this version of the file from another, for the ordinals `first` to `end - 1`.
+
+        Of a store that grows, only how many hours of these days it has: what changes in place
+        is not noticed.
+        """
+        found, name = self.found, self.found.url.rstrip("/").rsplit("/", 1)[-1]
+        if not is_growing(found):
+            return f"{name} {found.size} {found.stamp}"
+        hours = (end - _EPOCH + 1) * 24
+        return f"{name} {self.header.first} {min(self.header.last, hours)} {self.header.names}"
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Days that a driver lacks hours of: first and last, both included."""
+
+    driver: str
+    first: dt.date
+    last: dt.date
+
+    @property
+    def count(self) -> int:
+        return (self.last - self.first).days + 1
+
+
+@dataclass(frozen=True)
+class Weather:
+    """The files that make the meteorology of a cube.
+
+    nodes: the grid of the group, cut to what the product grid needs. drivers: what is made.
+    """
+
+    product: str
+    nodes: Grid
+    drivers: tuple[str, ...]
+    daily: bool
+    files: tuple[HourlyFile, ...]
+    missing: tuple[Gap, ...]
+    faults: tuple[Fault, ...]
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        return frozenset(name for file in self.files for name in file.header.names)
+
+    def between(self, first: int, end: int, driver: str) -> tuple[HourlyFile, ...]:
+        """Files with hours that the ordinals `first` to `end - 1` of a driver need."""
+        needed = needs_of(driver, self.names)
+        low, high = (first - _EPOCH - 1) * 24, (end - _EPOCH + 1) * 24
+        return tuple(
+            file
+            for file in self.files
+            if needed & set(file.header.names)
+            and file.header.first <= high
+            and low <= file.header.last
+        )
+
+
+def is_growing(found: Found) -> bool:
+    """Whether a place is a store, to which hours may be appended, and no file."""
+    return is_store(found.url) or found.size == 0
+
+
+def needs_of(driver: str, names: Iterable[str]) -> frozenset[str]:
+    """The variables among `names` that a driver is made of; none where they do not suffice."""
+    there = set(names)
+    for group in RULES[driver][0]:
+        if there.issuperset(group):
+            return frozenset(group)
+    return frozenset()
+
+
+def read_header(path: str) -> Header:
+    """The header of a file or store; ArchiveError where it is none of the known layouts, its
+    nodes are not regular, or it holds nothing that drivers are made of."""
+    parts = read_published(path, header=True)
+    names = tuple(sorted({name for part in parts for name in variables_of(part)}))
+    stamps = np.concatenate([part["time"].values.astype("datetime64[h]") for part in parts])
+    hours = stamps.astype(np.int64)
+    daily = any(bool(part.attrs["daily"]) for part in parts)
+    last = int(hours.max()) // 24 * 24 + 24 if daily else int(hours.max())
+    lat, lon = parts[0]["lat"].values, parts[0]["lon"].values
+    return Header(names, int(hours.min()), last, daily, _nodes(path, lat, lon))
+
+
+def _nodes(
+    path: str, lat: NDArray[np.floating[Any]], lon: NDArray[np.floating[Any]]
+) -> tuple[float, float, int, int, float]:
+    steps = np.concatenate([-np.diff(lat), np.diff(lon)])
+    if lat.size < 2 or lon.size < 2 or np.ptp(steps) > 1e-3:
+        raise ArchiveError(
+            f"{path}: expected nodes at regular steps in both directions, found {lat.size} x "
+            f"{lon.size} with steps of {np.unique(np.round(steps, 3))[:4].tolist()} degrees; "
+            "ask for one box that does not cross 180 degrees"
+        )
+    step = round(float(np.median(steps)), 4)
+    return round(float(lat[0]), 4), round(float(lon[0]), 4), lat.size, lon.size, step
+
+
+def survey_weather(
+    headers: Sequence[tuple[Found, Header | Fault]],
+    grid: Grid,
+    period: tuple[dt.date, dt.date],
+    day: str,
+    product: str | None = None,
+    drivers: Sequence[str] | None = None,
+) -> Weather:
+    """Sort the files of reanalysis by what their headers say.
+
+    grid: the product grid, whose cells need nodes around them. ArchiveError where no file
+    serves, a driver cannot be made, or daily files are asked for days of local time.
+    """
+    faults = [header for _, header in headers if isinstance(header, Fault)]
+    files = [HourlyFile(found, h) for found, h in headers if isinstance(h, Header)]
+    useful = [file for file in files if _makes(file.header.names)]
+    if not useful:
+        reasons = "; ".join(fault.reason for fault in faults[:3])
+        raise ArchiveError(
+            "meteo.files: expected files with t2m, d2m, ssrd, tp or the like, found none among "
+            f"{len(headers)} {reasons and f'({reasons})'}; correct the paths"
+        )
+    nodes, others = _common_nodes(useful)
+    kept = tuple(file for file in useful if file.header.nodes == nodes)
+    faults += [_other_nodes(file, nodes) for file in others]
+    names = frozenset(name for file in kept for name in file.header.names)
+    daily = any(file.header.daily for file in kept)
+    if daily and day != "utc":
+        raise ArchiveError(
+            "meteo.files: expected hours for days of local standard time, found daily values, "
+            "which are days of UTC; set day: utc"
+        )
+    made = _drivers(names, daily, drivers)
+    missing = tuple(gap for name in made for gap in _gaps(name, kept, names, grid, period, day))
+    used = product or next((p for p, s in SPACING.items() if abs(s - nodes[4]) < 1e-3), None)
+    if used is None:
+        raise ArchiveError(
+            f"meteo: expected nodes every 0.1 (ERA5-Land) or 0.25 degree (ERA5), found {nodes[4]}; "
+            "say which product it is (meteo.product)"
+        )
+    return Weather(used, _crop(nodes, grid), made, daily, kept, missing, tuple(faults))
+
+
+def _makes(names: Iterable[str]) -> bool:
+    known = {name for needs, _ in RULES.values() for group in needs for name in group}
+    return bool(known & set(names))
+
+
+def _common_nodes(
+    files: Sequence[HourlyFile],
+) -> tuple[tuple[float, float, int, int, float], list[HourlyFile]]:
+    """The nodes that most files have, and the files that have others."""
+    counts: dict[tuple[float, float, int, int, float], int] = {}
+    for file in files:
+        counts[file.header.nodes] = counts.get(file.header.nodes, 0) + 1
+    nodes = max(counts, key=lambda key: (counts[key], key))
+    return nodes, [file for file in files if file.header.nodes != nodes]
+
+
+def _other_nodes(file: HourlyFile, nodes: tuple[float, float, int, int, float]) -> Fault:
+    found = file.header.nodes
+    return Fault(
+        file.found.url,
+        f"expected nodes as most files have ({nodes[2]} x {nodes[3]} from {nodes[0]} N, "
+        f"{nodes[1]} E every {nodes[4]} degree), found {found[2]} x {found[3]} from {found[0]} N, "
+        f"{found[1]} E every {found[4]}; ingest one area at a time",
+    )
+
+
+def _drivers(names: frozenset[str], daily: bool, asked: Sequence[str] | None) -> tuple[str, ...]:
+    possible = [name for name in RULES if needs_of(name, names)]
+    if daily:
+        possible = [name for name in possible if name not in {"vpd", "ws"}]
+    lacking = [name for name in asked or () if name not in possible]
+    if lacking:
+        raise ArchiveError(
+            f"meteo.variables: expected drivers that the files allow ({', '.join(possible)}), "
+            f"found {', '.join(lacking)}; add the variables that they are made of"
+        )
+    return tuple(asked or possible)
+
+
+def _gaps(
+    driver: str,
+    files: Sequence[HourlyFile],
+    names: frozenset[str],
+    grid: Grid,
+    period: tuple[dt.date, dt.date],
+    day: str,
+) -> list[Gap]:
+    """Runs of days of the period of which some variable lacks hours, by the files' first and
+    last stamps."""
+    ahead = standard_offsets(np.array([grid.lon[0], grid.lon[-1]])) * (day == "local-standard")
+    first, last = (date.toordinal() for date in period)
+    days = np.arange(first, last + 1)
+    starts = (days - _EPOCH) * 24 - int(ahead.max())
+    ends = (days - _EPOCH) * 24 + 24 - int(ahead.min())
+    lacking = np.zeros(days.size, bool)
+    for name in needs_of(driver, names):
+        held = [f.header for f in files if name in f.header.names]
+        ending = FIELDS[name].kind != "instant"  # such a day has the stamps 01 to 24
+        lacking |= ~_covered(starts + ending, ends - 1 + ending, held)
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], lacking.astype(int), [0]])))
+    return [
+        Gap(driver, dt.date.fromordinal(first + int(a)), dt.date.fromordinal(first + int(b) - 1))
+        for a, b in zip(edges[::2], edges[1::2], strict=True)
+    ]
+
+
+def _covered(
+    starts: NDArray[np.int64], ends: NDArray[np.int64], headers: Sequence[Header]
+) -> NDArray[np.bool_]:
+    """Which stretches of stamps `(day,)` lie inside what files hold one after the other."""
+    spans: list[list[int]] = []
+    for header in sorted(headers, key=lambda h: h.first):
+        if spans and header.first <= spans[-1][1] + 1:
+            spans[-1][1] = max(spans[-1][1], header.last)
+        else:
+            spans.append([header.first, header.last])
+    covered = np.zeros(starts.size, bool)
+    for low, high in spans:
+        covered |= (low <= starts) & (ends <= high)
+    return covered
+
+
+def _crop(nodes: tuple[float, float, int, int, float], grid: Grid) -> Grid:
+    """The nodes that the cells of `grid` need, on the lattice of the product where there is one."""
+    north, west, rows, cols, step = nodes
+    whole = Grid("nodes", rows, cols, step, round(north + step / 2, 6), round(west - step / 2, 6))
+    lattice = _LATTICES.get(step)
+    if lattice is not None:
+        full = load_grid(lattice)
+        try:
+            row, col = full.offset_of(whole)
+        except ValueError:
+            pass
+        else:
+            whole = full.crop(slice(row, row + rows), slice(col, col + cols))
+    reach = 3 * step
+    inside_rows = np.flatnonzero(
+        (whole.lat < grid.lat[0] + reach) & (whole.lat > grid.lat[-1] - reach)
+    )
+    inside_cols = np.flatnonzero(
+        (whole.lon > grid.lon[0] - reach) & (whole.lon < grid.lon[-1] + reach)
+    )
+    if not inside_rows.size or not inside_cols.size:
+        raise ArchiveError(
+            f"meteo.files: expected nodes around {grid.lat[-1]} to {grid.lat[0]} N, {grid.lon[0]} "
+            f"to {grid.lon[-1]} E, found {whole.lat[-1]} to {whole.lat[0]} N, {whole.lon[0]} to "
+            f"{whole.lon[-1]} E; fetch the area of the region"
+        )
+    if grid.lon[-1] - grid.lon[0] + 2 * reach > 360:
+        inside_cols = np.arange(whole.cols)  # a full circle needs its own neighbours
+    return whole.crop(
+        slice(int(inside_rows[0]), int(inside_rows[-1]) + 1),
+        slice(int(inside_cols[0]), int(inside_cols[-1]) + 1),
+    )

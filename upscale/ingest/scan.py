@@ -1,0 +1,182 @@
+"""The scan of an ingest: what is there, what is missing, and what cannot be used; no pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from upscale.archives.cellwise import window_of
+from upscale.archives.granule import ArchiveError
+from upscale.archives.published import has_published_name, published
+from upscale.archives.remote import Found, expand
+from upscale.calendar import dates_of
+from upscale.ingest.archive import Fault, Holdings, TileName, survey, tiles_of
+from upscale.ingest.config import Ingest
+from upscale.ingest.entry import Ledger
+from upscale.ingest.files import GroundFiles
+from upscale.ingest.hourly import Header, Weather, is_growing, read_header, survey_weather
+from upscale.ingest.plan import Job, make_job
+from upscale.ingest.worker import local_of
+
+#: Where headers are kept, so that a second scan opens new files alone.
+HEADERS = "headers.json"
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What was found for an ingest, and the job that follows from it."""
+
+    ingest: Ingest
+    weather: Weather
+    holdings: tuple[Holdings, ...]
+    job: Job
+
+    @property
+    def uncovered(self) -> tuple[tuple[int, int], ...]:
+        """Sinusoidal tiles of the grid that land cover in granules does not have."""
+        held = {
+            published(found.url).tile
+            for found in self.job.ground.igbp
+            if has_published_name(found.url, "MCD12Q1")
+        }
+        return tuple(sorted(tiles_of(self.job.grid) - held)) if held else ()
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """Files that are left out from the start, and why."""
+        left_out = [*self.weather.faults]
+        for held in self.holdings:
+            left_out += held.faults
+            left_out += [_twice(file.found.url, held) for file in held.twice]
+        return tuple(left_out)
+
+
+def _twice(url: str, held: Holdings) -> Fault:
+    name = url.rsplit("/", 1)[-1]
+    return Fault(
+        url,
+        f"expected one granule of each product, day and tile, found {name} beside another one of "
+        "the same production time, which is used; remove one",
+    )
+
+
+def scan(ingest: Ingest) -> Scan:
+    """List the archive and read headers; ArchiveError where it cannot serve at all."""
+    if ingest.satellite:
+        window_of(ingest.product_grid)
+    weather = _weather(ingest)
+    days = ingest.period.start, ingest.period.end
+    holdings = tuple(
+        survey(expand(source.files), ingest.product_grid, days, source.products, source.variables)
+        for source in ingest.satellite
+    )
+    _each_variable_once(holdings)
+    ground = _ground(ingest)
+    if ground.koppen is None:
+        _check_climate(ingest, weather)
+    return Scan(ingest, weather, holdings, make_job(ingest, weather, holdings, ground))
+
+
+def _check_climate(ingest: Ingest, weather: Weather) -> None:
+    """ArchiveError where the weather will not tell the climate."""
+    if not {"ta", "p"} <= set(weather.drivers):
+        raise ArchiveError(
+            f"static.koppen: expected ta and p to derive the climate from, found "
+            f"{', '.join(weather.drivers)}; name a map"
+        )
+    days = np.arange(ingest.period.first, ingest.period.first + ingest.period.count)
+    months = np.unique(dates_of(days).astype("datetime64[M]").astype(int) % 12)
+    if months.size < 12:
+        raise ArchiveError(
+            f"static.koppen: expected days of all months to derive the climate from, found "
+            f"{months.size} months; name a map, or ingest a whole year"
+        )
+
+
+def _each_variable_once(holdings: Sequence[Holdings]) -> None:
+    names = [name for held in holdings for name in held.variables]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ArchiveError(
+            f"satellite: expected each variable from one entry, found {', '.join(twice)} in two; "
+            "name the variables of each, or put their files into one entry"
+        )
+
+
+def _weather(ingest: Ingest) -> Weather:
+    ledger = Ledger(ingest.cube)
+    kept = ledger.read_object(HEADERS) or {}
+    listed = expand(ingest.meteo.files)
+    headers = {_key(found): _header(ingest, found, kept.get(_key(found))) for found in listed}
+    lasting = {_key(found) for found in listed if not is_growing(found)}
+    known = {k: h.to_dict() for k, h in headers.items() if isinstance(h, Header) and k in lasting}
+    if known != kept:
+        ledger.write_object(HEADERS, known)
+    days = ingest.period.start, ingest.period.end
+    return survey_weather(
+        [(found, headers[_key(found)]) for found in listed], ingest.product_grid, days,
+        ingest.day, ingest.meteo.product, ingest.meteo.variables,
+    )  # fmt: skip
+
+
+def _key(found: Found) -> str:
+    return f"{found.url} {found.size} {found.stamp}"
+
+
+def _header(ingest: Ingest, found: Found, kept: dict[str, Any] | None) -> Header | Fault:
+    if kept is not None:
+        return Header.of(kept)
+    local = local_of(ingest.cache.folder, int(ingest.cache.gigabytes * 1e9))
+    try:
+        with local(found) as path:
+            return read_header(path)
+    except ArchiveError as error:
+        return Fault(found.url, str(error))
+
+
+def _ground(ingest: Ingest) -> GroundFiles:
+    static = ingest.static
+    derived = static.koppen == "derive"
+    share = static.sftlf
+    return GroundFiles(
+        igbp=_cover_files(ingest),
+        legend=static.legend,
+        koppen=None if derived else _one(static.koppen),
+        sftlf=() if share is None else tuple(expand(share.files)),
+        water=() if share is None else share.water,
+        elevation=None if static.elevation is None else _one(static.elevation),
+    )
+
+
+def _cover_files(ingest: Ingest) -> tuple[Found, ...]:
+    """One GeoTIFF, or of each tile that the grid touches the granule of the latest year."""
+    listed = expand(ingest.static.igbp)
+    granules = [found for found in listed if has_published_name(found.url, "MCD12(Q1|C1)")]
+    maps = [found for found in listed if found.url.lower().endswith((".tif", ".tiff"))]
+    if not granules and not maps:
+        raise ArchiveError(
+            f"static.igbp: expected a GeoTIFF, or granules of MCD12Q1 or MCD12C1, found none "
+            f"among {len(listed)} files of {', '.join(ingest.static.igbp)}; correct the path"
+        )
+    if not granules:
+        return tuple(maps)
+    tiles = tiles_of(ingest.product_grid)
+    latest: dict[TileName, tuple[tuple[Any, ...], Found]] = {}
+    for found in granules:
+        named = published(found.url)
+        if named.tile is None or named.tile in tiles:
+            order = named.date, named.collection, named.produced
+            latest[named.tile] = max(
+                latest.get(named.tile, (order, found)), (order, found), key=lambda row: row[0]
+            )
+    return tuple(found for _, found in sorted(latest.values(), key=lambda row: row[1].url))
+
+
+def _one(place: str) -> Found:
+    found = expand([place])
+    if len(found) != 1:
+        raise ArchiveError(f"{place}: expected one file, found {len(found)}; name the file")
+    return found[0]

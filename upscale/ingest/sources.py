@@ -1,0 +1,91 @@
+"""Where the files of an archive come from: the key `fetch` of an entry of INGEST.yaml.
+
+An ingest reads what is there and ignores the key; `upscale fetch` follows it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
+
+from upscale.archives.granule import ArchiveError
+from upscale.archives.places import check_place, scheme_of
+from upscale.engine.config import Strict
+
+
+def _plain_url(url: str | None) -> str | None:
+    """A URL without user and query: those hold credentials, which no file of keys may."""
+    if url is None:
+        return None
+    if scheme_of(url) not in ("http", "https") or urlsplit(url).query:
+        raise ValueError("expected an https URL without a query; credentials go elsewhere")
+    try:
+        check_place(url)
+    except ArchiveError as error:
+        raise ValueError(str(error)) from None
+    return url.rstrip("/")
+
+
+class CdsSource(Strict):
+    """Hourly reanalysis from the Climate Data Store of Copernicus.
+
+    by: what one request holds, all variables of a month or one of them. form: of the answer.
+    hosts: further hosts that a result may lie at; the store's own are known.
+    """
+
+    source: Literal["cds"] = Field(alias="from")
+    dataset: Literal["reanalysis-era5-land", "reanalysis-era5-single-levels"]
+    by: Literal["month", "variable"] = "month"
+    form: Literal["netcdf", "grib"] = "netcdf"
+    hosts: tuple[str, ...] = ()
+
+
+class EarthdataSource(Strict):
+    """Granules from NASA Earthdata.
+
+    collection: the version, such as "061" (VIIRS: "002"). catalogue: where the Common Metadata
+    Repository is asked. hosts: further hosts that files may lie at; NASA's own are known.
+    """
+
+    source: Literal["earthdata"] = Field(alias="from")
+    collection: str = Field(pattern=r"^\d{3}$")
+    catalogue: str = "https://cmr.earthdata.nasa.gov/search"
+    hosts: tuple[str, ...] = ()
+
+    @field_validator("catalogue")
+    @classmethod
+    def _plain(cls, url: str) -> str | None:
+        return _plain_url(url)
+
+
+class StacSource(Strict):
+    """Tiles as GeoTIFFs from a STAC catalogue, written as granules.
+
+    hosts: where files may lie, each with all below it; the catalogue's own host is known.
+    sign: an end point that gives a token for a collection, as that of the Planetary Computer.
+    """
+
+    source: Literal["stac"] = Field(alias="from")
+    catalogue: str
+    collection: str = Field(pattern=r"^[\w.-]+$")
+    hosts: tuple[str, ...] = ()
+    sign: str | None = None
+
+    @field_validator("catalogue", "sign")
+    @classmethod
+    def _plain(cls, url: str | None) -> str | None:
+        return _plain_url(url)
+
+
+GranuleSource = Annotated[EarthdataSource | StacSource, Field(discriminator="source")]
+
+
+def check_folder(files: tuple[str, ...]) -> None:
+    """ValueError unless `files` of an entry with `fetch` is one folder of this machine."""
+    if len(files) != 1 or scheme_of(files[0]) or any(mark in files[0] for mark in "*?["):
+        raise ValueError(
+            f"files: expected one local folder where fetch is given, found {', '.join(files)}; "
+            "name the folder that files go to"
+        )

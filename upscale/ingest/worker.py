@@ -1,0 +1,145 @@
+"""What happens on a Dask worker: one work item from its files to its chunks and its entry."""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+
+from upscale import __version__
+from upscale.archives.cache import Cache
+from upscale.archives.places import is_store
+from upscale.archives.remote import Found
+from upscale.drivers.growing import bytes_digest, fill_series, write_block
+from upscale.drivers.writer import unseal, write_static
+from upscale.engine.worker import Stopwatch, now
+from upscale.ingest.entry import Entry, Ledger
+from upscale.ingest.files import Local
+from upscale.ingest.ground import read_ground
+from upscale.ingest.plan import Job, Task
+from upscale.ingest.work import Made, observe, weather
+
+
+def process(job: Job, task: Task) -> Entry:
+    """Do one work item, read back what was written, and enter it into the ledger."""
+    watch, ledger = Stopwatch(), Ledger(job.cube)
+    ledger.forget(task.id)  # chunks of which nobody knows whose they are do not count as done
+    with watch.stage("work"):
+        outputs, made = _WORK[task.item.kind](job, task, local_of(job.cache, job.limit), watch)
+    entry = Entry(
+        item=task.id,
+        run=job.run,
+        status="done",
+        inputs=task.inputs,
+        stamp=uuid.uuid4().hex,
+        outputs=outputs,
+        counts=_counts(made),
+        faults=made.faults,
+        seconds=watch.seconds,
+        memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        worker=f"{socket.gethostname()} {os.getpid()}",
+        version=__version__,
+        finished=now(),
+    )
+    ledger.write(entry)
+    return entry
+
+
+def failed_entry(job: Job, task: Task, error: BaseException) -> Entry:
+    """The entry of a work item that could not be done."""
+    return Entry(
+        item=task.id, run=job.run, status="failed", inputs=task.inputs, stamp="",
+        worker=socket.gethostname(), version=__version__, finished=now(),
+        error=f"{type(error).__name__}: {error}",
+    )  # fmt: skip
+
+
+def local_of(folder: str | None, limit: int) -> Local:
+    """Opens listed files: local ones where they are, others by a copy in the cache of at most
+    `limit` bytes; a Zarr store is read in place."""
+    place = folder or str(Path(tempfile.gettempdir()) / f"upscale-cache-{os.getuid()}")
+    cache = Cache(Path(place), limit)
+
+    @contextmanager
+    def opened(found: Found) -> Iterator[str]:
+        if is_store(found.url):
+            yield found.url
+            return
+        with cache.local(found.url, size=found.size, stamp=found.stamp) as path:
+            yield str(path)
+
+    return opened
+
+
+def _counts(made: Made) -> dict[str, int]:
+    values = sum(int((v > np.iinfo(np.int16).min).sum()) for v in made.values.values())
+    return {"files": made.read, "values": values}
+
+
+Outputs = dict[str, str]
+Work = Callable[[Job, Task, Local, Stopwatch], tuple[Outputs, Made]]
+
+
+def _granules(job: Job, task: Task, local: Local, watch: Stopwatch) -> tuple[Outputs, Made]:
+    rows, cols = (slice(*part) for part in (task.item.rows, task.item.cols))
+    share = zarr.open_group(job.cube, mode="r")["static/sftlf"]
+    land = np.asarray(share[rows, cols]) > 0
+    made = observe(job, task, local, land)
+    return _write(job, task, "satellite", made, watch), made
+
+
+def _weather(job: Job, task: Task, local: Local, watch: Stopwatch) -> tuple[Outputs, Made]:
+    made = weather(job, task, local)
+    return _write(job, task, "meteo", made, watch), made
+
+
+def _write(job: Job, task: Task, group: str, made: Made, watch: Stopwatch) -> Outputs:
+    """Write the chunks of an item and read them back; their sha256 by array."""
+    item, outputs = task.item, {}
+    region = slice(*item.days), slice(*item.rows), slice(*item.cols)
+    with watch.stage("write"):
+        for name, stored in made.values.items():
+            outputs[f"{group}/{name}"] = write_block(job.cube, group, name, region, stored)
+    return outputs
+
+
+def _fill(job: Job, task: Task, local: Local, watch: Stopwatch) -> tuple[Outputs, Made]:
+    rows, cols = (slice(*part) for part in (task.item.rows, task.item.cols))
+    share: Any = zarr.open_group(job.cube, mode="r")["static/sftlf"]
+    made = Made({})
+    if not (np.asarray(share[rows, cols]) > 0).any():
+        return {}, made
+    outputs = {}
+    for name in job.satellite:
+        digest, _ = fill_series(job.cube, name, (rows, cols), job.first, job.rule)
+        outputs[f"satellite/{name}"] = digest
+    return outputs, made
+
+
+def _static(job: Job, task: Task, local: Local, watch: Stopwatch) -> tuple[Outputs, Made]:
+    made = Made({}, len(job.ground.files))
+    ground = read_ground(job.ground, job.grid, local, made.leave_out)
+    layers: dict[str, Any] = {
+        "igbp": ground.igbp, "koppen": ground.koppen,
+        "sftlf": ground.sftlf, "elevation": ground.elevation,
+    }  # fmt: skip
+    unseal(job.cube)
+    write_static(job.cube, job.grid, **layers)
+    outputs = {f"static/{name}": bytes_digest(layer) for name, layer in layers.items()}
+    if job.ground.koppen is None:
+        del outputs["static/koppen"]  # it follows from the weather, later
+    return outputs, made
+
+
+_WORK: dict[str, Work] = {
+    "static": _static, "granules": _granules, "weather": _weather, "fill": _fill,
+}  # fmt: skip
