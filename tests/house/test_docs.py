@@ -18,6 +18,7 @@ from pydantic import BaseModel
 
 from upscale.commands import COMMANDS, make_app
 from upscale.engine.config import Run, parse_run
+from upscale.ingest.config import Ingest, parse_ingest
 from upscale.product.cube import consolidate
 from upscale.testing.flux_cubes import MADE_TRUST, make_flux_cube, small_layout
 from upscale.training.config import Stage, TrainConfig
@@ -66,6 +67,8 @@ def test_yaml_is_accepted_by_the_model_it_is_written_for(
     content = yaml.safe_load(block.text)
     if "features" in content or "data" in content:
         assert TrainConfig.model_validate(content)
+    elif "cube" in content:
+        assert parse_ingest(content, block.document)
     else:  # a part of a RUN.yaml stands for the smallest one with it
         assert parse_run(smallest | content, block.document)
 
@@ -148,6 +151,7 @@ def stage_as_one(key: str) -> str:
     ("page", "known"),
     [
         ("run.md", dict(keys_of(Run))),
+        ("ingest.md", {k: d for k, d in keys_of(Ingest) if ".fetch" not in k}),
         ("train.md", {stage_as_one(key): default for key, default in keys_of(TrainConfig)}),
     ],
 )
