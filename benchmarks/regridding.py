@@ -213,7 +213,9 @@ def time_granule(path: str, turns: int) -> None:
     geometry = granule.geometry_of(names[0])
     cells = cells_of(geometry)
     window = cells.crop(slice(cells.row + 50, cells.row + 75), slice(cells.col, cells.col + 25))
-    others = (replace(geometry, name=f"turn {n}") for n in count())  # none of them is kept
+    others = (
+        replace(geometry, left=geometry.left + n * geometry.pixel) for n in count(1)
+    )  # not kept yet
     flags, scale = ("state_1km_1", "QC_500m_1"), granule.datasets[names[0]].attributes
 
     def in_one_go(onto: Cells) -> list[CellSums]:

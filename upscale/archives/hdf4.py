@@ -22,7 +22,7 @@ from upscale.archives.source import first_bytes, require
 #: First bytes of every HDF4 file.
 MAGIC = b"\x0e\x03\x13\x01"
 
-_LOCK = threading.RLock()
+LOCK = threading.RLock()
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def _open(path: str) -> Iterator[Any]:
     if not is_hdf4(path):
         found = f"one that starts with {first_bytes(path)!r}" if Path(path).is_file() else "none"
         raise ArchiveError(f"{path}: expected an HDF4 file, found {found}; fetch it again")
-    with _LOCK:
+    with LOCK:
         file = None
         try:
             file = sd.SD(path, sd.SDC.READ)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from upscale.archives.hdf4 import _LOCK as LOCK
+from upscale.archives.hdf4 import LOCK
 from upscale.archives.source import require
 from upscale.archives.structure import NORTH, TILE, WEST
 from upscale.grid import EARTH_RADIUS
