@@ -18,6 +18,7 @@ from upscale.archives.inspect import local
 from upscale.archives.places import RemoteError
 from upscale.archives.remote import download, expand
 from upscale.testing.http import Redirect, Server, serve
+from upscale.testing.s3 import s3_bucket
 
 QUICK = Patience(attempts=3, wait=0.01)
 NAMES = ("2019/a.hdf", "2020/b.hdf", "2020/h18v04/c.hdf", "2020/h18v04/d.nc", "top.hdf")
@@ -25,23 +26,8 @@ NAMES = ("2019/a.hdf", "2020/b.hdf", "2020/h18v04/c.hdf", "2020/h18v04/d.nc", "t
 
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[str]:
-    """An S3 server on loopback."""
-    import s3fs
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "test")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        s3fs.S3FileSystem.clear_instance_cache()
-        s3fs.S3FileSystem().mkdir("granules")
-        yield "s3://granules/modis"
-        s3fs.S3FileSystem.clear_instance_cache()
-    server.stop()
+    with s3_bucket("granules") as url:
+        yield f"{url}/modis"
 
 
 def write(root: str, name: str, content: bytes) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import xarray as xr
 import yaml
-from moto.server import ThreadedMotoServer
 
 from upscale.engine.check import check_store
 from upscale.engine.run import finalise, status
 from upscale.testing.runs import differences, prepare, run_here
+from upscale.testing.s3 import s3_bucket
 
 pytestmark = pytest.mark.cluster
 MARCH = ("2012-03-01", "2012-03-31")
@@ -21,21 +21,8 @@ MARCH = ("2012-03-01", "2012-03-31")
 
 @pytest.fixture(scope="module")
 def bucket():
-    """An S3 server on loopback, named in the environment as any S3-compatible one would be."""
-    import s3fs
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "test")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        s3fs.S3FileSystem.clear_instance_cache()
-        s3fs.S3FileSystem().mkdir("fluxes")
-        yield "s3://fluxes"
-    server.stop()
+    with s3_bucket("fluxes") as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

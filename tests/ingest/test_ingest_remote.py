@@ -15,26 +15,23 @@ from upscale.drivers.cube import open_cube
 from upscale.ingest.scan import scan
 from upscale.testing.archives import Archive, config_of, ingest_here, same_contents, write_hours
 from upscale.testing.http import Drop, Redirect, Refuse, serve
+from upscale.testing.s3 import s3_bucket
 
 
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[str]:
-    """An S3 server, named in the environment as any S3-compatible one would be."""
-    import s3fs
-    from moto.server import ThreadedMotoServer
+    with s3_bucket("archive") as url:
+        yield url
 
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "test")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        s3fs.S3FileSystem.clear_instance_cache()
-        s3fs.S3FileSystem().mkdir("archive")
-        yield "s3://archive"
-    server.stop()
+
+@pytest.fixture
+def served(archive: Archive) -> dict[str, bytes]:
+    """The files of the archive by their paths on a server."""
+    return {
+        f"/{path.relative_to(archive.folder)}": path.read_bytes()
+        for path in archive.folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def upload(folder: Path, url: str) -> None:
@@ -67,13 +64,8 @@ def test_an_archive_and_a_cube_in_a_bucket_are_those_of_a_disk(
 
 
 def test_a_server_that_fails_and_drops_gives_the_same_cube(
-    archive: Archive, cube: Path, tmp_path: Path
+    archive: Archive, served: dict[str, bytes], cube: Path, tmp_path: Path
 ) -> None:
-    served = {
-        f"/{path.relative_to(archive.folder)}": path.read_bytes()
-        for path in archive.folder.rglob("*")
-        if path.is_file()
-    }
     granules = sorted(name for name in served if name.startswith("/modis"))
     with serve(served) as server:
         server.script(granules[5], Refuse(503), Drop(700), Drop())
@@ -85,14 +77,9 @@ def test_a_server_that_fails_and_drops_gives_the_same_cube(
     assert same_contents(cube, tmp_path / "c.zarr") == []
 
 
-def test_a_redirect_to_a_private_place_is_a_failure_and_not_a_fault_of_the_file(
-    archive: Archive, cube: Path, tmp_path: Path
+def test_a_redirect_to_a_private_place_is_refused(
+    archive: Archive, served: dict[str, bytes], tmp_path: Path
 ) -> None:
-    served = {
-        f"/{path.relative_to(archive.folder)}": path.read_bytes()
-        for path in archive.folder.rglob("*")
-        if path.is_file()
-    }
     name = next(name for name in served if "A2019064.h18v03" in name)
     with serve(served) as server:
         server.always[name] = Redirect("http://127.0.0.1:9/secret")

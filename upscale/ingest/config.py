@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from upscale.archives.maps import CoverLegend
 from upscale.archives.places import shown
@@ -26,13 +26,15 @@ from upscale.grid import Grid, load_grid
 from upscale.ingest.sources import CdsSource, GranuleSource, check_folder
 from upscale.variables import of_kind
 
-Places = tuple[str, ...]
-
 
 def _places(given: Any) -> Any:
     """One place or a list of places, `~` expanded."""
     several = [given] if isinstance(given, str) else given
     return tuple(at_home(place) if isinstance(place, str) else place for place in several)
+
+
+#: At least one path or URL; a single one need not be a list.
+Places = Annotated[tuple[str, ...], BeforeValidator(_places), Field(min_length=1)]
 
 
 def _known(names: Sequence[str], kind: Literal["meteo", "satellite"]) -> None:
@@ -51,15 +53,10 @@ class Meteo(Strict):
     make, by default all that the files allow. fetch: where `upscale fetch` gets what is missing.
     """
 
-    files: Places = Field(min_length=1)
+    files: Places
     product: Literal["ERA5-Land", "ERA5"] | None = None
     variables: tuple[str, ...] | None = None
     fetch: CdsSource | None = None
-
-    @field_validator("files", mode="before")
-    @classmethod
-    def _expanded(cls, given: Any) -> Any:
-        return _places(given)
 
     @field_validator("variables")
     @classmethod
@@ -83,16 +80,11 @@ class Satellite(Strict):
     fetch: where `upscale fetch` gets what is missing.
     """
 
-    files: Places = Field(min_length=1)
+    files: Places
     products: tuple[str, ...] | None = None
     variables: tuple[str, ...] | None = None
     least_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     fetch: GranuleSource | None = None
-
-    @field_validator("files", mode="before")
-    @classmethod
-    def _expanded(cls, given: Any) -> Any:
-        return _places(given)
 
     @field_validator("variables")
     @classmethod
@@ -112,13 +104,8 @@ class Satellite(Strict):
 class LandShare(Strict):
     """A map of classes, or a mask, and its codes of water."""
 
-    files: Places = Field(min_length=1)
+    files: Places
     water: tuple[int, ...] = (0,)
-
-    @field_validator("files", mode="before")
-    @classmethod
-    def _expanded(cls, given: Any) -> Any:
-        return _places(given)
 
 
 class Static(Strict):
@@ -129,16 +116,11 @@ class Static(Strict):
     sftlf: where the land is, by default from igbp. elevation: a GeoTIFF in m; unknown without.
     """
 
-    igbp: Places = Field(min_length=1)
+    igbp: Places
     legend: CoverLegend | None = None
     koppen: str = "derive"
     sftlf: LandShare | None = None
     elevation: str | None = None
-
-    @field_validator("igbp", mode="before")
-    @classmethod
-    def _expanded(cls, given: Any) -> Any:
-        return _places(given)
 
     @field_validator("koppen", "elevation")
     @classmethod
