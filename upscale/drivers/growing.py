@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from upscale.drivers.gaps import FLAG_MEANINGS, NO_VALUE, Filled, GapRule, fill_gaps
 from upscale.drivers.packing import MISSING, packing_of
-from upscale.drivers.writer import SeriesSpec, create_bytes, create_driver, put_days
+from upscale.drivers.writer import SeriesSpec, create_bytes, create_driver, put_axes
 from upscale.grid import Grid
 
 Region = tuple[slice, slice, slice]
@@ -33,18 +33,12 @@ Stored = NDArray[np.int16]
 def grow_series(url: str, spec: SeriesSpec) -> None:
     """Make a series group as `spec` says, or bring one that is there to its variables and days.
 
-    What `spec` does not name is removed. ValueError where the group has another grid, another
-    first day, or more days.
+    What `spec` does not name is removed. May be interrupted anywhere and called again.
+    ValueError where the group has another grid or more days.
     """
-    root = zarr.open_group(url, mode="r+")
+    root: Any = zarr.open_group(url, mode="r+")
     if spec.group not in root:
-        group = root.create_group(spec.group)
-        group.attrs["grid"] = spec.grid.to_dict()
-        for name, centres, unit, axis in (
-            ("lat", spec.grid.lat, "degrees_north", "Y"),
-            ("lon", spec.grid.lon, "degrees_east", "X"),
-        ):
-            _coordinate(group, name, centres, unit, axis)
+        root.create_group(spec.group, attributes={"grid": spec.grid.to_dict()})
     group = root[spec.group]
     _check_same(url, group, spec)
     for name in spec.variables:
@@ -57,8 +51,7 @@ def grow_series(url: str, spec: SeriesSpec) -> None:
     for _, array in sorted(group.arrays()):
         if array.ndim == 3 and array.shape[0] != spec.count:
             array.resize((spec.count, *array.shape[1:]))
-    if "time" not in group or group["time"].shape[0] != spec.count:
-        put_days(group, spec)
+    put_axes(group, spec)
 
 
 def is_grown(url: str, spec: SeriesSpec) -> bool:
@@ -68,7 +61,8 @@ def is_grown(url: str, spec: SeriesSpec) -> bool:
     if spec.group not in root or not spec.variables:
         return bool(spec.group in root) == bool(spec.variables)
     group = root[spec.group]
-    return _series(group) == _names(spec) and group["time"].shape[0] == spec.count
+    lengths = {array.shape[0] for _, array in group.arrays() if array.ndim == 3}
+    return _series(group) == _names(spec) and lengths == {spec.count}
 
 
 def _series(group: Any) -> set[str]:
@@ -81,31 +75,17 @@ def _names(spec: SeriesSpec) -> set[str]:
     return {f"{name}{part}" for name in spec.variables for part in parts}
 
 
-def _coordinate(
-    group: zarr.Group, name: str, centres: NDArray[np.float64], unit: str, axis: str
-) -> None:
-    title = {"lat": "latitude", "lon": "longitude"}[name]
-    array = group.create_array(
-        name, shape=centres.shape, dtype=np.float64, chunks=centres.shape, fill_value=np.nan,
-        dimension_names=(name,),
-        attributes={"standard_name": title, "units": unit, "axis": axis}, overwrite=True,
-    )  # fmt: skip
-    array[...] = centres
-
-
 def _check_same(url: str, group: Any, spec: SeriesSpec) -> None:
     if Grid(**group.attrs["grid"]) != spec.grid:
         raise ValueError(
             f"{url}/{spec.group}: expected the grid {spec.grid}, found {group.attrs['grid']}; "
             "the archive or the region has changed: write another cube"
         )
-    if "time" not in group:
-        return
-    first, count = int(group["time"][0]), group["time"].shape[0]
-    if first != spec.first or count > spec.count:
+    count = max((array.shape[0] for _, array in group.arrays() if array.ndim == 3), default=0)
+    if count > spec.count:
         raise ValueError(
-            f"{url}/{spec.group}: expected {spec.count} days from day {spec.first} on, found "
-            f"{count} from {first} on; a cube grows at its end alone: write another one"
+            f"{url}/{spec.group}: expected at most {spec.count} days, found {count}; a cube "
+            "grows and never shrinks: give a longer period, or another path"
         )
 
 

@@ -133,8 +133,7 @@ def create_series(url: str, spec: SeriesSpec, land: NDArray[np.bool_] | None = N
     """
     group = zarr.open_group(url, mode="r+").create_group(spec.group)
     group.attrs["grid"] = spec.grid.to_dict()
-    _coordinates(group, spec.grid)
-    put_days(group, spec)
+    put_axes(group, spec)
     if land is not None:
         put_land(group, land)
     for name in spec.variables:
@@ -145,8 +144,9 @@ def create_series(url: str, spec: SeriesSpec, land: NDArray[np.bool_] | None = N
             create_bytes(group, f"{name}_filled", spec, 0, text | flags)
 
 
-def put_days(group: zarr.Group, spec: SeriesSpec) -> None:
-    """Write the time axis of a group, or replace it."""
+def put_axes(group: zarr.Group, spec: SeriesSpec) -> None:
+    """Write the axes of a group, or replace them."""
+    _coordinates(group, spec.grid)
     days = np.arange(spec.first, spec.first + spec.count, dtype=np.int32)
     calendar = {"standard_name": "time", "units": TIME_UNITS, "calendar": CALENDAR}
     _put(group, "time", days, ("time",), calendar)
