@@ -18,8 +18,6 @@ from urllib.parse import urljoin, urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError, InvalidHeader
 from urllib3.util import Retry
 
@@ -30,9 +28,9 @@ from upscale.archives.places import (
     check_addresses,
     check_catalogue_url,
     check_place,
-    is_public,
     shown,
 )
+from upscale.archives.public import PublicAdapter
 
 T = TypeVar("T")
 
@@ -40,6 +38,8 @@ T = TypeVar("T")
 _HOPS = 10
 #: Bytes that are read at once: what a broken connection loses at most.
 _CHUNK = 1 << 16
+#: Bytes per second below which a body drips.
+_SLOWEST = 1000
 #: Bytes of the largest index page.
 _PAGE = 64 * 2**20
 _TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
@@ -79,7 +79,12 @@ class BrokenError(Exception):
         self.wait = wait
 
 
-def retried(attempt: Callable[[], T], patience: Patience, url: str) -> T:
+def retried(
+    attempt: Callable[[], T],
+    patience: Patience,
+    url: str,
+    sleep: Callable[[float], None] = time.sleep,
+) -> T:
     """What `attempt` gives, tried again while it raises BrokenError; RemoteError in the end."""
     failed = 0
     while True:
@@ -92,7 +97,7 @@ def retried(attempt: Callable[[], T], patience: Patience, url: str) -> T:
                 f"{shown(url)}: expected an answer, found after {failed} tries: "
                 f"{shown(str(broken))}; try again later"
             )
-        time.sleep(max(broken.wait, patience.pause(failed)))
+        sleep(max(broken.wait, patience.pause(failed)))
 
 
 @dataclass(frozen=True)
@@ -162,8 +167,9 @@ class Client:
             with response:
                 raise _refusal(response, url)
         _check_unchanged(response, url, stamp)
-        begin = _range_start(response) if response.status_code == 206 else 0
-        return Opened(begin, _whole_size(response), _stamp(response), _chunks(response))
+        begin = _range_start(response, start) if response.status_code == 206 else 0
+        chunks = body(response, self.patience.read)
+        return Opened(begin, _whole_size(response), _stamp(response), chunks)
 
     def _page(self, url: str) -> tuple[str, str] | None:
         with self._hops("GET", url) as response:
@@ -172,7 +178,7 @@ class Client:
             if response.status_code != 200:
                 raise _refusal(response, url)
             text = b""
-            for chunk in _decoded(response):
+            for chunk in body(response, self.patience.read, decode=True):
                 text += chunk
                 if len(text) > _PAGE:
                     raise ArchiveError(f"{shown(url)}: expected an index page, found > {_PAGE} B")
@@ -222,6 +228,9 @@ class Client:
         except requests.exceptions.SSLError as error:
             raise RemoteError(f"{shown(url)}: expected a certificate that can be trusted, found "
                               f"{shown(str(error))}") from None  # fmt: skip
+        except ValueError as error:  # its text may hold a header, and so a token
+            raise RemoteError(f"{shown(url)}: expected a URL and an account that can be sent, found "
+                              f"{type(error).__name__}; write them again") from None  # fmt: skip
         except requests.exceptions.RequestException as error:
             raise BrokenError(f"{type(error).__name__} ({error})") from None
 
@@ -236,7 +245,7 @@ def _session() -> requests.Session:
     # sizes and ranges are those of the file as it lies on the server
     session.headers.update({"Accept-Encoding": "identity", "User-Agent": "upscale"})
     for prefix in ("https://", "http://"):
-        session.mount(prefix, _PublicAdapter())
+        session.mount(prefix, PublicAdapter())
     return session
 
 
@@ -271,7 +280,7 @@ def token_for(url: str) -> str:
     """The token of the environment for https hosts of NASA Earthdata, "" for all others."""
     host, secure = urlsplit(url).hostname or "", urlsplit(url).scheme == "https"
     named = any(host == entry or host.endswith(f".{entry}") for entry in _EARTHDATA)
-    return os.environ.get("EARTHDATA_TOKEN", "") if named and secure else ""
+    return os.environ.get("EARTHDATA_TOKEN", "").strip() if named and secure else ""
 
 
 def _settled(response: requests.Response) -> requests.Response:
@@ -321,61 +330,41 @@ def _whole_size(response: requests.Response) -> int | None:
     return int(length) if length.isdecimal() else None
 
 
-def _range_start(response: requests.Response) -> int:
+def _range_start(response: requests.Response, asked: int) -> int:
+    """Where a part begins; one that begins later than asked for would leave a hole."""
     found = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
-    if found is None:
+    if found is None or int(found[1]) > asked:
         response.close()
-        raise BrokenError("a part of a file without Content-Range")
+        raise BrokenError(f"another part of the file than that from byte {asked}")
     return int(found[1])
 
 
-def _chunks(response: requests.Response) -> Iterator[bytes]:
-    """The body as it is sent, not decoded; BrokenError where it breaks off."""
+def body(
+    response: requests.Response, longest: float, *, decode: bool = False
+) -> Iterator[bytes]:
+    """Pieces of the body as they come; BrokenError where it breaks off or only drips.
+
+    longest: seconds that are waited for the first `_SLOWEST` bytes of each such time. decode:
+    whether a packed body is unpacked.
+    """
     with response:
         try:
-            yield from response.raw.stream(_CHUNK, decode_content=False)
+            yield from _steady(lambda: response.raw.read1(_CHUNK, decode_content=decode), longest)
         except (HTTPError, OSError) as error:
             raise BrokenError(f"{type(error).__name__} ({error})") from None
 
 
-def _decoded(response: requests.Response) -> Iterator[bytes]:
-    try:
-        yield from response.iter_content(_CHUNK)
-    except requests.exceptions.RequestException as error:
-        raise BrokenError(f"{type(error).__name__} ({error})") from None
-
-
-def _require_public(connection: HTTPConnection) -> None:
-    """Close a connection that a name has led elsewhere since it was checked."""
-    address = str(connection.sock.getpeername()[0]) if connection.sock is not None else ""
-    if not is_public(address):
-        connection.close()
-        raise ArchiveError(f"{connection.host}: expected a public address, found {address}")
-
-
-class _PublicHTTP(HTTPConnection):
-    def connect(self) -> None:
-        super().connect()
-        _require_public(self)
-
-
-class _PublicHTTPS(HTTPSConnection):
-    def connect(self) -> None:
-        super().connect()
-        _require_public(self)
-
-
-class _HTTPPool(HTTPConnectionPool):
-    ConnectionCls = _PublicHTTP
-
-
-class _HTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = _PublicHTTPS
-
-
-class _PublicAdapter(HTTPAdapter):
-    """Connections to public addresses alone; a proxy, which looks names up itself, is believed."""
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+def _steady(read: Callable[[], bytes], longest: float) -> Iterator[bytes]:
+    """A server that sends a byte now and then keeps to every timeout and never comes to an end."""
+    waited, count = 0.0, 0
+    while True:
+        since = time.monotonic()
+        piece = read()
+        waited, count = waited + time.monotonic() - since, count + len(piece)
+        if not piece:
+            return
+        if waited > longest:
+            if count < longest * _SLOWEST:
+                raise BrokenError(f"{count} bytes in {waited:.1f} s")
+            waited, count = 0.0, 0
+        yield piece

@@ -34,8 +34,8 @@ def show_scan(scan: Scan, console: Console) -> None:
         for product in held.products:
             table.add_row(*_product_row(scan, held, product))
     console.print(table)
-    for gap in scan.weather.missing:
-        console.print(f"missing: {_gap(gap)}", **PLAIN)
+    for text in _gaps(scan.weather.missing):
+        console.print(f"missing: {text}", **PLAIN)
     for held in scan.holdings:
         for missing in held.missing:
             console.print(f"missing: {_missing(missing)}", **PLAIN)
@@ -71,9 +71,15 @@ def _gigabytes(sizes: Iterable[int]) -> str:
     return f"{sum(sizes) / 1e9:.2f}"
 
 
-def _gap(gap: Gap) -> str:
-    days = f"{gap.first}" if gap.first == gap.last else f"{gap.first} to {gap.last}"
-    return f"{gap.driver}, hours of {days}"
+def _gaps(gaps: Sequence[Gap]) -> list[str]:
+    """Stretches of days, and the drivers that lack hours of them."""
+    drivers: dict[tuple[dt.date, dt.date], list[str]] = {}
+    for gap in gaps:
+        drivers.setdefault((gap.first, gap.last), []).append(gap.driver)
+    return [
+        f"hours of {first if first == last else f'{first} to {last}'} for {', '.join(names)}"
+        for (first, last), names in sorted(drivers.items())
+    ]
 
 
 def _missing(missing: Missing) -> str:

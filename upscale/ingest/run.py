@@ -42,7 +42,7 @@ from upscale.ingest.plan import (
     ground_task,
     weather_tasks,
 )
-from upscale.ingest.scan import Scan
+from upscale.ingest.scan import HEADERS, Scan
 from upscale.ingest.worker import failed_entry, process
 
 
@@ -75,6 +75,8 @@ def ingest(scan: Scan, progress: Progress, runner: Runner | None = None) -> Outc
     ledger = Ledger(scan.job.cube)
     with claimed(f"{ledger.url}/ingest.claim"):
         check_cube(scan)
+        if ledger.read_object(HEADERS) != scan.headers:
+            ledger.write_object(HEADERS, scan.headers)
         session = _Session(scan, ledger, progress)
         if not session.up_to_date():
             with ExitStack() as stack:

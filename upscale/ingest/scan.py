@@ -27,12 +27,16 @@ HEADERS = "headers.json"
 
 @dataclass(frozen=True)
 class Scan:
-    """What was found for an ingest, and the job that follows from it."""
+    """What was found for an ingest, and the job that follows from it.
+
+    headers: of files of reanalysis, to be kept beside the cube.
+    """
 
     ingest: Ingest
     weather: Weather
     holdings: tuple[Holdings, ...]
     job: Job
+    headers: dict[str, Any]
 
     @property
     def uncovered(self) -> tuple[tuple[int, int], ...]:
@@ -67,7 +71,7 @@ def scan(ingest: Ingest) -> Scan:
     """List the archive and read headers; ArchiveError where it cannot serve at all."""
     if ingest.satellite:
         window_of(ingest.product_grid)
-    weather = _weather(ingest)
+    weather, headers = _weather(ingest)
     days = ingest.period.start, ingest.period.end
     holdings = tuple(
         survey(expand(source.files), ingest.product_grid, days, source.products, source.variables)
@@ -77,7 +81,7 @@ def scan(ingest: Ingest) -> Scan:
     ground = _ground(ingest)
     if ground.koppen is None:
         _check_climate(ingest, weather)
-    return Scan(ingest, weather, holdings, make_job(ingest, weather, holdings, ground))
+    return Scan(ingest, weather, holdings, make_job(ingest, weather, holdings, ground), headers)
 
 
 def _check_climate(ingest: Ingest, weather: Weather) -> None:
@@ -106,20 +110,19 @@ def _each_variable_once(holdings: Sequence[Holdings]) -> None:
         )
 
 
-def _weather(ingest: Ingest) -> Weather:
-    ledger = Ledger(ingest.cube)
-    kept = ledger.read_object(HEADERS) or {}
+def _weather(ingest: Ingest) -> tuple[Weather, dict[str, Any]]:
+    """The files of reanalysis, and the headers to be kept for the next scan."""
+    kept = Ledger(ingest.cube).read_object(HEADERS) or {}
     listed = expand(ingest.meteo.files)
     headers = {_key(found): _header(ingest, found, kept.get(_key(found))) for found in listed}
     lasting = {_key(found) for found in listed if not is_growing(found)}
     known = {k: h.to_dict() for k, h in headers.items() if isinstance(h, Header) and k in lasting}
-    if known != kept:
-        ledger.write_object(HEADERS, known)
     days = ingest.period.start, ingest.period.end
-    return survey_weather(
+    weather = survey_weather(
         [(found, headers[_key(found)]) for found in listed], ingest.product_grid, days,
         ingest.day, ingest.meteo.product, ingest.meteo.variables,
     )  # fmt: skip
+    return weather, known
 
 
 def _key(found: Found) -> str:
