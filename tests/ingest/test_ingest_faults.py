@@ -214,6 +214,8 @@ def test_final_hours_go_before_preliminary_ones_of_another_file(
     path = tmp_path / "c.zarr"
     outcome = ingest_here(config_of(own, path, satellite=[]))
     assert outcome.faults == []
+    weather = [e.counts for e in outcome.done if e.item.startswith("weather-d00000")]
+    assert all(counts["preliminary"] > 0 for counts in weather)
     made, whole = (xr.open_zarr(c, group="meteo", consolidated=False).load() for c in (path, cube))
     np.testing.assert_array_equal(made.ta, whole.ta)
 

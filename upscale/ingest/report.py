@@ -128,6 +128,10 @@ def show_outcome(scan: Scan, outcome: Outcome, console: Console) -> None:
         text = f"nothing to do: {cube} holds all that the archive gives ({outcome.kept} work items)"
         console.print(text, **PLAIN)
         return
+    early = sum(entry.counts.get("preliminary", 0) > 0 for entry in outcome.done)
+    if early:
+        text = f"note: {early} work items have preliminary hours (ERA5T); ingest again in 3 months"
+        console.print(text, **PLAIN)
     files = sum(entry.counts.get("files", 0) for entry in outcome.done)
     peak = max((entry.memory for entry in outcome.done), default=0) / 2**30
     console.print(

@@ -34,10 +34,15 @@ Stored = NDArray[np.int16]
 
 @dataclass
 class Made:
-    """Packed values `(day, row, col)` by variable; files that were read; those left out."""
+    """Packed values `(day, row, col)` by variable; files that were read; those left out.
+
+    clipped: hours a little below zero that were set to zero; preliminary: hours of ERA5T.
+    """
 
     values: dict[str, Stored]
     read: int = 0
+    clipped: int = 0
+    preliminary: int = 0
     faults: list[list[str]] = field(default_factory=list)
 
     def leave_out(self, found: Found, error: Exception | str) -> None:
@@ -241,8 +246,10 @@ def _put_days(
     start = EPOCH.toordinal() + job.first + item.days[0]
     days = found["time"].values.astype("datetime64[D]").astype(int) + _UNIX - start
     inside = (days >= 0) & (days < item.days[1] - item.days[0])
+    made.preliminary = max(made.preliminary, int(found.attrs["preliminary_hours"]))
     for name in drivers:
         if name in found:
+            made.clipped += int(found[name].attrs["clipped"])
             made.values[name][days[inside]] = packing_of(name).pack(found[name].values[inside])
 
 

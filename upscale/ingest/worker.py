@@ -82,7 +82,10 @@ def local_of(folder: str | None, limit: int) -> Local:
 
 def _counts(made: Made) -> dict[str, int]:
     values = sum(int((v > np.iinfo(np.int16).min).sum()) for v in made.values.values())
-    return {"files": made.read, "values": values}
+    counts = {"files": made.read, "values": values}
+    if made.clipped or made.preliminary:
+        counts |= {"clipped": made.clipped, "preliminary": made.preliminary}
+    return counts
 
 
 Outputs = dict[str, str]
