@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -173,3 +175,26 @@ def test_urls_of_a_catalogue_are_checked(
             pass
     allowed = Cache(tmp_path / "cache", 2500, hosts=("127.0.0.1",))
     assert read(allowed, listed["a"]) == FILES["/g/a.hdf"]
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o702])
+def test_a_folder_that_all_may_write_to_is_no_cache(
+    tmp_path: Path, listed: dict[str, Found], mode: int
+) -> None:
+    """Whoever made it could have laid copies into it."""
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(mode)
+    with pytest.raises(ArchiveError, match=r"that is yours.*name a new folder in it"):
+        read(Cache(tmp_path / "open", 2500, patience=QUICK), listed["a"])
+    assert list((tmp_path / "open").iterdir()) == []
+    inner = Cache(tmp_path / "open" / "mine", 2500, patience=QUICK)
+    assert read(inner, listed["a"]) == FILES["/g/a.hdf"]
+    assert stat.S_IMODE(inner.folder.stat().st_mode) == 0o700
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")
+def test_a_folder_of_another_user_is_no_cache(tmp_path: Path, listed: dict[str, Found]) -> None:
+    (tmp_path / "theirs").mkdir(mode=0o755)
+    os.chown(tmp_path / "theirs", 12345, 12345)
+    with pytest.raises(ArchiveError, match="that is yours"):
+        read(Cache(tmp_path / "theirs", 2500, patience=QUICK), listed["a"])

@@ -203,3 +203,17 @@ def test_inspection_sees_a_real_map() -> None:
     layer = next(MAPS.layers(str(BECK)))
     assert np.nanmin(layer.values) == 1
     assert np.nanmax(layer.values) == 30
+
+
+def test_a_map_that_leads_to_another_file_is_not_followed(tmp_path: Path) -> None:
+    """A VRT by any name is a list of places, on this machine or elsewhere."""
+    other = write(tmp_path / "other.tif", np.ones((4, 8), np.uint8), 0.5)
+    sneaky = tmp_path / "map.tif"
+    sneaky.write_text(
+        '<VRTDataset rasterXSize="8" rasterYSize="4"><SRS>EPSG:4326</SRS>'
+        "<GeoTransform>-180,45,0,90,0,-45</GeoTransform>"
+        f'<VRTRasterBand dataType="Byte" band="1"><SimpleSource><SourceFilename>{other}'
+        "</SourceFilename></SimpleSource></VRTRasterBand></VRTDataset>"
+    )
+    with pytest.raises(ArchiveError, match="expected a GeoTIFF"):
+        land_cover(sneaky, load_grid("global-1p0"))

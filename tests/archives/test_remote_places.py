@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from upscale.archives.granule import ArchiveError
@@ -103,7 +105,8 @@ def test_an_address_of_our_own_must_be_listed_under_its_full_name() -> None:
 
 @pytest.mark.parametrize(
     "address", ["127.0.0.1", "::1", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::",
-                "fe80::1%eth0", "224.0.0.1", "0.0.0.0"]
+                "fe80::1%eth0", "224.0.0.1", "0.0.0.0", "::7f00:1", "::ffff:0:7f00:1", "fec0::1",
+                "64:ff9b:1::7f00:1", "168.63.129.16", "192.0.0.192", "192.88.99.1", "2001:db8::1"]
 )  # fmt: skip
 def test_local_addresses_are_seen_in_every_dress(address: str) -> None:
     assert not is_public(address)
@@ -125,7 +128,9 @@ SIGNED = "https://h.s3.amazonaws.com/a.hdf?X-Amz-Credential=AKIA1&X-Amz-Signatur
     "text",
     [SIGNED, f"GET {SIGNED} failed", "https://me:5ecret@h/a.hdf", "az://c/a.hdf?sv=1&sig=5ecret",
      "Max retries exceeded with url: /a.hdf?token=5ecret (Caused by X)", "https://h/a?5ecret",
-     "https://h/a#access_token=5ecret", "s3://key:5ecret/x@bucket/a X-Amz-Security-Token=5ecret"],
+     "https://h/a#access_token=5ecret", "a {'PRIVATE-TOKEN': '5ecret'}",
+     "Authorization: Bearer 5ecret", "aws_secret_access_key=5ecret",
+     "s3://key:5ecret/x@bucket/a X-Amz-Security-Token=5ecret"],
 )  # fmt: skip
 def test_secrets_are_masked_and_the_file_is_still_named(text: str) -> None:
     assert "5ecret" not in shown(text).replace("5ecret/x@bucket", "")
@@ -149,6 +154,13 @@ def test_a_file_keeps_its_published_name() -> None:
 )
 def test_no_name_leads_out_of_its_folder(url: str) -> None:
     assert name_of(url) == "file"
+
+
+def test_a_long_name_is_cut_to_what_a_disk_takes(tmp_path: Path) -> None:
+    name = name_of("https://h/" + "%E2%82%AC" * 300 + ".hdf")
+    (tmp_path / f"{name}.part").touch()
+    assert set(name) == {"€"}
+    assert name_of("s3://b/a\ud800.hdf") == "a?.hdf"
 
 
 def test_stores_are_known_by_name() -> None:

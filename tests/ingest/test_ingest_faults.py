@@ -302,6 +302,7 @@ def test_the_command_says_what_it_left_out_and_exits_with_1(
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"meteo": {"files": "nowhere/*.nc"}}, "expected files, found none"),
     ({"day": "noon"}, "day"),
+    ({"meteo": {"files": "https://h/a.nc?sig=x"}}, r"expected a URL without a query"),
     ({"gaps": {"linear": 9, "limit": 3}}, "lies above limit"),
     ({"static": {"igbp": "x.tif", "colour": 1}}, "unknown key"),
     ({"satellite": [{"files": "x", "variables": ["ta"]}]}, "expected satellite variables"),

@@ -15,6 +15,7 @@ import hashlib
 import os
 import re
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -33,7 +34,8 @@ _ENTRY = re.compile(r"[0-9a-f]{32}-(\d+)")
 class Cache:
     """Local copies of remote files, the least recently used removed first.
 
-    folder: on a disk of this machine, made where missing; it may hold other things, which are left
+    folder: on a disk of this machine, made where missing, for its owner alone; one that belongs to
+    somebody else or that all may write to is refused. It may hold other things, which are left
     alone. limit: bytes that all copies may take; those in use are never removed, so that more than
     this is on the disk only while all of it is in use. hosts: as in `expand`.
     """
@@ -48,8 +50,9 @@ class Cache:
         """A local path of a file: its own, or that of a copy, which stays while this is held.
 
         size (bytes) and stamp are those of `expand`; another size or stamp is another copy. Raises
-        ArchiveError for a file that is larger than the limit, for a Zarr store (read it in place)
-        and for a file that is not the listed one, RemoteError where it cannot be fetched.
+        ArchiveError for a folder that is refused, for a file that is larger than the limit, for a
+        Zarr store (read it in place) and for a file that is not the listed one, RemoteError where
+        it cannot be fetched.
         """
         check(url, self.hosts)
         if scheme_of(url) in ("", "file"):
@@ -75,7 +78,7 @@ class Cache:
         """The folder of a copy, held against removal."""
         key = hashlib.sha256(f"{url}\n{size}\n{stamp}".encode()).hexdigest()[:32]
         entry = self.folder / f"{key}-{size}"
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self._make_folder()
         with self._alone():
             entry.mkdir(exist_ok=True)
             use = _opened(entry / ".use")
@@ -89,6 +92,18 @@ class Cache:
             with self._alone():
                 self._make_room()
                 _remove_if_empty(entry)
+
+    def _make_folder(self) -> None:
+        """What others could write or swap would be read as what a server gave."""
+        if not self.folder.exists():
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o700, exist_ok=True)
+        found = self.folder.stat()
+        if found.st_uid not in (os.getuid(), 0) or found.st_mode & stat.S_IWOTH:
+            raise ArchiveError(
+                f"{self.folder}: expected a folder for the cache that is yours and that not all "
+                "may write to, found another; name a new folder in it"
+            )
 
     def _whole(self, entry: Path, url: str, size: int, stamp: str) -> Path:
         """The copy in its folder, fetched by one process while the others wait."""

@@ -10,7 +10,7 @@ import os
 import random
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
@@ -177,7 +177,7 @@ class Client:
                 return None
             if response.status_code != 200:
                 raise _refusal(response, url)
-            text = b""
+            text = bytearray()
             for chunk in body(response, self.patience.read, decode=True):
                 text += chunk
                 if len(text) > _PAGE:
@@ -228,9 +228,13 @@ class Client:
         except requests.exceptions.SSLError as error:
             raise RemoteError(f"{shown(url)}: expected a certificate that can be trusted, found "
                               f"{shown(str(error))}") from None  # fmt: skip
+        except ArchiveError:
+            raise
         except ValueError as error:  # its text may hold a header, and so a token
-            raise RemoteError(f"{shown(url)}: expected a URL and an account that can be sent, found "
-                              f"{type(error).__name__}; write them again") from None  # fmt: skip
+            raise RemoteError(
+                f"{shown(url)}: expected a URL and an account that can be sent, found "
+                f"{type(error).__name__}; write them again"
+            ) from None
         except requests.exceptions.RequestException as error:
             raise BrokenError(f"{type(error).__name__} ({error})") from None
 
@@ -240,8 +244,15 @@ def validates(stamp: str) -> bool:
     return stamp.startswith('"') or stamp.endswith(" GMT")
 
 
+class OneHop(requests.Session):
+    """A session that follows no redirect, nor reads its body, which may have no end."""
+
+    def resolve_redirects(self, *_: Any, **__: Any) -> Generator[requests.Response]:
+        yield from ()
+
+
 def _session() -> requests.Session:
-    session = requests.Session()
+    session = OneHop()
     # sizes and ranges are those of the file as it lies on the server
     session.headers.update({"Accept-Encoding": "identity", "User-Agent": "upscale"})
     for prefix in ("https://", "http://"):
@@ -339,13 +350,11 @@ def _range_start(response: requests.Response, asked: int) -> int:
     return int(found[1])
 
 
-def body(
-    response: requests.Response, longest: float, *, decode: bool = False
-) -> Iterator[bytes]:
+def body(response: requests.Response, longest: float, *, decode: bool = False) -> Iterator[bytes]:
     """Pieces of the body as they come; BrokenError where it breaks off or only drips.
 
-    longest: seconds that are waited for the first `_SLOWEST` bytes of each such time. decode:
-    whether a packed body is unpacked.
+    longest: seconds of waiting after which at least `_SLOWEST` bytes for each must have come.
+    decode: whether a packed body is unpacked.
     """
     with response:
         try:

@@ -103,7 +103,8 @@ def open_map(path: str | Path) -> GeoMap:
 def _opened(path: str | Path) -> xr.DataArray:
     """Any GeoTIFF `(band, y, x)`, lazily."""
     try:
-        opened = rioxarray.open_rasterio(path, cache=False)
+        # no other driver: a file of another kind may lead to further files and URLs
+        opened = rioxarray.open_rasterio(path, cache=False, driver="GTiff")
     except OSError as error:
         raise ArchiveError(f"{path}: expected a GeoTIFF, found none ({error})") from error
     if not isinstance(opened, xr.DataArray):

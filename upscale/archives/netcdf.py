@@ -15,6 +15,7 @@ import tempfile
 import threading
 import warnings
 import zipfile
+import zlib
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -217,7 +218,7 @@ def unpacked(path: Path) -> Iterator[list[Path]]:
         try:
             with zipfile.ZipFile(path) as archive:
                 yield [_unpack(archive, member, Path(folder)) for member in _members(path, archive)]
-        except (zipfile.BadZipFile, EOFError) as error:
+        except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError) as error:
             raise DamagedError(f"{path}: damaged ZIP ({error}); fetch it again") from error
 
 
@@ -247,6 +248,8 @@ def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) -> 
     target = folder / PurePosixPath(member.filename).name
     if target.exists():
         raise ArchiveError(f"{archive.filename}: two members are called {target.name}")
+    if member.flag_bits & 1:
+        raise ArchiveError(f"{archive.filename}: {target.name} is encrypted; ask for a plain file")
     with archive.open(member) as source, target.open("wb") as copy:
         shutil.copyfileobj(source, copy)
     return target

@@ -27,10 +27,22 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 STORE_FILES = ("zarr.json", ".zmetadata", ".zgroup")
 
 _WEB = ("http", "https")
+
+#: Networks that `ipaddress` takes for public ones, in this or an earlier version of Python: those
+#: of protocols, of a cloud's own host, of sites, of documents, and those that wrap IPv4.
+_NOT_PUBLIC = tuple(
+    map(
+        ipaddress.ip_network,
+        ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32", "::/96", "::ffff:0:0:0/96",
+         "64:ff9b:1::/48", "fec0::/10", "3fff::/20", "5f00::/16"),
+    )
+)  # fmt: skip
 _USER = re.compile(r"(?<=://)[^/\s?#]*@")
 _QUERY = re.compile(r"(https?://[^\s?'\"<>]*|(?=\?[^\s'\"<>]*=))\?[^\s'\"<>]+")
 _SECRET = re.compile(
-    r"(?i)((?:sig|signature|token|[\w-]*[-_]token|x-amz-[\w-]+|x-goog-[\w-]+|password|secret)=)"
+    r"(?i)((?:sig|signature|token|[\w-]*[-_]token|x-amz-[\w-]+|x-goog-[\w-]+|password|secret"
+    r"|[\w-]*secret[\w-]*)=|\bbearer\s+"
+    r"|\b(?:private-token|authorization)['\"]?: ['\"]?(?:basic\s+|bearer\s+)?)"
     r"[^&\s'\"<>]+"
 )
 
@@ -53,7 +65,8 @@ def name_of(location: str) -> str:
     """The published name of a file, without its folders and safe as a name here."""
     path = urlsplit(location).path if scheme_of(location) in _WEB else location
     last = PurePosixPath(unquote(path) if scheme_of(location) in _WEB else path).name
-    return re.sub(r"[\x00-\x1f\\]", "_", last).lstrip(".")[:200] or "file"
+    safe = re.sub(r"[\x00-\x1f\x7f\\]", "_", last).lstrip(".").encode(errors="replace")
+    return safe[:200].decode(errors="ignore") or "file"  # disks count bytes
 
 
 def is_store(location: str) -> bool:
@@ -114,7 +127,10 @@ def check_addresses(url: str, *, listed: bool) -> None:
 def is_public(address: str) -> bool:
     """True for an address of the open internet, also where IPv6 wraps one of IPv4."""
     found = ipaddress.ip_address(address.partition("%")[0])
-    return all(each.is_global and not each.is_multicast for each in (found, _wrapped(found)))
+    return all(
+        each.is_global and not each.is_multicast and not any(each in net for net in _NOT_PUBLIC)
+        for each in (found, _wrapped(found))
+    )
 
 
 def _wrapped(address: Address) -> Address:

@@ -34,6 +34,9 @@ STARTS = {
     "NetCDF, GRIB or ZIP": (b"CDF", b"\x89HDF", b"PK\x03\x04", b"GRIB"),
 }
 
+#: Bytes of the largest file of each kind: a tile, a granule, a month of hours of the whole Earth.
+LARGEST = {"HDF4": 2**32, "HDF5": 2**34, "TIFF": 2**32, "NetCDF, GRIB or ZIP": 2**38}
+
 
 @dataclass(frozen=True)
 class Remote:
@@ -116,7 +119,8 @@ class Carrier:
         if self.auth is not None:
             client.session.auth = self.auth
         with client.session:
-            retried(lambda: self._go_on(client, remote, part), self.patience, remote.source)
+            retried(lambda: self._go_on(client, remote, part), self.patience, remote.source,
+                    self.pace.sleep)  # fmt: skip
 
     def _go_on(self, client: Client, remote: Remote, part: Path) -> None:
         """One try to make a copy whole; BrokenError where it stays short."""
@@ -125,11 +129,12 @@ class Carrier:
             return
         opened = self._open(client, remote, part, done, note.stamp)
         size = opened.size if opened.size is not None else remote.size
+        _check_fits(remote, size)
         _write_note(part, _Note(remote.source, opened.stamp, -1 if size is None else size))
         with part.open("r+b" if opened.start else "wb") as file:
             file.seek(opened.start)
             file.truncate()
-            for chunk in self._within(opened.chunks, opened.start, size):
+            for chunk in self._within(remote, opened.chunks, opened.start, size):
                 file.write(chunk)
             if size is not None and file.tell() < size:
                 raise BrokenError(f"{file.tell()} of {size} bytes")
@@ -147,7 +152,9 @@ class Carrier:
             discard(part)
             return client.open_at(url, 0, "")
 
-    def _within(self, chunks: Iterator[bytes], start: int, size: int | None) -> Iterator[bytes]:
+    def _within(
+        self, remote: Remote, chunks: Iterator[bytes], start: int, size: int | None
+    ) -> Iterator[bytes]:
         """Pieces of a file; BrokenError where there are more than were told."""
         at = start
         for chunk in chunks:
@@ -155,8 +162,19 @@ class Carrier:
             at += len(chunk)
             if size is not None and at > size:
                 raise BrokenError(f"more than {size} bytes")
+            _check_fits(remote, at)
             self.told(len(chunk))
             yield chunk
+
+
+def _check_fits(remote: Remote, size: int | None) -> None:
+    """ArchiveError where a file is larger than any of its kind, or without an end."""
+    largest = LARGEST[remote.kind]
+    if size is not None and size > largest:
+        raise ArchiveError(
+            f"{shown(remote.url)}: expected {remote.kind} of at most {largest} bytes, found more; "
+            "do not use this file"
+        )
 
 
 def _begun(remote: Remote, part: Path) -> tuple[_Note, int]:

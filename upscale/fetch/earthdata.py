@@ -41,7 +41,7 @@ class EarthdataToken(AuthBase):
     """Adds a token to requests by https to the hosts of Earthdata, and to no other."""
 
     def __init__(self, token: str) -> None:
-        self._token = token
+        self._token = token.strip()
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         parts = urlsplit(str(request.url))
@@ -87,7 +87,7 @@ def list_granules(
             wanted = due.missing_of(product)
             for first, last in months_of(wanted):
                 found = _asked(due, source, product, (first.date, last.date), session)
-                best |= newest(_files(found), wanted)
+                best |= newest(found, wanted)
     offers = tuple(
         offered(name, partial(_offer, name, entry, hosts))
         for _, (name, entry) in sorted(best.items())
@@ -105,7 +105,7 @@ def _asked(
     product: str,
     days: tuple[dt.date, dt.date],
     session: requests.Session,
-) -> list[Mapping[str, Any]]:
+) -> list[tuple[str, Mapping[str, Any]]]:
     query = require("earthaccess", "fetch").DataGranules()
     query.session = session
     query.mode(f"{source.catalogue}/")
@@ -113,8 +113,10 @@ def _asked(
     query.temporal(f"{days[0]}T00:00:00Z", f"{days[1]}T23:59:59Z")
     query.bounding_box(*due.box.corners)
     try:
-        return [granule["umm"] for granule in query.get(_MOST)]
-    except (RuntimeError, ValueError, KeyError, TypeError) as error:
+        return list(_files([granule["umm"] for granule in query.get(_MOST)]))
+    except ArchiveError:
+        raise
+    except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise ArchiveError(
             f"{shown(source.catalogue)}: expected a listing of {product}, found another answer "
             f"({type(error).__name__}); try again later"

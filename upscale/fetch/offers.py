@@ -72,8 +72,10 @@ def offered(name: str, make: Callable[[], Offer]) -> Offer:
     """An offer, or the reason why there is none: one entry of a catalogue stops no other one."""
     try:
         return make()
-    except (ArchiveError, ValueError, TypeError, KeyError) as error:
+    except ArchiveError as error:
         return Unusable(name, str(error))
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
+        return Unusable(name, f"expected the entry of a file, found another ({error})")
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def newest(found: Iterable[tuple[str, Any]], wanted: set[Place]) -> dict[Place, 
             place = Place.of(name)
         except ArchiveError:
             continue
-        if place in wanted and name == Path(name).name:
+        if place in wanted and name == Path(name).name and name.isprintable():
             held = best.get(place)
             if held is None or _made(name) > _made(held[0]):
                 best[place] = (name, entry)

@@ -9,9 +9,12 @@ from typing import Any
 import requests
 from requests.adapters import HTTPAdapter
 
-from upscale.archives.http import BrokenError, Client, Patience, retried
-from upscale.archives.places import Hosts, check_catalogue_url
+from upscale.archives.granule import ArchiveError
+from upscale.archives.http import BrokenError, Client, OneHop, Patience, body, retried
+from upscale.archives.places import Hosts, RemoteError, check_catalogue_url, shown
 
+#: Redirects that are followed for one question, and bytes of the largest answer.
+_HOPS, _LARGEST = 10, 256 * 2**20
 _COME_AGAIN = (408, 425, 429, 500, 502, 503, 504)
 
 
@@ -49,7 +52,7 @@ class Pace:
             raise StoppedError("stopped")
 
 
-class PacedSession(requests.Session):
+class PacedSession(OneHop):
     """A session of one thread that waits for its turn before every request and every hop.
 
     It connects as `Client` does: to public addresses, and to the hosts that a client opens.
@@ -78,21 +81,41 @@ class AskingSession(PacedSession):
     def __init__(self, pace: Pace, hosts: Hosts, patience: Patience) -> None:
         super().__init__(pace)
         self.hosts, self.patience = tuple(hosts or ()), patience
+        self.max_redirects = _HOPS
         for host in self.hosts:
+            name = f"[{host}]" if ":" in host else host
             for scheme in ("http", "https"):
-                self.mount(f"{scheme}://{host.lower()}", HTTPAdapter())
+                self.mount(f"{scheme}://{name.lower()}", HTTPAdapter())
 
     def send(self, request: requests.PreparedRequest, **how: Any) -> requests.Response:
-        url = str(request.url)
+        """The answer, whole; a redirect is followed by a request that comes here in its turn."""
+        url, follow = str(request.url), how.pop("allow_redirects", True)
         check_catalogue_url(url, self.hosts)
+        how["stream"] = True  # the body is read by `_whole`
         if how.get("timeout") is None:
             how["timeout"] = (self.patience.connect, self.patience.read)
-        return retried(lambda: self._once(request, how), self.patience, url)
+        response: requests.Response = retried(
+            lambda: self._once(request, how), self.patience, url, self.pace.sleep
+        )
+        hops = requests.Session.resolve_redirects(self, response, request, **how)
+        try:
+            for hop in hops if follow else ():
+                response = hop
+        except requests.exceptions.TooManyRedirects:
+            raise RemoteError(
+                f"{shown(url)}: expected an answer, found over {_HOPS} redirects; check the URL"
+            ) from None
+        return response
 
     def _once(self, request: requests.PreparedRequest, how: dict[str, Any]) -> requests.Response:
         try:
-            response = super().send(request, **how)
+            response = super().send(request, allow_redirects=False, **how)
         except requests.exceptions.RequestException as error:
+            if isinstance(error, ValueError):  # no URL that can be asked
+                raise RemoteError(
+                    f"{shown(str(request.url))}: expected a URL that can be asked, found "
+                    f"{type(error).__name__}"
+                ) from None
             raise BrokenError(type(error).__name__) from None
         if response.status_code in _COME_AGAIN:
             asked = response.headers.get("Retry-After", "")
@@ -100,4 +123,19 @@ class AskingSession(PacedSession):
             raise BrokenError(
                 f"status {response.status_code}", float(asked) if asked.isdecimal() else 0.0
             )
+        response._content = self._whole(response)  # what `response.content` gives
         return response
+
+    def _whole(self, response: requests.Response) -> bytes:
+        """The body; ArchiveError where it is larger than any answer of a catalogue."""
+        content = bytearray()
+        for piece in body(response, self.patience.read, decode=True):
+            self.pace.check()
+            content += piece
+            if len(content) > _LARGEST:
+                response.close()
+                raise ArchiveError(
+                    f"{shown(response.url)}: expected an answer of at most {_LARGEST} bytes, found "
+                    "a larger one; check the URL"
+                )
+        return bytes(content)

@@ -9,9 +9,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from upscale.archives.granule import ArchiveError
 from upscale.archives.http import PATIENCE, Patience
 from upscale.archives.places import shown
-from upscale.fetch.carrier import Carrier
+from upscale.fetch.carrier import Carrier, discard
 from upscale.fetch.earthdata import log_in
 from upscale.fetch.granules import Place
 from upscale.fetch.ledger import Ledger, Record
@@ -50,9 +51,16 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Task:
+    """A file to fetch; there: what lay under its name when it was planned."""
+
     offer: Offer
     carrier: Carrier
     ledger: Ledger
+    there: tuple[int, ...]
+
+    @property
+    def target(self) -> Path:
+        return self.ledger.folder / self.offer.name
 
 
 def fetch(plan: Plan, progress: Progress, speed: Speed = Speed()) -> Outcome:
@@ -94,7 +102,7 @@ def _listed(
     plan: Plan, ledgers: dict[Path, Ledger], pace: Pace, progress: Progress, speed: Speed
 ) -> tuple[list[_Task], list[Place], list[Failure]]:
     """Tasks for all that the sources have."""
-    tasks: list[_Task] = []
+    tasks: dict[Path, _Task] = {}  # two entries may name one folder and one product
     absent: list[Place] = []
     failed: list[Failure] = []
     for errand in plan.errands:
@@ -106,12 +114,25 @@ def _listed(
             carrier = Carrier(ledger.parts, pace, speed.patience, progress.came)
             if offers and errand.account:
                 carrier = replace(carrier, auth=log_in())
-        except (ValueError, OSError) as error:
-            failed.append(Failure(errand.title, shown(str(error))))
+        except StoppedError:
+            raise
+        except Exception as error:  # one entry that fails stops no other one
+            failed.append(_failure(errand.title, error))
             continue
-        tasks += [_Task(offer, carrier, ledger) for offer in offers]
+        for offer in offers:
+            task = _Task(offer, carrier, ledger, _state(ledger.folder / offer.name))
+            tasks.setdefault(task.target, task)
         absent += gone
-    return tasks, absent, failed
+    return list(tasks.values()), absent, failed
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """Tells a file from another one of the same name; () for none."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return ()
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _listing(
@@ -147,6 +168,12 @@ def _copied(
 def _fetched(task: _Task) -> Record:
     task.carrier.pace.check()
     part = task.offer.bring(task.carrier)
+    if _state(task.target) != task.there:
+        discard(part)
+        raise ArchiveError(
+            f"{task.target}: expected no other file to come under this name during the fetch, "
+            "found one, which is left as it is; fetch again to see whether it will do"
+        )
     return task.ledger.keep(part, task.offer.name, task.offer.source)
 
 
@@ -157,5 +184,9 @@ def _result_of(future: Future[Record], name: str) -> Record | Failure:
     except StoppedError:
         raise
     except Exception as error:
-        kind = "" if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: "
-        return Failure(name, f"{kind}{shown(str(error))}")
+        return _failure(name, error)
+
+
+def _failure(name: str, error: Exception) -> Failure:
+    kind = "" if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: "
+    return Failure(name, f"{kind}{shown(str(error))}")

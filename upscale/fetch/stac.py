@@ -12,7 +12,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,7 @@ from upscale.ingest.sources import StacSource
 
 _SPARE = 300.0  #: seconds that a token must still hold
 _PAGE = 250
+_MOST = 100_000  #: items of one product, month and region
 
 #: HDF4 is written one file at a time, and a granule in the making takes memory.
 _WRITING = threading.Lock()
@@ -75,13 +76,26 @@ def _asked(
             datetime=f"{days[0]}T00:00:00Z/{days[1]}T23:59:59Z",
         )  # fmt: skip
         try:
-            return list(search.items_as_dicts())
+            return list(_paged(source, search.pages_as_dicts()))
+        except ArchiveError:
+            raise
         except client.exceptions.APIError as error:
             if method == "GET" or error.status_code not in (404, 405):
                 raise _no_listing(source, shown(str(error))[:300]) from None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise _no_listing(source, type(error).__name__) from None
     return []
+
+
+def _paged(source: StacSource, pages: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Items of all pages; ArchiveError where they have no end or come again."""
+    seen: set[str] = set()
+    for page in pages:
+        names = {str(item.get("id")) for item in page["features"]}
+        if names <= seen or len(seen) > _MOST:
+            raise _no_listing(source, f"pages without an end, after {len(seen)} items")
+        seen |= names
+        yield from page["features"]
 
 
 def _no_listing(source: StacSource, found: str) -> ArchiveError:
@@ -194,7 +208,7 @@ class Signer:
         try:
             answer = json.loads(response.content)
             token, until = str(answer["token"]).lstrip("?"), str(answer["msft:expiry"])
-            expiry = dt.datetime.fromisoformat(until.replace("Z", "+00:00")).timestamp()
+            expires = dt.datetime.fromisoformat(until)
         except (ValueError, KeyError, TypeError):
             raise ArchiveError(
                 f"{shown(self._url)}: expected a token, found status {response.status_code} and "
@@ -202,4 +216,5 @@ class Signer:
             ) from None
         if not re.fullmatch(r"[\w.~%=&+/:,;-]+", token):
             raise ArchiveError(f"{shown(self._url)}: expected a token, found another text")
-        return token, expiry
+        utc = expires if expires.tzinfo else expires.replace(tzinfo=dt.UTC)
+        return token, utc.timestamp()

@@ -30,6 +30,12 @@ from upscale.variables import of_kind
 def _places(given: Any) -> Any:
     """One place or a list of places, `~` expanded."""
     several = [given] if isinstance(given, str) else given
+    for place in several:
+        if str(place).startswith(("http://", "https://")) and "?" in place:
+            raise ValueError(
+                f"{shown(place)}: expected a URL without a query, which may hold a signature; "
+                "credentials come from the environment or from netrc"
+            )
     return tuple(at_home(place) if isinstance(place, str) else place for place in several)
 
 

@@ -13,6 +13,7 @@ from upscale.archives.granule import ArchiveError
 from upscale.archives.published import has_published_name, published
 from upscale.archives.remote import Found, expand
 from upscale.calendar import dates_of
+from upscale.engine.config import digest_of
 from upscale.ingest.archive import Fault, Holdings, TileName, survey, tiles_of
 from upscale.ingest.config import Ingest
 from upscale.ingest.entry import Ledger
@@ -126,7 +127,7 @@ def _weather(ingest: Ingest) -> tuple[Weather, dict[str, Any]]:
 
 
 def _key(found: Found) -> str:
-    return f"{found.url} {found.size} {found.stamp}"
+    return digest_of([found.url, found.size, found.stamp])[:32]
 
 
 def _header(ingest: Ingest, found: Found, kept: dict[str, Any] | None) -> Header | Fault:

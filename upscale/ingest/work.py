@@ -19,7 +19,7 @@ from upscale.archives.era5 import Day, NoWholeDayError, Product, assemble, daily
 from upscale.archives.fields import FIELDS, check_range, check_unit
 from upscale.archives.granule import ArchiveError
 from upscale.archives.netcdf import Box, magic, read_published, unpacked
-from upscale.archives.places import is_store
+from upscale.archives.places import is_store, name_of
 from upscale.archives.published import published
 from upscale.archives.recipes import Recipe, days_of, offer_of
 from upscale.archives.remote import Found
@@ -47,7 +47,7 @@ class Made:
 
     def leave_out(self, found: Found, error: Exception | str) -> None:
         """Write down a file, or a part of it, that cannot be used."""
-        self.faults.append([found.url.rsplit("/", 1)[-1], str(error)])
+        self.faults.append([name_of(found.url), str(error)])
 
 
 def _empty(item: WorkItem, names: Iterable[str]) -> dict[str, Stored]:

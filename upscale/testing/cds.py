@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from upscale.archives.netcdf import NETCDF
 from upscale.fetch.hours import NAMES
 from upscale.testing.hourly import HourlyWorld, Layout, write_layout
 from upscale.testing.http import Server
@@ -129,5 +130,6 @@ def _content(store: Store, asked: Mapping[str, Any]) -> bytes:
         world.lat[rows], world.lon[cols], world.first,
         {name: np.asarray(world.values[name][:, rows][:, :, cols]) for name in names},
     )  # fmt: skip
-    with tempfile.TemporaryDirectory() as folder:
+    # several requests at once: the netCDF library is not safe in threads
+    with NETCDF, tempfile.TemporaryDirectory() as folder:
         return write_layout(Path(folder) / "made", cut, store.layout, hours=hours).read_bytes()

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -19,6 +18,7 @@ from rasterio.crs import CRS
 from rasterio.transform import from_origin
 
 from upscale.archives.structure import Geometry
+from upscale.testing.http import running
 
 
 @dataclass(frozen=True)
@@ -89,17 +89,9 @@ def answering(answer: Callable[[Asked], Answer]) -> Iterator[Answering]:
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
             """Stay silent: `Answering.asked` is the record."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        running.daemon_threads = True
-        running.block_on_close = False
-        server.url = f"http://127.0.0.1:{running.server_address[1]}"
-        thread = threading.Thread(target=running.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            running.shutdown()
-            thread.join()
+    with running(Handler) as url:
+        server.url = url
+        yield server
 
 
 @contextmanager
