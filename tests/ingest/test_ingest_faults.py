@@ -18,6 +18,7 @@ from upscale.archives.granule import ArchiveError
 from upscale.commands import main
 from upscale.drivers.cube import open_cube
 from upscale.engine.config import ConfigError
+from upscale.ingest.report import notes
 from upscale.ingest.scan import scan
 from upscale.testing.archives import BOX, Archive, config_of, content_of, ingest_here
 from upscale.testing.granules import StoredGrid, tile_corners, write_modis
@@ -297,6 +298,20 @@ def test_the_command_says_what_it_left_out_and_exits_with_1(
     assert f"left out: {NAME}" in said
     assert "ERA5-Land" in said
     assert open_cube(str(tmp_path / "c.zarr")).digest
+
+
+def test_work_that_a_worker_cannot_hold_is_said_beforehand(
+    archive: Archive, tmp_path: Path
+) -> None:
+    def said(**keys: Any) -> list[str]:
+        return notes(scan(config_of(archive, tmp_path / "c.zarr", **keys)))
+
+    assert said(memory=1.5) == []
+    [note] = said(memory=3)
+    assert "may take 3 GiB, a worker has 2.0" in note
+    [note] = said(memory=1.5, tile=1000)
+    assert note.startswith("filling gaps takes 2.3 GiB, a worker has 2.0")
+    assert said(memory=9, cluster={"address": "tcp://elsewhere:8786"}) == []
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [

@@ -7,7 +7,7 @@ from typing import Literal
 
 from upscale.engine.records import Records
 
-Kind = Literal["static", "weather", "granules", "fill", "ground"]
+Kind = Literal["static", "weather", "granules", "fill"]
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from upscale.archives.places import shown
+from upscale.engine.cluster import worker_memory
 from upscale.ingest.archive import Holdings, Missing, due_dates
 from upscale.ingest.hourly import Gap
+from upscale.ingest.plan import fill_bytes
 from upscale.ingest.run import Outcome
 from upscale.ingest.scan import Scan
 
@@ -43,7 +45,29 @@ def show_scan(scan: Scan, console: Console) -> None:
             console.print(f"replaced by a newer version: {_name(file.found.url)}", **PLAIN)
     if scan.uncovered:
         console.print(f"missing: land cover of {_tiles(scan.uncovered)}", **PLAIN)
+    for note in notes(scan):
+        console.print(f"note: {note}", **PLAIN)
     show_faults(((fault.file, fault.reason) for fault in scan.faults), console)
+
+
+def notes(scan: Scan) -> list[str]:
+    """What may go wrong: work items that take more than a worker of this machine has."""
+    cluster = scan.ingest.cluster
+    if cluster.address is not None:
+        return []
+    has, gib = worker_memory(cluster), 2**30
+    found = []
+    if scan.ingest.memory * gib > has:
+        found.append(
+            f"a work item may take {scan.ingest.memory:g} GiB, a worker has {has / gib:.1f}; "
+            "lower memory, or cluster.workers"
+        )
+    if scan.holdings and fill_bytes(scan.job) > has:
+        found.append(
+            f"filling gaps takes {fill_bytes(scan.job) / gib:.1f} GiB, a worker has "
+            f"{has / gib:.1f}; lower cluster.workers, or tile for a new cube"
+        )
+    return found
 
 
 def _weather_row(scan: Scan) -> tuple[str, ...]:

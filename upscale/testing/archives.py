@@ -101,6 +101,7 @@ def content_of(archive: Archive, cube: Path | str, box: Box = BOX) -> dict[str, 
         "tile": 8,
         "block": 20,
         "gaps": {"linear": 4, "limit": 30},
+        "memory": 1.5,
         "cluster": {"workers": 2, "memory": 2.0},
         "interval": 1,
     }
