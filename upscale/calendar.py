@@ -50,6 +50,11 @@ def years_of(days: NDArray[np.integer]) -> NDArray[np.int64]:
     return dates_of(days).astype("datetime64[Y]").astype(np.int64) + 1970
 
 
+def months_of(days: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Calendar month `(day,)`, 1 for January, of each day number `(day,)`."""
+    return dates_of(days).astype("datetime64[M]").astype(np.int64) % 12 + 1
+
+
 def day_of_year(days: NDArray[np.integer]) -> NDArray[np.int64]:
     """Day of the year `(day,)`, 1 for 1 January, of each day number `(day,)`."""
     dates = dates_of(days)

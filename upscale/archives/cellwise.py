@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import chain
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +59,17 @@ class Window:
     @property
     def south(self) -> float:
         return 90 - (self.row + self.rows) * self.resolution
+
+    def cells(self, geometry: Geometry) -> Cells:
+        """The cells of the window that the pixels of a grid touch."""
+        rows = slice(self.row, self.row + self.rows)
+        return cells_of(geometry, self.resolution).crop(rows, slice(self.col, self.col + self.cols))
+
+    def place(self, cells: Cells | CellSums) -> tuple[slice, slice]:
+        """Where such cells, or their sums, lie in the window."""
+        top, left = cells.row - self.row, cells.col - self.col
+        rows, cols = cells.pixels.shape
+        return slice(top, top + rows), slice(left, left + cols)
 
 
 def window_of(grid: Grid) -> Window:
@@ -170,26 +181,17 @@ class CellMeans:
 
     def _cells(self, geometry: Geometry) -> Cells | None:
         """The wanted cells of the window that a grid touches; None where it touches none."""
-        window = self._window
-        rows, cols = (slice(n, n + size) for n, size in ((window.row, window.rows),
-                                                         (window.col, window.cols)))  # fmt: skip
-        cells = cells_of(geometry, window.resolution).crop(rows, cols)
+        cells = self._window.cells(geometry)
         if self._wanted is not None:
-            cells = cells.only(self._wanted[self._here(cells)])
+            cells = cells.only(self._wanted[self._window.place(cells)])
         return cells if (cells.places < cells.pixels.size).any() else None
-
-    def _here(self, sums: Cells | CellSums) -> tuple[slice, slice]:
-        """Where cells lie in the window."""
-        top, left = sums.row - self._window.row, sums.col - self._window.col
-        rows, cols = sums.pixels.shape
-        return slice(top, top + rows), slice(left, left + cols)
 
     def _place(self, key: _Key, parts: Sequence[CellSums]) -> None:
         shape = self._window.rows, self._window.cols
         if key not in self._sums:
             empty = np.zeros(shape, np.int64)
             self._sums[key] = _Sums(np.zeros((len(parts), *shape)), empty, empty.copy())
-        sums, here = self._sums[key], self._here(parts[0])
+        sums, here = self._sums[key], self._window.place(parts[0])
         for number, part in enumerate(parts):
             sums.totals[number][here] += part.total
         sums.count[here] += parts[0].count
@@ -240,16 +242,3 @@ def _sums_of(
             layers,
             [part.scaled(read[name].factor, read[name].shift) for name, part in together.items()],
         )
-
-
-def overlap(window: Window, cells: Cells) -> tuple[Any, Any]:
-    """Where the cells of a granule lie in a window, and which of them do."""
-    top, left = cells.row - window.row, cells.col - window.col
-    rows, cols = cells.shape
-    down = slice(max(top, 0), max(min(top + rows, window.rows), 0))
-    across = slice(max(left, 0), max(min(left + cols, window.cols), 0))
-    there = (
-        slice(down.start - top, max(down.stop - top, down.start - top)),
-        slice(across.start - left, max(across.stop - left, across.start - left)),
-    )
-    return (down, across), there

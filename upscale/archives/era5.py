@@ -114,7 +114,7 @@ def daily(dataset: xr.Dataset, day: Day = "local-standard") -> xr.Dataset:
     frame = _Frame(dataset, used)
     made = {name: rule(frame) for name, (needs, rule) in RULES.items()
             if any(all(need in dataset for need in group) for group in needs)
-            and not (dataset.attrs["daily"] and name in {"vpd", "ws"})}  # fmt: skip
+            and not (dataset.attrs["daily"] and name in HOURLY_ALONE)}  # fmt: skip
     if not made:
         raise ArchiveError(
             f"expected variables such as t2m, d2m, ssrd, tp; found {', '.join(map(str, dataset))}"
@@ -258,6 +258,9 @@ def _rain(frame: _Frame) -> _Rows:
         return frame.amount("tp").scaled(1e3)
     return frame.rate("avg_tprate").scaled(_SECONDS)
 
+
+#: Drivers that are means of something else than the variables: means of days do not give them.
+HOURLY_ALONE = frozenset({"vpd", "ws"})
 
 #: Per driver: the groups of variables of which one is needed, and how it is made.
 RULES = {

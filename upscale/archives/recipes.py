@@ -143,7 +143,7 @@ def offer_of(product: str) -> Offer:
     viirs = product.startswith(("VNP", "VJ1", "VJ2"))
     name = product[3:] + ("_VIIRS" if viirs else "")
     if name not in OFFERS:
-        known = ", ".join(_named(key) for key in OFFERS if not key.endswith("VIIRS"))
+        known = ", ".join(with_platform(key) for key in OFFERS if not key.endswith("VIIRS"))
         raise ArchiveError(
             f"expected a product that drivers are made of ({known}, VNP09GA), found {product}; "
             "leave its files out"
@@ -151,7 +151,7 @@ def offer_of(product: str) -> Offer:
     return OFFERS[name]
 
 
-def _named(key: str) -> str:
+def with_platform(key: str) -> str:
     """A product with its platform, as a person knows it."""
     return ("MCD" if key[:2] in ("15", "43") else "MOD") + key
 

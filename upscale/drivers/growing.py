@@ -174,7 +174,7 @@ def fill_series(
     observed = packing.unpack(np.where(flags == 0, stored, np.int16(MISSING)))
     made = fill_gaps(observed, first, rule)
     packed = np.where(np.isfinite(observed), stored, packing.pack(made.values))
-    _put_changed(arrays, name, region, flags, stored, packed, made)
+    _put_changed(url, arrays, name, region, flags, stored, packed, made)
     known = int(np.isfinite(observed).sum())
     counts = {"observed": known, "filled": int(np.isfinite(made.values).sum()) - known}
     digest = _by_chunk(region, arrays[name].chunks, packed, made.method, made.distance)
@@ -182,6 +182,7 @@ def fill_series(
 
 
 def _put_changed(
+    url: str,
     arrays: Any,
     name: str,
     region: Region,
@@ -203,4 +204,4 @@ def _put_changed(
         ):
             if not np.array_equal(old[days], new[days]):
                 arrays[target][place] = new[days]
-                _check_written("", target, arrays[target], place, new[days])
+                _check_written(url, f"satellite/{target}", arrays[target], place, new[days])

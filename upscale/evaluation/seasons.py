@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from upscale.calendar import dates_of, day_of_year, years_of
+from upscale.calendar import day_of_year, months_of, years_of
 from upscale.evaluation.cases import Pair
 from upscale.evaluation.scores import TOWER_COLUMNS, tidy
 from upscale.towers.skill import skill
@@ -44,9 +44,8 @@ _YEAR = 366
 def season_of(days: Days, lat: float) -> Days:
     """Index in `SEASONS` `(day,)`: 0 for December, January, February in the north, for June,
     July, August in the south."""
-    month = dates_of(days).astype("datetime64[M]").astype(np.int64) % 12
     shift = 6 if lat < 0 else 0
-    return np.asarray((month + 1 + shift) % 12 // 3)
+    return np.asarray((months_of(days) + shift) % 12 // 3)
 
 
 def mean_seasonal_cycle(days: Days, values: Reals) -> Reals:

@@ -11,7 +11,7 @@ from pathlib import Path
 from upscale.archives.granule import ArchiveError
 from upscale.archives.hdf4 import read_header
 from upscale.archives.published import published
-from upscale.archives.recipes import OFFERS
+from upscale.archives.recipes import OFFERS, with_platform
 from upscale.archives.source import first_bytes, require
 from upscale.fetch.carrier import STARTS
 from upscale.fetch.ledger import Ledger, Record
@@ -101,7 +101,7 @@ def products_of(entry: Satellite) -> tuple[str, ...]:
     for part in re.split(r"[-_.]", collection.upper()):
         short = part.removeprefix("MOD").removeprefix("MCD")
         if short in OFFERS:
-            return (("MCD" if short[:2] in ("43", "15") else "MOD") + short,)
+            return (with_platform(short),)
     raise ArchiveError(
         f"satellite: expected products to fetch, found none for collection {collection}; name them "
         "(products)"

@@ -11,12 +11,11 @@ import zarr
 from numpy.typing import NDArray
 
 from upscale.archives import maps, modis
-from upscale.archives.cellwise import overlap, window_of
+from upscale.archives.cellwise import window_of
 from upscale.archives.granule import ArchiveError
 from upscale.archives.published import published
 from upscale.archives.remote import Found
-from upscale.archives.sinusoidal import cells_of
-from upscale.calendar import dates_of
+from upscale.calendar import months_of
 from upscale.drivers.cube import SeriesGroup
 from upscale.drivers.koppen import classify
 from upscale.grid import Grid
@@ -142,16 +141,14 @@ def _count_classes(granule: modis.Granule, grid: Grid, counts: NDArray[np.uint32
             f"{granule.path}: expected IGBP classes ({' or '.join(modis.IGBP_LAYERS)}), found "
             f"{', '.join(part.datasets)}; give granules of MCD12Q1 or MCD12C1"
         )
-    cells = cells_of(part.geometry_of(names[0]), grid.resolution)
-    here, there = overlap(window, cells)
-    if not counts[0][here].size:
+    cells = window.cells(part.geometry_of(names[0]))
+    if not cells.pixels.size:
         return
     classes = modis.igbp_classes(part.stored(names[0]), part.named.product).astype(np.uint8)
-    length = cells.shape[0] * cells.shape[1] + 1
+    index, here = cells.index, window.place(cells)
     for code in np.unique(classes):
-        index = cells.index[classes.ravel() == code]
-        found = np.bincount(index, minlength=length)[:-1].reshape(cells.shape)
-        counts[code][here] += found[there].astype(np.uint32)
+        found = np.bincount(index[classes.ravel() == code], minlength=cells.pixels.size + 1)
+        counts[code][here] += found[:-1].reshape(cells.shape).astype(np.uint32)
 
 
 def node_land(meteo: zarr.Group, drivers: Sequence[str], block: int) -> NDArray[np.bool_]:
@@ -200,12 +197,12 @@ def climate_of(meteo: SeriesGroup, grid: Grid) -> Codes:
 def _monthly(meteo: SeriesGroup, name: str) -> Floats:
     """Means over the years of the months `(12, row, col)`: degC, or mm a month for rain."""
     days = np.arange(meteo.first, meteo.last + 1)
-    months = dates_of(days).astype("datetime64[M]").astype(int) % 12
+    months = months_of(days)
     means = np.full((12, *meteo.grid.shape), np.nan, np.float32)
     for rows in _row_parts(meteo.grid):
         values = meteo.read(name, slice(0, meteo.count), rows, np.arange(meteo.grid.cols))
         for month in range(12):
-            chosen = values[months == month]
+            chosen = values[months == month + 1]
             known = np.isfinite(chosen).sum(axis=0)
             with np.errstate(invalid="ignore", divide="ignore"):
                 mean = np.where(np.isfinite(chosen), chosen, 0).sum(axis=0, dtype=float) / known

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upscale.archives.accumulate import standard_offsets
-from upscale.archives.era5 import RULES, SPACING
+from upscale.archives.era5 import HOURLY_ALONE, RULES, SPACING
 from upscale.archives.fields import FIELDS
 from upscale.archives.granule import ArchiveError
 from upscale.archives.netcdf import read_published, variables_of
@@ -224,7 +224,7 @@ def _other_nodes(file: HourlyFile, nodes: tuple[float, float, int, int, float]) 
 def _drivers(names: frozenset[str], daily: bool, asked: Sequence[str] | None) -> tuple[str, ...]:
     possible = [name for name in RULES if needs_of(name, names)]
     if daily:
-        possible = [name for name in possible if name not in {"vpd", "ws"}]
+        possible = [name for name in possible if name not in HOURLY_ALONE]
     lacking = [name for name in asked or () if name not in possible]
     if lacking:
         raise ArchiveError(

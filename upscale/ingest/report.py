@@ -10,7 +10,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from upscale.archives.places import shown
+from upscale.archives.places import name_of, shown
 from upscale.engine.cluster import worker_memory
 from upscale.ingest.archive import Holdings, Missing, due_dates
 from upscale.ingest.hourly import Gap
@@ -131,7 +131,7 @@ def _tiles(tiles: Sequence[tuple[int, int]]) -> str:
 
 
 def _name(url: str) -> str:
-    return shown(url).rsplit("/", 1)[-1]
+    return shown(name_of(url))
 
 
 def show_faults(faults: Iterable[tuple[str, str]], console: Console) -> None:

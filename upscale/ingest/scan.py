@@ -10,14 +10,15 @@ import numpy as np
 
 from upscale.archives.cellwise import window_of
 from upscale.archives.granule import ArchiveError
+from upscale.archives.places import name_of
 from upscale.archives.published import has_published_name, published
 from upscale.archives.remote import Found, expand
-from upscale.calendar import dates_of
+from upscale.calendar import months_of
 from upscale.engine.config import digest_of
 from upscale.ingest.archive import Fault, Holdings, TileName, survey, tiles_of
 from upscale.ingest.config import Ingest
 from upscale.ingest.entry import Ledger
-from upscale.ingest.files import GroundFiles
+from upscale.ingest.files import GroundFiles, Local
 from upscale.ingest.hourly import Header, Weather, is_growing, read_header, survey_weather
 from upscale.ingest.plan import Job, make_job
 from upscale.ingest.worker import local_of
@@ -55,16 +56,15 @@ class Scan:
         left_out = [*self.weather.faults]
         for held in self.holdings:
             left_out += held.faults
-            left_out += [_twice(file.found.url, held) for file in held.twice]
+            left_out += [_twice(file.found.url) for file in held.twice]
         return tuple(left_out)
 
 
-def _twice(url: str, held: Holdings) -> Fault:
-    name = url.rsplit("/", 1)[-1]
+def _twice(url: str) -> Fault:
     return Fault(
         url,
-        f"expected one granule of each product, day and tile, found {name} beside another one of "
-        "the same production time, which is used; remove one",
+        f"expected one granule of each product, day and tile, found {name_of(url)} beside another "
+        "one of the same production time, which is used; remove one",
     )
 
 
@@ -93,7 +93,7 @@ def _check_climate(ingest: Ingest, weather: Weather) -> None:
             f"{', '.join(weather.drivers)}; name a map"
         )
     days = np.arange(ingest.period.first, ingest.period.first + ingest.period.count)
-    months = np.unique(dates_of(days).astype("datetime64[M]").astype(int) % 12)
+    months = np.unique(months_of(days))
     if months.size < 12:
         raise ArchiveError(
             f"static.koppen: expected days of all months to derive the climate from, found "
@@ -115,7 +115,8 @@ def _weather(ingest: Ingest) -> tuple[Weather, dict[str, Any]]:
     """The files of reanalysis, and the headers to be kept for the next scan."""
     kept = Ledger(ingest.cube).read_object(HEADERS) or {}
     listed = expand(ingest.meteo.files)
-    headers = {_key(found): _header(ingest, found, kept.get(_key(found))) for found in listed}
+    local = local_of(ingest.cache.folder, int(ingest.cache.gigabytes * 1e9))
+    headers = {_key(found): _header(local, found, kept.get(_key(found))) for found in listed}
     lasting = {_key(found) for found in listed if not is_growing(found)}
     known = {k: h.to_dict() for k, h in headers.items() if isinstance(h, Header) and k in lasting}
     days = ingest.period.start, ingest.period.end
@@ -130,10 +131,9 @@ def _key(found: Found) -> str:
     return digest_of([found.url, found.size, found.stamp])[:32]
 
 
-def _header(ingest: Ingest, found: Found, kept: dict[str, Any] | None) -> Header | Fault:
+def _header(local: Local, found: Found, kept: dict[str, Any] | None) -> Header | Fault:
     if kept is not None:
         return Header.of(kept)
-    local = local_of(ingest.cache.folder, int(ingest.cache.gigabytes * 1e9))
     try:
         with local(found) as path:
             return read_header(path)

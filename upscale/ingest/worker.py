@@ -14,18 +14,20 @@ from typing import Any
 
 import numpy as np
 import zarr
+from numpy.typing import NDArray
 
 from upscale import __version__
 from upscale.archives.cache import Cache
 from upscale.archives.places import is_store
 from upscale.archives.remote import Found
 from upscale.drivers.growing import bytes_digest, fill_series, write_block
+from upscale.drivers.packing import MISSING
 from upscale.drivers.writer import unseal, write_static
 from upscale.engine.worker import Stopwatch, now
 from upscale.ingest.entry import Entry, Ledger
 from upscale.ingest.files import Local
 from upscale.ingest.ground import read_ground
-from upscale.ingest.plan import Job, Task
+from upscale.ingest.plan import Job, Task, WorkItem
 from upscale.ingest.work import Made, observe, weather
 
 
@@ -81,7 +83,7 @@ def local_of(folder: str | None, limit: int) -> Local:
 
 
 def _counts(made: Made) -> dict[str, int]:
-    values = sum(int((v > np.iinfo(np.int16).min).sum()) for v in made.values.values())
+    values = sum(int((v != MISSING).sum()) for v in made.values.values())
     counts = {"files": made.read, "values": values}
     if made.clipped or made.preliminary:
         counts |= {"clipped": made.clipped, "preliminary": made.preliminary}
@@ -93,10 +95,7 @@ Work = Callable[[Job, Task, Local, Stopwatch], tuple[Outputs, Made]]
 
 
 def _granules(job: Job, task: Task, local: Local, watch: Stopwatch) -> tuple[Outputs, Made]:
-    rows, cols = (slice(*part) for part in (task.item.rows, task.item.cols))
-    share = zarr.open_group(job.cube, mode="r")["static/sftlf"]
-    land = np.asarray(share[rows, cols]) > 0
-    made = observe(job, task, local, land)
+    made = observe(job, task, local, _land(job, task.item))
     return _write(job, task, "satellite", made, watch), made
 
 
@@ -116,16 +115,20 @@ def _write(job: Job, task: Task, group: str, made: Made, watch: Stopwatch) -> Ou
 
 
 def _fill(job: Job, task: Task, local: Local, watch: Stopwatch) -> tuple[Outputs, Made]:
-    rows, cols = (slice(*part) for part in (task.item.rows, task.item.cols))
+    outputs: Outputs = {}
+    if _land(job, task.item).any():
+        cells = slice(*task.item.rows), slice(*task.item.cols)
+        for name in job.satellite:
+            digest, _ = fill_series(job.cube, name, cells, job.first, job.rule)
+            outputs[f"satellite/{name}"] = digest
+    return outputs, Made({})
+
+
+def _land(job: Job, item: WorkItem) -> NDArray[np.bool_]:
+    """Cells `(row, col)` of an item on the product grid that have some land."""
     share: Any = zarr.open_group(job.cube, mode="r")["static/sftlf"]
-    made = Made({})
-    if not (np.asarray(share[rows, cols]) > 0).any():
-        return {}, made
-    outputs = {}
-    for name in job.satellite:
-        digest, _ = fill_series(job.cube, name, (rows, cols), job.first, job.rule)
-        outputs[f"satellite/{name}"] = digest
-    return outputs, made
+    land: NDArray[np.bool_] = np.asarray(share[slice(*item.rows), slice(*item.cols)]) > 0
+    return land
 
 
 def _static(job: Job, task: Task, local: Local, watch: Stopwatch) -> tuple[Outputs, Made]:
