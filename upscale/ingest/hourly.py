@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,21 +26,34 @@ _LATTICES = {0.1: "era5-land-0p1", 0.25: "era5-0p25"}
 _EPOCH = dt.date(1970, 1, 1).toordinal()
 
 
+class Nodes(NamedTuple):
+    """Nodes at regular steps (degrees) from the first one in the north-west."""
+
+    north: float
+    west: float
+    rows: int
+    cols: int
+    step: float
+
+    def __str__(self) -> str:
+        return f"{self.rows} x {self.cols} from {self.north} N, {self.west} E every {self.step}"
+
+
 @dataclass(frozen=True)
 class Header:
-    """What a file says of itself. first, last: hours since 1970-01-01 00 UTC; nodes: north,
-    west, rows, columns and spacing (degrees)."""
+    """What a file says of itself. first, last: hours since 1970-01-01 00 UTC."""
 
     names: tuple[str, ...]
     first: int
     last: int
     daily: bool
-    nodes: tuple[float, float, int, int, float]
+    nodes: Nodes
 
     @classmethod
     def of(cls, content: dict[str, Any]) -> Header:
         """From plain values, as `to_dict` gives them."""
-        return cls(**content | {key: tuple(content[key]) for key in ("names", "nodes")})
+        made = {"names": tuple(content["names"]), "nodes": Nodes(*content["nodes"])}
+        return cls(**content | made)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -138,9 +151,7 @@ def read_header(path: str) -> Header:
     return Header(names, int(hours.min()), last, daily, _nodes(path, lat, lon))
 
 
-def _nodes(
-    path: str, lat: NDArray[np.floating[Any]], lon: NDArray[np.floating[Any]]
-) -> tuple[float, float, int, int, float]:
+def _nodes(path: str, lat: NDArray[np.floating[Any]], lon: NDArray[np.floating[Any]]) -> Nodes:
     steps = np.concatenate([-np.diff(lat), np.diff(lon)])
     if lat.size < 2 or lon.size < 2 or np.ptp(steps) > 1e-3:
         raise ArchiveError(
@@ -149,7 +160,7 @@ def _nodes(
             "ask for one box that does not cross 180 degrees"
         )
     step = round(float(np.median(steps)), 4)
-    return round(float(lat[0]), 4), round(float(lon[0]), 4), lat.size, lon.size, step
+    return Nodes(round(float(lat[0]), 4), round(float(lon[0]), 4), lat.size, lon.size, step)
 
 
 def survey_weather(
@@ -186,13 +197,19 @@ def survey_weather(
         )
     made = _drivers(names, daily, drivers)
     missing = tuple(gap for name in made for gap in _gaps(name, kept, names, grid, period, day))
-    used = product or next((p for p, s in SPACING.items() if abs(s - nodes[4]) < 1e-3), None)
-    if used is None:
-        raise ArchiveError(
-            f"meteo: expected nodes every 0.1 (ERA5-Land) or 0.25 degree (ERA5), found {nodes[4]}; "
-            "say which product it is (meteo.product)"
-        )
+    used = product or _product(nodes.step)
     return Weather(used, _crop(nodes, grid), made, daily, kept, missing, tuple(faults))
+
+
+def _product(step: float) -> str:
+    """The product whose nodes lie so far apart."""
+    for name, spacing in SPACING.items():
+        if abs(spacing - step) < 1e-3:
+            return name
+    raise ArchiveError(
+        f"meteo: expected nodes every 0.1 (ERA5-Land) or 0.25 degree (ERA5), found {step}; "
+        "say which product it is (meteo.product)"
+    )
 
 
 def _makes(names: Iterable[str]) -> bool:
@@ -202,22 +219,20 @@ def _makes(names: Iterable[str]) -> bool:
 
 def _common_nodes(
     files: Sequence[HourlyFile],
-) -> tuple[tuple[float, float, int, int, float], list[HourlyFile]]:
+) -> tuple[Nodes, list[HourlyFile]]:
     """The nodes that most files have, and the files that have others."""
-    counts: dict[tuple[float, float, int, int, float], int] = {}
+    counts: dict[Nodes, int] = {}
     for file in files:
         counts[file.header.nodes] = counts.get(file.header.nodes, 0) + 1
     nodes = max(counts, key=lambda key: (counts[key], key))
     return nodes, [file for file in files if file.header.nodes != nodes]
 
 
-def _other_nodes(file: HourlyFile, nodes: tuple[float, float, int, int, float]) -> Fault:
-    found = file.header.nodes
+def _other_nodes(file: HourlyFile, nodes: Nodes) -> Fault:
     return Fault(
         file.found.url,
-        f"expected nodes as most files have ({nodes[2]} x {nodes[3]} from {nodes[0]} N, "
-        f"{nodes[1]} E every {nodes[4]} degree), found {found[2]} x {found[3]} from {found[0]} N, "
-        f"{found[1]} E every {found[4]}; ingest one area at a time",
+        f"expected nodes as most files have ({nodes} degree), found {file.header.nodes}; ingest "
+        "one area at a time",
     )
 
 
@@ -277,7 +292,7 @@ def _covered(
     return covered
 
 
-def _crop(nodes: tuple[float, float, int, int, float], grid: Grid) -> Grid:
+def _crop(nodes: Nodes, grid: Grid) -> Grid:
     """The nodes that the cells of `grid` need, on the lattice of the product where there is one."""
     north, west, rows, cols, step = nodes
     whole = Grid("nodes", rows, cols, step, round(north + step / 2, 6), round(west - step / 2, 6))
