@@ -18,11 +18,11 @@ from pathlib import Path
 
 from upscale.engine.check import check_store
 from upscale.engine.config import parse_run
-from upscale.engine.progress import LogProgress
 from upscale.engine.report import RunReport, make_report
 from upscale.engine.run import execute, finalise, init
 from upscale.engine.validate import validate
 from upscale.grid import load_grid
+from upscale.jobs.progress import LogProgress
 from upscale.testing.planet.cube import write_planet
 
 PERIOD = dt.date(2011, 1, 1), dt.date(2012, 12, 31)

@@ -15,10 +15,11 @@ import zarr
 from upscale.drivers.cube import open_cube
 from upscale.drivers.packing import MISSING
 from upscale.drivers.writer import seal
-from upscale.engine.config import ConfigError, load_run
+from upscale.engine.config import load_run
 from upscale.engine.provenance import attributes_of
 from upscale.engine.run import init, status
 from upscale.engine.worker import open_session, process
+from upscale.jobs.settings import ConfigError
 from upscale.product.cube import create_flux_cube, layout_of
 from upscale.product.layout import item_from_id
 from upscale.product.quality import Quality, has

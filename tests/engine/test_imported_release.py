@@ -10,8 +10,8 @@ import xarray as xr
 from upscale.calendar import day_number
 from upscale.drivers.cube import open_cube
 from upscale.drivers.tiles import read_features, read_surface
-from upscale.engine.config import ConfigError
 from upscale.grid import load_grid
+from upscale.jobs.settings import ConfigError
 from upscale.network.carbonfluxbench_release import import_release
 from upscale.network.carbonfluxbench_scaling import FEATURES, MINIMAL, MODIS
 from upscale.product.quality import Quality, has

@@ -70,7 +70,7 @@ def finish(config: Path) -> str:
 def processes(driver: subprocess.Popen, role: str) -> list[psutil.Process]:
     """Processes of a run: `scheduler`, `nanny`, or `worker` (which the nanny started)."""
     children = children_of(psutil.Process(driver.pid), recursive=True)
-    nannies = [c for c in children if {"upscale.engine.processes", "worker"} <= set(words(c))]
+    nannies = [c for c in children if {"upscale.jobs.processes", "worker"} <= set(words(c))]
     found = {
         "scheduler": [c for c in children if "scheduler" in words(c)],
         "nanny": nannies,

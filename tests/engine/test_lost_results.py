@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import pytest
 from distributed import Client, LocalCluster, wait
 
-from upscale.engine.window import result_of
 from upscale.engine.worker import failed_entry
 from upscale.grid import Tile
+from upscale.jobs.queue import result_of
 from upscale.product.layout import WorkItem
 
 pytestmark = pytest.mark.cluster

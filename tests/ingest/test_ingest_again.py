@@ -15,10 +15,10 @@ import pytest
 import zarr
 
 from upscale.drivers.cube import DriverError, open_cube
-from upscale.engine.config import ConfigError
 from upscale.ingest.entry import Entry, Ledger
 from upscale.ingest.plan import Job, Task
 from upscale.ingest.scan import scan
+from upscale.jobs.settings import ConfigError
 from upscale.testing.archives import (
     BOX,
     Archive,

@@ -17,9 +17,9 @@ import yaml
 from upscale.archives.granule import ArchiveError
 from upscale.commands import main
 from upscale.drivers.cube import open_cube
-from upscale.engine.config import ConfigError
 from upscale.ingest.report import notes
 from upscale.ingest.scan import scan
+from upscale.jobs.settings import ConfigError
 from upscale.testing.archives import BOX, Archive, config_of, content_of, ingest_here
 from upscale.testing.granules import StoredGrid, tile_corners, write_modis
 from upscale.testing.scenes import write_mod09ga

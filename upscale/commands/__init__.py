@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _call(app: typer.Typer, arguments: list[str]) -> int:
     """Run a command; what a user can mend is shown as one message, without a traceback."""
-    from upscale.engine.cluster import ClusterError
+    from upscale.jobs.cluster import ClusterError
 
     try:
         app(arguments)

@@ -15,10 +15,11 @@ from rich.console import Console
 
 from upscale.commands.run import finish, predict
 from upscale.drivers.cube import DriverError, open_cube
-from upscale.engine.config import ConfigError, Run, parse_run
-from upscale.engine.records import beside
+from upscale.engine.config import Run, parse_run
 from upscale.engine.validate import validate
 from upscale.grid import load_grid
+from upscale.jobs.ledger import beside
+from upscale.jobs.settings import ConfigError
 from upscale.network.release import load_release
 from upscale.product.cube import open_flux_group
 from upscale.product.plots import plot_cube

@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from upscale.engine.progress import make_progress
 from upscale.ingest.config import load_ingest
 from upscale.ingest.report import show_outcome, show_scan
 from upscale.ingest.run import Outcome, check_cube
 from upscale.ingest.run import ingest as bring_in
 from upscale.ingest.scan import Scan, scan
+from upscale.jobs.progress import make_progress
 
 
 def ingest(

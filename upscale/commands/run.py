@@ -14,13 +14,14 @@ from rich.table import Table
 from upscale.engine import report as reports
 from upscale.engine import run as engine
 from upscale.engine.check import check_store
-from upscale.engine.config import ConfigError, load_run
+from upscale.engine.config import load_run
 from upscale.engine.ledger import Ledger
 from upscale.engine.loop import Outcome
-from upscale.engine.progress import make_progress
 from upscale.engine.validate import Checked, in_words, store_bytes, task_bytes
 from upscale.engine.validate import validate as validate_run
-from upscale.engine.worker import TASKS_PER_WORKER
+from upscale.jobs.cluster import TASKS_PER_WORKER
+from upscale.jobs.progress import make_progress
+from upscale.jobs.settings import ConfigError
 
 Config = Annotated[Path, typer.Argument(help="RUN.yaml")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, e.g. output.store=x.zarr")]

@@ -2,85 +2,15 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-import numpy as np
-import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, field_validator
 
-from upscale.calendar import day_number
-from upscale.grid import Grid
+from upscale.jobs.sections import Cluster, Period, Region
+from upscale.jobs.settings import Strict, at_home, parse, read_yaml
 from upscale.product.layout import Sums
-
-M = TypeVar("M", bound=BaseModel)
-
-
-class ConfigError(ValueError):
-    """A RUN.yaml that cannot be run; the message names the key and the remedy."""
-
-
-class Strict(BaseModel):
-    """A section of a file of keys: unknown keys are refused, values do not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Period(Strict):
-    """First and last day, both included."""
-
-    start: dt.date
-    end: dt.date
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Period:
-        if self.end < self.start:
-            raise ValueError(f"end {self.end} lies before start {self.start}: swap them")
-        return self
-
-    @property
-    def first(self) -> int:
-        """Day number of the first day."""
-        return day_number(self.start)
-
-    @property
-    def count(self) -> int:
-        """Number of days."""
-        return (self.end - self.start).days + 1
-
-
-class Region(Strict):
-    """A part of the globe, in degrees; cells whose centres lie inside are produced."""
-
-    south: float = Field(ge=-90, le=90)
-    north: float = Field(ge=-90, le=90)
-    west: float = Field(ge=-180, le=180)
-    east: float = Field(ge=-180, le=180)
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Region:
-        if self.south >= self.north or self.west >= self.east:
-            raise ValueError("expected south < north and west < east; split a region at 180")
-        return self
-
-    def of(self, grid: Grid) -> Grid:
-        """The part of a grid that lies in it; ConfigError where no cell does."""
-        rows = np.flatnonzero((grid.lat > self.south) & (grid.lat < self.north))
-        cols = np.flatnonzero((grid.lon > self.west) & (grid.lon < self.east))
-        if not rows.size or not cols.size:
-            raise ConfigError(f"region: no cell of grid {grid.name} lies in it; make it larger")
-        return grid.crop(slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1))
 
 
 class Output(Strict):
@@ -96,7 +26,7 @@ class Output(Strict):
     tile: Annotated[int, Field(ge=1, le=1000)] | Literal["auto"] = "auto"
     region: Region | None = None
     title: str | None = None
-    attributes: dict[str, str] = {}
+    attributes: dict[str, str] = Field(default_factory=dict)
 
     @field_validator("store")
     @classmethod
@@ -122,22 +52,6 @@ class Context(Strict):
     years: tuple[int, ...] | Literal["auto"] | None = None
     strict_past: bool = False
     store: str | None = None
-
-
-class Cluster(Strict):
-    """Where the work is done.
-
-    address: of a Dask scheduler that stands elsewhere; without it a cluster is started here.
-    workers: processes (`auto`: one for each GPU, or for each core); threads: torch threads of
-    a worker; memory: limit of a worker in GiB (`auto`: what is there, shared evenly).
-    """
-
-    address: str | None = None
-    workers: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
-    threads: int = Field(default=1, ge=1)
-    memory: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    wait: float = Field(default=120, gt=0, description="seconds to wait for the first worker")
 
 
 class Run(Strict):
@@ -166,22 +80,6 @@ class Run(Strict):
         return kept
 
 
-def at_home(place: str) -> str:
-    """A path with `~` expanded; a URL as it is."""
-    return place if "://" in place else str(Path(place).expanduser())
-
-
-def absolute(place: str) -> str:
-    """A path that workers with another working directory understand; a URL as it is."""
-    return place if "://" in place else str(Path(place).expanduser().absolute())
-
-
-def digest_of(content: Any) -> str:
-    """sha256 of plain values as canonical JSON."""
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def load_run(path: Path, overrides: Sequence[str] = ()) -> Run:
     """Read RUN.yaml and apply `key=value` overrides (`output.store=x.zarr`).
 
@@ -190,60 +88,6 @@ def load_run(path: Path, overrides: Sequence[str] = ()) -> Run:
     return parse_run(read_yaml(path, overrides, "a RUN.yaml"), str(path))
 
 
-def read_yaml(path: Path, overrides: Sequence[str], kind: str) -> dict[str, Any]:
-    """The keys of a YAML file with `key=value` overrides; ConfigError where it is none.
-
-    kind: what the file should be, in words.
-    """
-    try:
-        content = yaml.safe_load(path.read_text())
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; give the path of {kind}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not YAML: {error}") from None
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path}: expected the keys of {kind}, found none")
-    for override in overrides:
-        _override(content, override)
-    return content
-
-
 def parse_run(content: dict[str, Any], where: str) -> Run:
     """A checked run from plain values."""
     return parse(Run, content, f"{where} cannot be run")
-
-
-def parse(model: type[M], content: dict[str, Any], failing: str) -> M:
-    """A model of plain values; ConfigError names every fault after the words of `failing`."""
-    try:
-        return model.model_validate(content)
-    except ValidationError as error:
-        faults = "\n".join(
-            f"  {'.'.join(map(str, fault['loc'])) or model.__name__.lower()}: {_advice(fault)}"
-            for fault in error.errors()
-        )
-        raise ConfigError(f"{failing}:\n{faults}") from None
-
-
-def _advice(fault: Any) -> str:
-    if fault["type"] == "extra_forbidden":
-        return "unknown key; remove it or correct its spelling"
-    if fault["type"] == "missing":
-        return "this key is required; add it"
-    return f"{fault['msg']} (found {fault['input']!r})"
-
-
-def _override(content: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals:
-        raise ConfigError(f"expected key=value, found {override!r}")
-    *parents, last = key.split(".")
-    place = content
-    for parent in parents:
-        place = place.setdefault(parent, {})
-        if not isinstance(place, dict):
-            raise ConfigError(f"{override!r}: {parent} holds a value, not keys")
-    try:
-        place[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{override!r}: the value is not YAML: {error}") from None

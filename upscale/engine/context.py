@@ -17,9 +17,9 @@ from zarr.codecs import ZstdCodec
 
 from upscale.drivers.cube import DriverCube
 from upscale.drivers.tiles import Surface, read_features
-from upscale.engine.claim import claimed
 from upscale.engine.plan import Job
 from upscale.grid import Tile, tile_counts
+from upscale.jobs.claim import claimed
 from upscale.network.predictor import Predictor
 from upscale.network.scaler import Scaler
 from upscale.network.support import Support, SupportRule, choose

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from upscale.engine.records import Records, Status
+from upscale.jobs.ledger import Records, Status
 
 #: Name of the object that says what a run consists of.
 PLAN = "plan.json"

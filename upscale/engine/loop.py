@@ -14,8 +14,6 @@ from distributed.comm.core import CommClosedError
 from upscale.drivers.cube import DriverError
 from upscale.engine.ledger import Entry, Ledger
 from upscale.engine.plan import Job, Plan
-from upscale.engine.progress import Progress
-from upscale.engine.window import Future, Window, lost, result_of
 from upscale.engine.worker import (
     EnsemblePlugin,
     embed_on_worker,
@@ -24,6 +22,8 @@ from upscale.engine.worker import (
     predict_on_worker,
 )
 from upscale.grid import Tile
+from upscale.jobs.progress import Progress
+from upscale.jobs.queue import Future, Window, lost, result_of
 from upscale.product.layout import WorkItem
 
 

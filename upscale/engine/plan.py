@@ -9,9 +9,10 @@ from typing import Any
 
 from upscale.drivers.cube import DriverCube
 from upscale.drivers.tiles import Surface, read_surface
-from upscale.engine.config import ConfigError, Context, Run, absolute, digest_of
-from upscale.engine.records import beside
+from upscale.engine.config import Context, Run
 from upscale.grid import Grid, Tile, tile_counts
+from upscale.jobs.ledger import beside
+from upscale.jobs.settings import ConfigError, absolute, digest_of
 from upscale.network.release import Release
 from upscale.network.support import SupportRule
 from upscale.product.layout import FluxLayout, WorkItem

@@ -9,19 +9,19 @@ from pathlib import Path
 import zarr
 
 from upscale.drivers.cube import DriverCube
-from upscale.engine.claim import claimed, is_empty
-from upscale.engine.cluster import connect
-from upscale.engine.config import ConfigError
 from upscale.engine.context import create_context
 from upscale.engine.ledger import PLAN, Entry, Ledger
 from upscale.engine.limits import trust_of
 from upscale.engine.loop import Outcome, run_items
 from upscale.engine.plan import Job, Plan, read_part
-from upscale.engine.progress import Progress
 from upscale.engine.provenance import attributes_of
-from upscale.engine.records import store_name
 from upscale.engine.validate import Checked, store_faults
-from upscale.engine.worker import now
+from upscale.jobs.claim import claimed, is_empty
+from upscale.jobs.clock import now
+from upscale.jobs.cluster import connect
+from upscale.jobs.ledger import store_name
+from upscale.jobs.progress import Progress
+from upscale.jobs.settings import ConfigError
 from upscale.product.cube import (
     consolidate,
     create_flux_cube,

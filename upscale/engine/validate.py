@@ -13,15 +13,15 @@ import torch
 from upscale.calendar import date_of
 from upscale.drivers.cube import DriverCube, DriverError, open_cube
 from upscale.drivers.tiles import DERIVED, missing_features
-from upscale.engine.claim import is_empty
-from upscale.engine.cluster import worker_memory
-from upscale.engine.config import ConfigError, Run
+from upscale.engine.config import Run
 from upscale.engine.ledger import PLAN, Ledger
 from upscale.engine.limits import margin_of
 from upscale.engine.plan import Job, Plan, make_plan, product_grid
 from upscale.engine.provenance import RESERVED
-from upscale.engine.records import store_name
-from upscale.engine.worker import TASKS_PER_WORKER
+from upscale.jobs.claim import is_empty
+from upscale.jobs.cluster import TASKS_PER_WORKER, worker_memory
+from upscale.jobs.ledger import store_name
+from upscale.jobs.settings import ConfigError
 from upscale.network.release import Release, ReleaseError, load_release
 from upscale.product.cube import open_flux_group, was_begun
 

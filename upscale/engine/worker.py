@@ -6,14 +6,10 @@ the other reads the next tile's drivers or support set, or writes the last one.
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 import resource
 import socket
 import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +33,7 @@ from upscale.engine.limits import margin_of, with_limits, without_margin
 from upscale.engine.plan import Job, read_part
 from upscale.engine.predict import barren_tile, predict_tile
 from upscale.grid import Tile, cell_areas
+from upscale.jobs.clock import Stopwatch, now
 from upscale.network.applicability import Applicability
 from upscale.network.predictor import Predictor, load_predictor
 from upscale.network.release import load_release
@@ -45,9 +42,6 @@ from upscale.product.layout import FluxLayout, WorkItem
 from upscale.product.quality import count_flags
 from upscale.product.shards import TileFluxes, write_item
 from upscale.variables import FLUXES
-
-#: Tasks that a worker process holds at once: one computes, one reads or writes.
-TASKS_PER_WORKER = 2
 
 
 @dataclass
@@ -127,22 +121,6 @@ def predict_on_worker(
 ) -> Entry:
     """Task: one work item from drivers to ledger; context: seconds that its embeddings took."""
     return process(_session(job_name), item, land, context)
-
-
-class Stopwatch:
-    """Seconds by stage."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            spent = time.perf_counter() - start
-            self.seconds[name] = round(self.seconds.get(name, 0.0) + spent, 3)
 
 
 def embed(
@@ -278,8 +256,3 @@ def failed_entry(job: Job, item: WorkItem, error: BaseException) -> Entry:
         status="failed", digests={}, counts={}, stats={}, totals={}, seconds={}, memory=0,
         worker=socket.gethostname(), finished=now(), error=text,
     )  # fmt: skip
-
-
-def now() -> str:
-    """The time, to the second, in UTC."""
-    return dt.datetime.now(dt.UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z")

@@ -11,19 +11,10 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from upscale.archives.maps import CoverLegend
 from upscale.archives.places import shown
 from upscale.drivers.gaps import GapRule
-from upscale.engine.config import (
-    Cluster,
-    ConfigError,
-    Period,
-    Region,
-    Strict,
-    at_home,
-    digest_of,
-    parse,
-    read_yaml,
-)
 from upscale.grid import Grid, load_grid
 from upscale.ingest.sources import CdsSource, GranuleSource, check_folder
+from upscale.jobs.sections import Cluster, Period, Region
+from upscale.jobs.settings import ConfigError, Strict, at_home, digest_of, parse, read_yaml
 from upscale.variables import of_kind
 
 

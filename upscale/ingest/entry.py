@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from upscale.engine.records import Records
+from upscale.jobs.ledger import Records
 
 Kind = Literal["static", "weather", "granules", "fill"]
 

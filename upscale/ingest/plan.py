@@ -18,13 +18,13 @@ from upscale.archives.remote import Found
 from upscale.calendar import EPOCH
 from upscale.drivers.gaps import GapRule
 from upscale.drivers.writer import SeriesSpec
-from upscale.engine.config import absolute, digest_of
 from upscale.grid import Grid
 from upscale.ingest.archive import File, Holdings
 from upscale.ingest.config import Ingest, Satellite
 from upscale.ingest.entry import Kind
 from upscale.ingest.files import GroundFiles
 from upscale.ingest.hourly import HourlyFile, Weather
+from upscale.jobs.settings import absolute, digest_of
 
 #: Part of every digest of inputs: another number where the same files give other values.
 RULES = 1

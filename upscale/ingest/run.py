@@ -25,12 +25,6 @@ from upscale.calendar import date_of
 from upscale.drivers.cube import KIND, series_of
 from upscale.drivers.growing import bytes_digest, combined, grow_series, is_grown
 from upscale.drivers.writer import create_cube, put_land, seal, unseal
-from upscale.engine.claim import claimed, is_empty
-from upscale.engine.cluster import connect
-from upscale.engine.config import ConfigError, digest_of
-from upscale.engine.progress import Progress
-from upscale.engine.window import Window, lost, result_of
-from upscale.engine.worker import now
 from upscale.grid import Grid
 from upscale.ingest.entry import Entry, Ledger
 from upscale.ingest.ground import climate_of, node_land
@@ -44,6 +38,12 @@ from upscale.ingest.plan import (
 )
 from upscale.ingest.scan import HEADERS, Scan
 from upscale.ingest.worker import failed_entry, process
+from upscale.jobs.claim import claimed, is_empty
+from upscale.jobs.clock import now
+from upscale.jobs.cluster import connect
+from upscale.jobs.progress import Progress
+from upscale.jobs.queue import Window, lost, result_of
+from upscale.jobs.settings import ConfigError, digest_of
 
 
 @dataclass

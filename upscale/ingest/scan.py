@@ -14,7 +14,6 @@ from upscale.archives.places import name_of
 from upscale.archives.published import has_published_name, published
 from upscale.archives.remote import Found, expand
 from upscale.calendar import months_of
-from upscale.engine.config import digest_of
 from upscale.ingest.archive import Fault, Holdings, TileName, survey, tiles_of
 from upscale.ingest.config import Ingest
 from upscale.ingest.entry import Ledger
@@ -22,6 +21,7 @@ from upscale.ingest.files import GroundFiles, Local
 from upscale.ingest.hourly import Header, Weather, is_growing, read_header, survey_weather
 from upscale.ingest.plan import Job, make_job
 from upscale.ingest.worker import local_of
+from upscale.jobs.settings import digest_of
 
 #: Where headers are kept, so that a second scan opens new files alone.
 HEADERS = "headers.json"

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 
 from upscale.archives.granule import ArchiveError
 from upscale.archives.places import check_place, scheme_of
-from upscale.engine.config import Strict
+from upscale.jobs.settings import Strict
 
 
 def _plain_url(url: str | None) -> str | None:

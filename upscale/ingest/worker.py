@@ -23,12 +23,12 @@ from upscale.archives.remote import Found
 from upscale.drivers.growing import bytes_digest, fill_series, write_block
 from upscale.drivers.packing import MISSING
 from upscale.drivers.writer import unseal, write_static
-from upscale.engine.worker import Stopwatch, now
 from upscale.ingest.entry import Entry, Ledger
 from upscale.ingest.files import Local
 from upscale.ingest.ground import read_ground
 from upscale.ingest.plan import Job, Task, WorkItem
 from upscale.ingest.work import Made, observe, weather
+from upscale.jobs.clock import Stopwatch, now
 
 
 def process(job: Job, task: Task) -> Entry:

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import zarr
 
-from upscale.engine.progress import LogProgress
 from upscale.ingest.config import Ingest, parse_ingest
 from upscale.ingest.entry import Entry
 from upscale.ingest.plan import Job, Task
@@ -20,6 +19,7 @@ from upscale.ingest.run import Outcome
 from upscale.ingest.run import ingest as bring_in
 from upscale.ingest.scan import scan
 from upscale.ingest.worker import failed_entry, process
+from upscale.jobs.progress import LogProgress
 from upscale.testing.hourly import Layout, make_hourly, write_months
 from upscale.testing.scenes import (
     Box,

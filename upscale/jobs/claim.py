@@ -16,7 +16,7 @@ from typing import Any
 import fsspec
 import psutil
 
-from upscale.engine.config import ConfigError
+from upscale.jobs.settings import ConfigError
 
 #: Seconds to wait for the one who holds a claim.
 PATIENCE = 600.0

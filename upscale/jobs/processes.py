@@ -1,6 +1,6 @@
 """The processes of a local cluster, each ending when the process that started it does.
 
-Run as `python -m upscale.engine.processes scheduler|worker ARGUMENT...`. The parent keeps the
+Run as `python -m upscale.jobs.processes scheduler|worker ARGUMENT...`. The parent keeps the
 standard input of the child open; when it closes, however the parent ended, the child exits.
 So kill -9 of a run leaves nothing behind that computes on.
 """

@@ -19,8 +19,10 @@ from dask.system import CPU_COUNT
 from distributed import Client
 from distributed.system import MEMORY_LIMIT
 
-from upscale.engine.config import Cluster
-from upscale.engine.worker import TASKS_PER_WORKER
+from upscale.jobs.sections import Cluster
+
+#: Tasks that a worker process holds at once: one computes, one reads or writes.
+TASKS_PER_WORKER = 2
 
 #: Dask settings of the processes that are started here. A frozen worker is given up after two
 #: minutes, and so is a task that kills three workers. Freed memory is kept for the next tile:
@@ -195,7 +197,7 @@ class _Starter:
         if gpu is not None:
             environment["CUDA_VISIBLE_DEVICES"] = gpu
         role = name.split("-")[0]
-        command = [sys.executable, "-m", "upscale.engine.processes", role, *arguments]
+        command = [sys.executable, "-m", "upscale.jobs.processes", role, *arguments]
         self.logs.mkdir(parents=True, exist_ok=True)
         with self.log(name).open("wb") as output:
             child = subprocess.Popen(

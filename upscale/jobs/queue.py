@@ -11,7 +11,7 @@ from distributed import Client, as_completed
 from distributed.comm.core import CommClosedError
 from distributed.scheduler import KilledWorker
 
-from upscale.engine.cluster import ClusterError
+from upscale.jobs.cluster import ClusterError
 
 #: A Dask future; its class says nothing of what it holds.
 Future = Any

@@ -1,0 +1,75 @@
+"""Sections that RUN.yaml and INGEST.yaml share: the period, the region, the cluster."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from upscale.calendar import day_number
+from upscale.grid import Grid
+from upscale.jobs.settings import ConfigError, Strict
+
+
+class Period(Strict):
+    """First and last day, both included."""
+
+    start: dt.date
+    end: dt.date
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Period:
+        if self.end < self.start:
+            raise ValueError(f"end {self.end} lies before start {self.start}: swap them")
+        return self
+
+    @property
+    def first(self) -> int:
+        """Day number of the first day."""
+        return day_number(self.start)
+
+    @property
+    def count(self) -> int:
+        """Number of days."""
+        return (self.end - self.start).days + 1
+
+
+class Region(Strict):
+    """A part of the globe, in degrees; cells whose centres lie inside are produced."""
+
+    south: float = Field(ge=-90, le=90)
+    north: float = Field(ge=-90, le=90)
+    west: float = Field(ge=-180, le=180)
+    east: float = Field(ge=-180, le=180)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Region:
+        if self.south >= self.north or self.west >= self.east:
+            raise ValueError("expected south < north and west < east; split a region at 180")
+        return self
+
+    def of(self, grid: Grid) -> Grid:
+        """The part of a grid that lies in it; ConfigError where no cell does."""
+        rows = np.flatnonzero((grid.lat > self.south) & (grid.lat < self.north))
+        cols = np.flatnonzero((grid.lon > self.west) & (grid.lon < self.east))
+        if not rows.size or not cols.size:
+            raise ConfigError(f"region: no cell of grid {grid.name} lies in it; make it larger")
+        return grid.crop(slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1))
+
+
+class Cluster(Strict):
+    """Where the work is done.
+
+    address: of a Dask scheduler that stands elsewhere; without it a cluster is started here.
+    workers: processes (`auto`: one for each GPU, or for each core); threads: torch threads of
+    a worker; memory: limit of a worker in GiB (`auto`: what is there, shared evenly).
+    """
+
+    address: str | None = None
+    workers: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    threads: int = Field(default=1, ge=1)
+    memory: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    wait: float = Field(default=120, gt=0, description="seconds to wait for the first worker")
