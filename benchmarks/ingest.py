@@ -36,7 +36,6 @@ import zarr
 from gap_filling import cloudy
 from regridding import PIXELS, made_granule, patches
 
-from upscale.archives.remote import Found, expand
 from upscale.archives.sinusoidal import cells_of
 from upscale.archives.structure import NORTH, TILE, WEST, Geometry
 from upscale.calendar import day_number
@@ -50,6 +49,7 @@ from upscale.ingest.files import GroundFiles
 from upscale.ingest.hourly import read_header, survey_weather
 from upscale.ingest.plan import Job, Source, granule_tasks, weather_tasks
 from upscale.ingest.work import observe, weather
+from upscale.remote.files import Found, expand
 from upscale.testing.granules import StoredGrid, tile_corners, write_modis
 from upscale.testing.hourly import make_hourly, write_months
 from upscale.testing.planet.cube import write_planet

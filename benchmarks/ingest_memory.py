@@ -24,12 +24,12 @@ import zarr
 from ingest import DAYS, FIRST, MEMORY, WHERE, job_of, opened
 from regridding import PIXELS, made_granule
 
-from upscale.archives.remote import expand
 from upscale.archives.structure import tiles_over
 from upscale.grid import load_grid
 from upscale.ingest.archive import survey
 from upscale.ingest.plan import Job, Source, Task, granule_bytes, granule_tasks
 from upscale.ingest.worker import process
+from upscale.remote.files import expand
 from upscale.testing.granules import StoredGrid, struct_metadata, tile_corners
 
 

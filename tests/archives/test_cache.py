@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from upscale.archives.cache import Cache
-from upscale.archives.granule import ArchiveError
-from upscale.archives.http import Patience
-from upscale.archives.places import RemoteError
-from upscale.archives.remote import Found, expand
+from upscale.remote.cache import Cache
+from upscale.remote.errors import ArchiveError, RemoteError
+from upscale.remote.files import Found, expand
+from upscale.remote.http import Patience
 from upscale.testing.http import Drop, Refuse, Server, serve
 
 QUICK = Patience(attempts=2, wait=0.01)

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from upscale.archives.cache import Cache
-from upscale.archives.http import Patience
-from upscale.archives.remote import Found, expand
+from upscale.remote.cache import Cache
+from upscale.remote.files import Found, expand
+from upscale.remote.http import Patience
 from upscale.testing.http import Drop, Server, Slow, serve
 
 SIZE = 300_000
@@ -30,8 +30,8 @@ LIMIT = int(2.5 * SIZE)
 READER = """
 import hashlib, json, random, sys, time
 from pathlib import Path
-from upscale.archives.cache import Cache
-from upscale.archives.http import Patience
+from upscale.remote.cache import Cache
+from upscale.remote.http import Patience
 folder, limit, seed, hold, rows = sys.argv[1:]
 cache = Cache(Path(folder), int(limit), patience=Patience(attempts=6, wait=0.05))
 rows = json.loads(rows)

@@ -11,10 +11,10 @@ import pytest
 from numpy.typing import NDArray
 
 from upscale.archives.cellwise import CellMeans, Gridded, Window, open_gridded
-from upscale.archives.granule import ArchiveError
 from upscale.archives.recipes import Recipe, offer_of
 from upscale.archives.sinusoidal import cells_of, pixel_centres
 from upscale.archives.structure import NORTH, TILE, WEST, Geometry
+from upscale.remote.errors import ArchiveError
 from upscale.testing.granules import StoredGrid, tile_corners, write_modis, write_viirs
 from upscale.variables import variable
 

@@ -21,10 +21,10 @@ import xarray as xr
 
 from upscale.archives.era5 import Day, daily, read_era5
 from upscale.archives.era5_files import ERA5
-from upscale.archives.granule import ArchiveError
 from upscale.archives.grib import library, open_grib
 from upscale.archives.netcdf import Box, DamagedError, each_variable, read_published
 from upscale.commands import main
+from upscale.remote.errors import ArchiveError
 from upscale.testing.hourly import (
     AMOUNTS,
     Accumulation,

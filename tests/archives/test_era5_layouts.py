@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from upscale.archives.era5 import daily, read_era5
 from upscale.archives.era5_files import ERA5
-from upscale.archives.granule import ArchiveError
 from upscale.archives.netcdf import Box
+from upscale.remote.errors import ArchiveError
 from upscale.testing.hourly import (
     AMOUNTS,
     SUFFIXES,

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from upscale.archives.granule import ArchiveError
 from upscale.archives.inspect import inspect, local
 from upscale.commands import main
+from upscale.remote.errors import ArchiveError
 from upscale.testing.granules import StoredGrid, tile_corners, write_modis
 
 pytest.importorskip("pyhdf.SD")

@@ -13,7 +13,6 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.transform import from_origin
 
-from upscale.archives.granule import ArchiveError
 from upscale.archives.maps import (
     MAPS,
     WATER,
@@ -24,6 +23,7 @@ from upscale.archives.maps import (
     mean_of,
 )
 from upscale.grid import Grid, load_grid
+from upscale.remote.errors import ArchiveError
 from upscale.variables import KOPPEN
 
 ROOT = Path(os.environ.get("UPSCALE_TEST_DATA", "/nonexistent")) / "grids"

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from upscale.archives import modis
-from upscale.archives.granule import ArchiveError, Layer
+from upscale.archives.granule import Layer
 from upscale.archives.sinusoidal import cells_of, pixel_centres, sum_cells
 from upscale.archives.source import open_source
+from upscale.remote.errors import ArchiveError
 from upscale.testing.granules import (
     CMG_CORNERS,
     StoredGrid,

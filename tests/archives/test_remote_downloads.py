@@ -11,10 +11,9 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
-from upscale.archives.granule import ArchiveError
-from upscale.archives.http import Client, Patience
-from upscale.archives.places import RemoteError
-from upscale.archives.remote import Found, download, expand
+from upscale.remote.errors import ArchiveError, RemoteError
+from upscale.remote.files import Found, download, expand
+from upscale.remote.http import Client, Patience
 from upscale.testing.http import Drop, Redirect, Refuse, Server, Slow, serve
 
 CONTENT = np.random.default_rng(1).bytes(1_000_000)

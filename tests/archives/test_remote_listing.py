@@ -12,11 +12,10 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from upscale.archives.granule import ArchiveError
-from upscale.archives.http import Patience
 from upscale.archives.inspect import local
-from upscale.archives.places import RemoteError
-from upscale.archives.remote import download, expand
+from upscale.remote.errors import ArchiveError, RemoteError
+from upscale.remote.files import download, expand
+from upscale.remote.http import Patience
 from upscale.testing.http import Redirect, Server, serve
 from upscale.testing.s3 import s3_bucket
 
@@ -172,7 +171,7 @@ def test_a_missing_package_is_named(scheme: str, package: str) -> None:
     """In a process in which it cannot be imported, whether it is installed or not."""
     code = (
         f"import sys; sys.modules[{package!r}] = None\n"
-        "from upscale.archives.remote import expand\n"
+        "from upscale.remote.files import expand\n"
         f"expand(['{scheme}://b/*.hdf'])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from upscale.archives.granule import ArchiveError
-from upscale.archives.http import token_for
-from upscale.archives.places import (
-    RemoteError,
+from upscale.remote.errors import ArchiveError, RemoteError
+from upscale.remote.http import token_for
+from upscale.remote.locations import (
     check_addresses,
     check_catalogue_url,
     check_place,

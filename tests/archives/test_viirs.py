@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from upscale.archives.granule import ArchiveError
 from upscale.archives.source import open_source
+from upscale.remote.errors import ArchiveError
 from upscale.testing.granules import StoredGrid, tile_corners, write_viirs
 
 BAND = {"_FillValue": np.int16(-28672), "valid_range": np.array([-100, 16000], np.int16),

@@ -12,14 +12,13 @@ from pathlib import Path
 import pytest
 import requests
 
-from upscale.archives.granule import ArchiveError
-from upscale.archives.http import Patience
-from upscale.archives.places import RemoteError
-from upscale.fetch.carrier import Carrier, Remote
-from upscale.fetch.checksums import Checksum, hex_checksum, named_checksum
 from upscale.fetch.earthdata import EarthdataToken, log_in
 from upscale.fetch.ledger import Ledger
-from upscale.fetch.pace import AskingSession, Pace, StoppedError
+from upscale.remote.checksums import Checksum, hex_checksum, named_checksum
+from upscale.remote.errors import ArchiveError, RemoteError
+from upscale.remote.http import Patience
+from upscale.remote.pace import AskingSession, Pace, StoppedError
+from upscale.remote.transfer import Carrier, Remote
 from upscale.testing.http import Drop, Redirect, Refuse, Server, serve
 
 CONTENT = b"\x0e\x03\x13\x01" + bytes(range(256)) * 2000

@@ -21,11 +21,11 @@ from typing import Any
 import pytest
 import requests
 
-from upscale.archives.http import Patience
 from upscale.fetch.plan import make_plan
 from upscale.fetch.progress import LogProgress
 from upscale.fetch.run import Outcome, Speed, fetch
 from upscale.ingest.config import parse_ingest
+from upscale.remote.http import Patience
 from upscale.testing.archives import Archive, content_of
 from upscale.testing.cmr import serve_cmr
 from upscale.testing.stac import Answering

@@ -16,20 +16,21 @@ from typing import Any
 import pytest
 import requests
 
-from upscale.archives.granule import ArchiveError
-from upscale.archives.http import Client, Patience
-from upscale.archives.places import RemoteError
-from upscale.archives.remote import download
-from upscale.fetch import carrier, pace, stac
-from upscale.fetch.carrier import Carrier, Remote
+from upscale.fetch import stac
 from upscale.fetch.earthdata import EarthdataToken, list_granules
 from upscale.fetch.granules import Place
 from upscale.fetch.offers import Unusable, newest, offered
-from upscale.fetch.pace import AskingSession, Pace, StoppedError
 from upscale.fetch.plan import Plan, make_plan
 from upscale.fetch.run import Speed, fetch
 from upscale.fetch.stac import Signer
 from upscale.ingest.config import parse_ingest
+from upscale.remote import pace
+from upscale.remote import transfer as carrier
+from upscale.remote.errors import ArchiveError, RemoteError
+from upscale.remote.files import download
+from upscale.remote.http import Client, Patience
+from upscale.remote.pace import AskingSession, Pace, StoppedError
+from upscale.remote.transfer import Carrier, Remote
 from upscale.testing.archives import Archive
 from upscale.testing.http import Refuse, serve
 from upscale.testing.stac import Answer, Asked, answering

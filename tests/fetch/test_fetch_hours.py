@@ -11,18 +11,18 @@ from typing import Any
 
 import pytest
 
-from upscale.archives.granule import ArchiveError
-from upscale.archives.http import Patience
 from upscale.archives.netcdf import read_published
-from upscale.fetch.carrier import Carrier
 from upscale.fetch.cds import account, list_hours
 from upscale.fetch.hours import HoursDue, hours_due
 from upscale.fetch.ledger import Ledger
-from upscale.fetch.pace import Pace, StoppedError
 from upscale.fetch.plan import make_plan
 from upscale.fetch.progress import LogProgress
 from upscale.fetch.run import Outcome, Speed, fetch
 from upscale.ingest.config import Ingest, parse_ingest
+from upscale.remote.errors import ArchiveError
+from upscale.remote.http import Patience
+from upscale.remote.pace import Pace, StoppedError
+from upscale.remote.transfer import Carrier
 from upscale.testing.archives import Archive, content_of
 from upscale.testing.http import Drop
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from upscale.archives.granule import ArchiveError
 from upscale.fetch.granules import GranulesDue, Place, granules_due, products_of
 from upscale.fetch.offers import newest
 from upscale.fetch.plan import make_plan
 from upscale.ingest.config import Ingest, Satellite, parse_ingest
 from upscale.jobs.settings import ConfigError
+from upscale.remote.errors import ArchiveError
 from upscale.testing.archives import BOX, Archive, content_of
 
 EARTHDATA = {"from": "earthdata", "collection": "061"}

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 import yaml
 
-from upscale.archives.granule import ArchiveError
 from upscale.archives.hdf4 import read_dataset, read_header
 from upscale.archives.modis import MODIS
 from upscale.archives.sinusoidal import pixel_centres
@@ -26,6 +25,7 @@ from upscale.fetch.progress import LogProgress
 from upscale.fetch.run import Outcome, Speed, fetch
 from upscale.fetch.tiles import layers_needed, write_granule
 from upscale.ingest.config import parse_ingest
+from upscale.remote.errors import ArchiveError
 from upscale.testing.archives import BOX, Archive, content_of, contents, ingest_here
 from upscale.testing.granules import StoredGrid, write_modis
 from upscale.testing.http import Drop, Server, serve
@@ -229,7 +229,7 @@ def test_copies_that_came_are_not_fetched_again(api: Api, tmp_path: Path) -> Non
     api.files.always[paths[-1]] = Drop(100)
     content = api.content(tmp_path / "cube.zarr")
     plan = make_plan(parse_ingest(content, "tiles"))
-    from upscale.archives.http import Patience
+    from upscale.remote.http import Patience
 
     hasty = Speed(4, 1000, Patience(attempts=2, wait=0.01))
     (failure,) = fetch(plan, LogProgress(StringIO(), 1e9), hasty).failed

@@ -14,12 +14,12 @@ import pytest
 import xarray as xr
 import yaml
 
-from upscale.archives.granule import ArchiveError
 from upscale.commands import main
 from upscale.drivers.cube import open_cube
 from upscale.ingest.report import notes
 from upscale.ingest.scan import scan
 from upscale.jobs.settings import ConfigError
+from upscale.remote.errors import ArchiveError
 from upscale.testing.archives import BOX, Archive, config_of, content_of, ingest_here
 from upscale.testing.granules import StoredGrid, tile_corners, write_modis
 from upscale.testing.scenes import write_mod09ga

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import zarr
 
-from upscale.archives.remote import expand
 from upscale.calendar import day_number
 from upscale.drivers.gaps import GapRule
 from upscale.drivers.growing import grow_series
@@ -20,6 +19,7 @@ from upscale.grid import load_grid
 from upscale.ingest.archive import Holdings, survey
 from upscale.ingest.files import GroundFiles
 from upscale.ingest.plan import Job, Source, Task, granule_bytes, granule_tasks
+from upscale.remote.files import expand
 from upscale.testing.scenes import Box, write_mod09ga
 
 pytest.importorskip("pyhdf.SD")

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from upscale.archives.granule import ArchiveError
 from upscale.drivers.cube import open_cube
 from upscale.ingest.scan import scan
+from upscale.remote.errors import ArchiveError
 from upscale.testing.archives import Archive, config_of, ingest_here, same_contents, write_hours
 from upscale.testing.http import Drop, Redirect, Refuse, serve
 from upscale.testing.s3 import s3_bucket

@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upscale.archives import modis, viirs
-from upscale.archives.granule import ArchiveError, Layer
+from upscale.archives.granule import Layer
 from upscale.archives.published import Published
 from upscale.archives.recipes import Recipe
 from upscale.archives.scaling import Numbers
 from upscale.archives.sinusoidal import Cells, CellSums, cells_of, sum_layers
 from upscale.archives.structure import Geometry
 from upscale.grid import Grid
+from upscale.remote.errors import ArchiveError
 from upscale.variables import variable
 
 Floats = NDArray[np.float32]

@@ -26,13 +26,13 @@ from upscale.archives.accumulate import (
     undo_running,
 )
 from upscale.archives.fields import FIELDS
-from upscale.archives.granule import ArchiveError
 from upscale.archives.netcdf import (
     Box,
     Period,
     join,
     read_published,
 )
+from upscale.remote.errors import ArchiveError
 from upscale.variables import variable
 
 Floats = NDArray[np.floating]

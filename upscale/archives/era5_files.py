@@ -10,7 +10,7 @@ import xarray as xr
 
 from upscale.archives.era5 import product_of
 from upscale.archives.fields import FIELDS, RELATED
-from upscale.archives.granule import ArchiveError, Description, Layer
+from upscale.archives.granule import Description, Layer
 from upscale.archives.netcdf import (
     DamagedError,
     each_variable,
@@ -19,6 +19,7 @@ from upscale.archives.netcdf import (
     read_published,
     variables_of,
 )
+from upscale.remote.errors import ArchiveError
 
 #: What one variable may take in memory to be inspected whole (bytes).
 LARGEST = 4 * 2**30

@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from upscale.archives.granule import ArchiveError
 from upscale.humidity import saturation_pressure
+from upscale.remote.errors import ArchiveError
 
 #: `instant` at the stamp, `amount` accumulated, `rate` mean of the hour that ends at the stamp.
 Kind = Literal["instant", "amount", "rate"]

@@ -9,10 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class ArchiveError(ValueError):
-    """A file that cannot be read as what it says it is: expected X, found Y, do Z."""
-
-
 @dataclass(frozen=True)
 class Description:
     """What a file is, read from its header alone.

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from upscale.archives.granule import ArchiveError
 from upscale.archives.source import require
+from upscale.remote.errors import ArchiveError
 
 #: The library keeps a state of its own and is not safe in threads: held around every use.
 ECCODES = threading.Lock()

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from upscale.archives.granule import ArchiveError
-from upscale.archives.source import first_bytes, require
+from upscale.archives.source import require
+from upscale.remote.errors import ArchiveError
+from upscale.stores.files import first_bytes
 
 #: First bytes of every HDF4 file.
 MAGIC = b"\x0e\x03\x13\x01"

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upscale.archives.granule import Description, Layer
-from upscale.archives.places import check_place, is_store, name_of, scheme_of
-from upscale.archives.remote import download
 from upscale.archives.source import open_source
+from upscale.remote.files import download
+from upscale.remote.locations import check_place, is_store, name_of, scheme_of
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,9 @@ import rioxarray
 import xarray as xr
 from numpy.typing import NDArray
 
-from upscale.archives.granule import ArchiveError, Description, Layer
+from upscale.archives.granule import Description, Layer
 from upscale.grid import Grid
+from upscale.remote.errors import ArchiveError
 from upscale.variables import IGBP, KOPPEN, class_code
 
 Codes = NDArray[np.uint8]

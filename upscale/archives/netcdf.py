@@ -25,8 +25,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from upscale.archives.granule import ArchiveError
 from upscale.archives.grib import open_grib
+from upscale.remote.errors import ArchiveError
 
 #: The netCDF library is not safe in threads: held around every open, read and close.
 NETCDF = threading.Lock()

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from upscale.archives.granule import ArchiveError
+from upscale.remote.errors import ArchiveError
 
 _NAME = re.compile(
     r"(?P<product>[A-Z0-9]{3}[0-9]{2}[A-Z0-9_]+)\.A(?P<year>\d{4})(?P<day>\d{3})"

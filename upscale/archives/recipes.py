@@ -14,8 +14,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from upscale.archives.granule import ArchiveError
 from upscale.archives.indices import INDICES
+from upscale.remote.errors import ArchiveError
 
 Floats = NDArray[np.floating[Any]]
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from upscale.archives.granule import ArchiveError, Layer
+from upscale.archives.granule import Layer
+from upscale.remote.errors import ArchiveError
 
 #: Layers whose scale above 1 is a true factor: distances, 25 m a count.
 _FACTORS = re.compile(r"(Sensor)?Range(_1|_c)?")

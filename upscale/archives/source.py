@@ -11,7 +11,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
-from upscale.archives.granule import ArchiveError, Description, Layer
+from upscale.archives.granule import Description, Layer
+from upscale.remote.errors import ArchiveError
+from upscale.stores.files import first_bytes
 
 
 class Source(Protocol):
@@ -62,15 +64,6 @@ def open_source(path: str) -> Source:
         f"{path}: expected a file of one of the sources {', '.join(SOURCES)}, "
         f"found {_found(path)}; give a granule under its published name"
     )
-
-
-def first_bytes(path: str, count: int = 16) -> bytes:
-    """The first bytes of a local file; none where there is no such file."""
-    try:
-        with Path(path).open("rb") as file:
-            return file.read(count)
-    except OSError:
-        return b""
 
 
 def require(module: str, extra: str) -> Any:

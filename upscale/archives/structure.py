@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from upscale.archives.granule import ArchiveError
 from upscale.grid import EARTH_RADIUS
+from upscale.remote.errors import ArchiveError
 
 #: Edge of a sinusoidal tile, and the upper left corner of tile h00v00, m.
 TILE = math.pi * EARTH_RADIUS / 18

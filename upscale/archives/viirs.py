@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 
 from upscale.archives import structure
 from upscale.archives.bits import Accepted, Field, accepted, passes, widened
-from upscale.archives.granule import ArchiveError, Description, Layer
+from upscale.archives.granule import Description, Layer
 from upscale.archives.netcdf import NETCDF
 from upscale.archives.published import Published, has_published_name, published
 from upscale.archives.scaling import Numbers, numbers_of, physical, units_of
-from upscale.archives.source import first_bytes
 from upscale.archives.structure import Geometry
+from upscale.remote.errors import ArchiveError
+from upscale.stores.files import first_bytes
 
 #: First bytes of every HDF5 file.
 MAGIC = b"\x89HDF\r\n\x1a\n"

@@ -16,7 +16,7 @@ from upscale.engine.loop import Outcome, run_items
 from upscale.engine.plan import Job, Plan, read_part
 from upscale.engine.provenance import attributes_of
 from upscale.engine.validate import Checked, store_faults
-from upscale.jobs.claim import claimed, is_empty
+from upscale.jobs.claim import claimed
 from upscale.jobs.clock import now
 from upscale.jobs.cluster import connect
 from upscale.jobs.ledger import store_name
@@ -29,6 +29,7 @@ from upscale.product.cube import (
     open_flux_group,
 )
 from upscale.product.shards import write_layer
+from upscale.stores.location import is_empty
 
 Part = tuple[int, int]
 

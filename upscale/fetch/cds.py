@@ -18,17 +18,17 @@ from urllib.parse import urlsplit
 
 import requests
 
-from upscale.archives.granule import ArchiveError
-from upscale.archives.http import Patience
-from upscale.archives.places import RemoteError, check_place, shown
 from upscale.archives.source import require
-from upscale.fetch.carrier import Carrier, Remote, discard, job_of
-from upscale.fetch.checksums import hex_checksum
 from upscale.fetch.hours import HoursAsked, HoursDue
 from upscale.fetch.offers import Listing
-from upscale.fetch.pace import AskingSession, Pace
 from upscale.ingest.hourly import read_header
 from upscale.jobs.settings import digest_of
+from upscale.remote.checksums import hex_checksum
+from upscale.remote.errors import ArchiveError, RemoteError
+from upscale.remote.http import Patience
+from upscale.remote.locations import check_place, shown
+from upscale.remote.pace import AskingSession, Pace
+from upscale.remote.transfer import Carrier, Remote, discard, job_of
 
 #: Hosts that results may lie at, beside that of the store itself.
 STORES = ("copernicus.eu", "ecmwf.int")

@@ -17,16 +17,16 @@ from urllib.parse import urlsplit
 import requests
 from requests.auth import AuthBase
 
-from upscale.archives.granule import ArchiveError
-from upscale.archives.http import Patience
-from upscale.archives.places import check_place, name_of, scheme_of, shown
 from upscale.archives.source import require
-from upscale.fetch.carrier import Remote
-from upscale.fetch.checksums import named_checksum
 from upscale.fetch.granules import KINDS, GranulesDue, Place
 from upscale.fetch.offers import Listing, WholeFile, months_of, newest, offered
-from upscale.fetch.pace import AskingSession, Pace
 from upscale.ingest.sources import EarthdataSource
+from upscale.remote.checksums import named_checksum
+from upscale.remote.errors import ArchiveError
+from upscale.remote.http import Patience
+from upscale.remote.locations import check_place, name_of, scheme_of, shown
+from upscale.remote.pace import AskingSession, Pace
+from upscale.remote.transfer import Remote
 
 #: Hosts of NASA that catalogues may name.
 NASA = ("nasa.gov", "earthdata.nasa.gov", "earthdatacloud.nasa.gov")

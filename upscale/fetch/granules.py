@@ -8,16 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from upscale.archives.granule import ArchiveError
 from upscale.archives.hdf4 import read_header
 from upscale.archives.published import published
 from upscale.archives.recipes import OFFERS, with_platform
-from upscale.archives.source import first_bytes, require
-from upscale.fetch.carrier import STARTS
+from upscale.archives.source import require
 from upscale.fetch.ledger import Ledger, Record
 from upscale.grid import Grid
 from upscale.ingest.archive import Fault, TileName, due_dates, tiles_of
 from upscale.ingest.config import Ingest, Satellite
+from upscale.remote.errors import ArchiveError
+from upscale.remote.transfer import STARTS
+from upscale.stores.files import first_bytes
 
 #: Products of one granule for the whole Earth.
 _GLOBAL = re.compile(r"\w{5}(CMG|C\d)")

@@ -14,7 +14,6 @@ import numpy as np
 from upscale.archives.accumulate import standard_offsets
 from upscale.archives.era5 import RULES
 from upscale.archives.fields import FIELDS
-from upscale.archives.granule import ArchiveError
 from upscale.archives.grib import library
 from upscale.archives.netcdf import magic
 from upscale.fetch.granules import Box, visible_files
@@ -24,6 +23,7 @@ from upscale.ingest.archive import Fault
 from upscale.ingest.config import Ingest
 from upscale.ingest.hourly import Header, read_header
 from upscale.ingest.sources import CdsSource
+from upscale.remote.errors import ArchiveError
 
 #: Names of the Climate Data Store by short names.
 NAMES = {

@@ -18,9 +18,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from upscale.archives.granule import ArchiveError
-from upscale.fetch.carrier import sweep, taken
-from upscale.fetch.checksums import digits_of
+from upscale.remote.checksums import digits_of
+from upscale.remote.errors import ArchiveError
+from upscale.remote.transfer import sweep, taken
 
 #: The ledger, and the folder of files in the making; hidden from an ingest.
 LEDGER, PARTS = ".fetched.jsonl", ".part"

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from upscale.archives.granule import ArchiveError
 from upscale.archives.published import published
-from upscale.fetch.carrier import Carrier, Remote
 from upscale.fetch.granules import Place
+from upscale.remote.errors import ArchiveError
+from upscale.remote.transfer import Carrier, Remote
 
 
 class Offer(Protocol):

@@ -6,18 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from upscale.archives.granule import ArchiveError
-from upscale.archives.http import Patience
 from upscale.fetch.cds import list_hours
 from upscale.fetch.earthdata import list_granules
 from upscale.fetch.granules import GranulesDue, granules_due
 from upscale.fetch.hours import HoursDue, hours_due
 from upscale.fetch.offers import Listing
-from upscale.fetch.pace import Pace
 from upscale.fetch.stac import list_tiles
 from upscale.ingest.archive import Fault
 from upscale.ingest.config import Ingest
 from upscale.ingest.sources import EarthdataSource, StacSource
+from upscale.remote.errors import ArchiveError
+from upscale.remote.http import Patience
+from upscale.remote.pace import Pace
 
 
 @dataclass(frozen=True)

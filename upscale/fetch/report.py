@@ -6,10 +6,10 @@ from collections import Counter
 
 from rich.console import Console
 
-from upscale.archives.places import shown
 from upscale.fetch.plan import Plan
 from upscale.fetch.run import Outcome
 from upscale.ingest.report import PLAIN
+from upscale.remote.locations import shown
 
 
 def show_plan(plan: Plan, console: Console) -> None:

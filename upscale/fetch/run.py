@@ -9,17 +9,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from upscale.archives.granule import ArchiveError
-from upscale.archives.http import PATIENCE, Patience
-from upscale.archives.places import shown
-from upscale.fetch.carrier import Carrier, discard
 from upscale.fetch.earthdata import log_in
 from upscale.fetch.granules import Place
 from upscale.fetch.ledger import Ledger, Record
 from upscale.fetch.offers import Offer
-from upscale.fetch.pace import Pace, StoppedError
 from upscale.fetch.plan import Errand, Plan
 from upscale.fetch.progress import Progress
+from upscale.remote.errors import ArchiveError
+from upscale.remote.http import PATIENCE, Patience
+from upscale.remote.locations import shown
+from upscale.remote.pace import Pace, StoppedError
+from upscale.remote.transfer import Carrier, discard
 
 
 @dataclass(frozen=True)

@@ -19,18 +19,18 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from upscale.archives.granule import ArchiveError
-from upscale.archives.http import Patience
-from upscale.archives.places import shown
 from upscale.archives.published import published
 from upscale.archives.source import require
-from upscale.fetch.carrier import Carrier, Remote, discard
-from upscale.fetch.checksums import hex_checksum
 from upscale.fetch.granules import GranulesDue, Place
 from upscale.fetch.offers import Listing, months_of, newest, offered
-from upscale.fetch.pace import AskingSession, Pace
 from upscale.fetch.tiles import layers_needed, write_granule
 from upscale.ingest.sources import StacSource
+from upscale.remote.checksums import hex_checksum
+from upscale.remote.errors import ArchiveError
+from upscale.remote.http import Patience
+from upscale.remote.locations import shown
+from upscale.remote.pace import AskingSession, Pace
+from upscale.remote.transfer import Carrier, Remote, discard
 
 _SPARE = 300.0  #: seconds that a token must still hold
 _PAGE = 250

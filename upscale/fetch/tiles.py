@@ -17,11 +17,11 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.errors import RasterioError
 
-from upscale.archives.granule import ArchiveError
 from upscale.archives.hdfeos import StoredGrid, write_modis
 from upscale.archives.products import product_row
 from upscale.archives.recipes import offer_of
 from upscale.grid import EARTH_RADIUS
+from upscale.remote.errors import ArchiveError
 
 #: No neighbours are looked for, and nothing is read but the file itself.
 _ALONE = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO",

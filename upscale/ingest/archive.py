@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from upscale.archives.granule import ArchiveError
 from upscale.archives.published import Published, published
 from upscale.archives.recipes import days_of, offer_of
-from upscale.archives.remote import Found
 from upscale.archives.structure import tiles_over
 from upscale.grid import Grid
+from upscale.remote.errors import ArchiveError
+from upscale.remote.files import Found
 
 #: Column and row of a sinusoidal tile; None for a global granule.
 TileName = tuple[int, int] | None

@@ -9,12 +9,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from upscale.archives.maps import CoverLegend
-from upscale.archives.places import shown
 from upscale.drivers.gaps import GapRule
 from upscale.grid import Grid, load_grid
 from upscale.ingest.sources import CdsSource, GranuleSource, check_folder
 from upscale.jobs.sections import Cluster, Period, Region
 from upscale.jobs.settings import ConfigError, Strict, at_home, digest_of, parse, read_yaml
+from upscale.remote.locations import shown
 from upscale.variables import of_kind
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from upscale.archives.maps import CoverLegend
-from upscale.archives.remote import Found
+from upscale.remote.files import Found
 
 #: Opens a listed file as a local path.
 Local = Callable[[Found], AbstractContextManager[str]]

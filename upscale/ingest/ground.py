@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 
 from upscale.archives import maps, modis
 from upscale.archives.cellwise import window_of
-from upscale.archives.granule import ArchiveError
 from upscale.archives.published import published
-from upscale.archives.remote import Found
 from upscale.calendar import months_of
 from upscale.drivers.cube import SeriesGroup
 from upscale.drivers.koppen import classify
@@ -22,6 +20,8 @@ from upscale.grid import Grid
 from upscale.grid.regrid import bilinear, interpolate
 from upscale.ingest.archive import tiles_of
 from upscale.ingest.files import GroundFiles, Local
+from upscale.remote.errors import ArchiveError
+from upscale.remote.files import Found
 from upscale.variables import IGBP, class_code
 
 Codes = NDArray[np.uint8]

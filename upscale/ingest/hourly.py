@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from upscale.archives.accumulate import standard_offsets
 from upscale.archives.era5 import HOURLY_ALONE, RULES, SPACING
 from upscale.archives.fields import FIELDS
-from upscale.archives.granule import ArchiveError
 from upscale.archives.netcdf import read_published, variables_of
-from upscale.archives.places import is_store
-from upscale.archives.remote import Found
 from upscale.grid import Grid, load_grid
 from upscale.ingest.archive import Fault
+from upscale.remote.errors import ArchiveError
+from upscale.remote.files import Found
+from upscale.remote.locations import is_store
 
 _LATTICES = {0.1: "era5-land-0p1", 0.25: "era5-0p25"}
 

@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from upscale.archives.cellwise import Window, window_of
-from upscale.archives.remote import Found
 from upscale.calendar import EPOCH
 from upscale.drivers.gaps import GapRule
 from upscale.drivers.writer import SeriesSpec
@@ -25,6 +24,7 @@ from upscale.ingest.entry import Kind
 from upscale.ingest.files import GroundFiles
 from upscale.ingest.hourly import HourlyFile, Weather
 from upscale.jobs.settings import absolute, digest_of
+from upscale.remote.files import Found
 
 #: Part of every digest of inputs: another number where the same files give other values.
 RULES = 1

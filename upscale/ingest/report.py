@@ -10,13 +10,13 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from upscale.archives.places import name_of, shown
 from upscale.ingest.archive import Holdings, Missing, due_dates
 from upscale.ingest.hourly import Gap
 from upscale.ingest.plan import fill_bytes
 from upscale.ingest.run import Outcome
 from upscale.ingest.scan import Scan
 from upscale.jobs.cluster import worker_memory
+from upscale.remote.locations import name_of, shown
 
 #: Text that is shown as it is: names of files are no markup.
 PLAIN: Any = {"highlight": False, "soft_wrap": True, "markup": False, "emoji": False}

@@ -20,7 +20,6 @@ import zarr
 from distributed import Client
 from distributed.comm.core import CommClosedError
 
-from upscale.archives.granule import ArchiveError
 from upscale.calendar import date_of
 from upscale.drivers.cube import KIND, series_of
 from upscale.drivers.growing import bytes_digest, combined, grow_series, is_grown
@@ -38,12 +37,14 @@ from upscale.ingest.plan import (
 )
 from upscale.ingest.scan import HEADERS, Scan
 from upscale.ingest.worker import failed_entry, process
-from upscale.jobs.claim import claimed, is_empty
+from upscale.jobs.claim import claimed
 from upscale.jobs.clock import now
 from upscale.jobs.cluster import connect
 from upscale.jobs.progress import Progress
 from upscale.jobs.queue import Window, lost, result_of
 from upscale.jobs.settings import ConfigError, digest_of
+from upscale.remote.errors import ArchiveError
+from upscale.stores.location import is_empty
 
 
 @dataclass

@@ -9,10 +9,7 @@ from typing import Any
 import numpy as np
 
 from upscale.archives.cellwise import window_of
-from upscale.archives.granule import ArchiveError
-from upscale.archives.places import name_of
 from upscale.archives.published import has_published_name, published
-from upscale.archives.remote import Found, expand
 from upscale.calendar import months_of
 from upscale.ingest.archive import Fault, Holdings, TileName, survey, tiles_of
 from upscale.ingest.config import Ingest
@@ -22,6 +19,9 @@ from upscale.ingest.hourly import Header, Weather, is_growing, read_header, surv
 from upscale.ingest.plan import Job, make_job
 from upscale.ingest.worker import local_of
 from upscale.jobs.settings import digest_of
+from upscale.remote.errors import ArchiveError
+from upscale.remote.files import Found, expand
+from upscale.remote.locations import name_of
 
 #: Where headers are kept, so that a second scan opens new files alone.
 HEADERS = "headers.json"

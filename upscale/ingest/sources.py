@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from upscale.archives.granule import ArchiveError
-from upscale.archives.places import check_place, scheme_of
 from upscale.jobs.settings import Strict
+from upscale.remote.errors import ArchiveError
+from upscale.remote.locations import check_place, scheme_of
 
 
 def _plain_url(url: str | None) -> str | None:

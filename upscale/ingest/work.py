@@ -17,17 +17,17 @@ from numpy.typing import NDArray
 from upscale.archives.cellwise import CellMeans, open_gridded
 from upscale.archives.era5 import Day, NoWholeDayError, Product, assemble, daily
 from upscale.archives.fields import FIELDS, check_range, check_unit
-from upscale.archives.granule import ArchiveError
 from upscale.archives.netcdf import Box, magic, read_published, unpacked
-from upscale.archives.places import is_store, name_of
 from upscale.archives.published import published
 from upscale.archives.recipes import Recipe, days_of, offer_of
-from upscale.archives.remote import Found
 from upscale.calendar import EPOCH, date_of
 from upscale.drivers.packing import MISSING, packing_of
 from upscale.ingest.files import Local
 from upscale.ingest.hourly import needs_of
 from upscale.ingest.plan import Job, Source, Task, WorkItem
+from upscale.remote.errors import ArchiveError
+from upscale.remote.files import Found
+from upscale.remote.locations import is_store, name_of
 
 Stored = NDArray[np.int16]
 

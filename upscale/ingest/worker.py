@@ -17,9 +17,6 @@ import zarr
 from numpy.typing import NDArray
 
 from upscale import __version__
-from upscale.archives.cache import Cache
-from upscale.archives.places import is_store
-from upscale.archives.remote import Found
 from upscale.drivers.growing import bytes_digest, fill_series, write_block
 from upscale.drivers.packing import MISSING
 from upscale.drivers.writer import unseal, write_static
@@ -29,6 +26,9 @@ from upscale.ingest.ground import read_ground
 from upscale.ingest.plan import Job, Task, WorkItem
 from upscale.ingest.work import Made, observe, weather
 from upscale.jobs.clock import Stopwatch, now
+from upscale.remote.cache import Cache
+from upscale.remote.files import Found
+from upscale.remote.locations import is_store
 
 
 def process(job: Job, task: Task) -> Entry:

@@ -17,6 +17,7 @@ import fsspec
 import psutil
 
 from upscale.jobs.settings import ConfigError
+from upscale.stores.location import is_local
 
 #: Seconds to wait for the one who holds a claim.
 PATIENCE = 600.0
@@ -92,18 +93,3 @@ def _remove(fs: Any, path: str) -> None:
         fs.rm_file(path)
     except FileNotFoundError:
         return
-
-
-def is_local(fs: Any) -> bool:
-    """Whether an fsspec file system is the local one."""
-    return "file" in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,))
-
-
-def is_empty(url: str) -> bool:
-    """Whether nothing lies at a URL or path; an empty folder counts as nothing."""
-    fs, path = fsspec.core.url_to_fs(url)
-    fs.invalidate_cache()
-    try:
-        return not fs.ls(path, detail=False)
-    except (FileNotFoundError, NotADirectoryError):
-        return not fs.exists(path)

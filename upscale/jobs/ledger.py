@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 import fsspec
 
-from upscale.jobs.claim import is_local
+from upscale.stores.location import is_local
 
 Status = Literal["done", "failed"]
 

@@ -17,9 +17,9 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 import fsspec
 
-from upscale.archives.granule import ArchiveError
-from upscale.archives.http import BrokenError, Client, Head, Opened, Patience, retried
-from upscale.archives.places import STORE_FILES, Hosts, RemoteError, is_store, scheme_of, shown
+from upscale.remote.errors import ArchiveError, RemoteError
+from upscale.remote.http import BrokenError, Client, Head, Opened, Patience, retried
+from upscale.remote.locations import STORE_FILES, Hosts, is_store, scheme_of, shown
 
 T = TypeVar("T")
 

@@ -22,10 +22,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from upscale.archives.granule import ArchiveError
-from upscale.archives.http import PATIENCE, Patience
-from upscale.archives.places import Hosts, is_store, name_of, scheme_of, shown
-from upscale.archives.remote import check, download
+from upscale.remote.errors import ArchiveError
+from upscale.remote.files import check, download
+from upscale.remote.http import PATIENCE, Patience
+from upscale.remote.locations import Hosts, is_store, name_of, scheme_of, shown
 
 _ENTRY = re.compile(r"[0-9a-f]{32}-(\d+)")
 

@@ -12,7 +12,7 @@ from urllib.request import getproxies
 
 from fsspec import available_protocols
 
-from upscale.archives.granule import ArchiveError
+from upscale.remote.errors import ArchiveError, RemoteError
 
 #: Schemes of URLs that may be read.
 SCHEMES = ("http", "https", "s3", "gs", "az", "file")
@@ -45,10 +45,6 @@ _SECRET = re.compile(
     r"|\b(?:private-token|authorization)['\"]?: ['\"]?(?:basic\s+|bearer\s+)?)"
     r"[^&\s'\"<>]+"
 )
-
-
-class RemoteError(OSError):
-    """A server that does not answer, or does not give what it listed."""
 
 
 def shown(text: str) -> str:

@@ -8,8 +8,8 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from upscale.archives.granule import ArchiveError
-from upscale.archives.places import is_public
+from upscale.remote.errors import ArchiveError
+from upscale.remote.locations import is_public
 
 
 def _require_public(connection: HTTPConnection) -> None:

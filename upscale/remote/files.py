@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from upscale.archives.granule import ArchiveError
-from upscale.archives.http import (
+from upscale.remote.errors import ArchiveError
+from upscale.remote.http import (
     PATIENCE,
     BrokenError,
     Client,
@@ -18,8 +18,8 @@ from upscale.archives.http import (
     retried,
     validates,
 )
-from upscale.archives.places import Hosts, check_catalogue_url, check_place, scheme_of, shown
-from upscale.archives.trees import PACKAGES, named, open_object, tree_of
+from upscale.remote.listing import PACKAGES, named, open_object, tree_of
+from upscale.remote.locations import Hosts, check_catalogue_url, check_place, scheme_of, shown
 
 
 @dataclass(frozen=True)

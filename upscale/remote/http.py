@@ -21,16 +21,9 @@ from requests.auth import AuthBase
 from urllib3.exceptions import HTTPError, InvalidHeader
 from urllib3.util import Retry
 
-from upscale.archives.granule import ArchiveError
-from upscale.archives.places import (
-    Hosts,
-    RemoteError,
-    check_addresses,
-    check_catalogue_url,
-    check_place,
-    shown,
-)
-from upscale.archives.public import PublicAdapter
+from upscale.remote.errors import ArchiveError, RemoteError
+from upscale.remote.locations import Hosts, check_addresses, check_catalogue_url, check_place, shown
+from upscale.remote.public import PublicAdapter
 
 T = TypeVar("T")
 

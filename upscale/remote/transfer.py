@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 
 from requests.auth import AuthBase
 
-from upscale.archives.granule import ArchiveError
-from upscale.archives.http import (
+from upscale.remote.checksums import Checksum
+from upscale.remote.errors import ArchiveError
+from upscale.remote.http import (
     PATIENCE,
     BrokenError,
     Client,
@@ -21,10 +22,9 @@ from upscale.archives.http import (
     retried,
     validates,
 )
-from upscale.archives.places import shown
-from upscale.archives.source import first_bytes
-from upscale.fetch.checksums import Checksum
-from upscale.fetch.pace import Pace, PacedSession
+from upscale.remote.locations import shown
+from upscale.remote.pace import Pace, PacedSession
+from upscale.stores.files import first_bytes
 
 #: First bytes of the kinds of files that are fetched; any of them will do.
 STARTS = {

@@ -9,9 +9,9 @@ from typing import Any
 import requests
 from requests.adapters import HTTPAdapter
 
-from upscale.archives.granule import ArchiveError
-from upscale.archives.http import BrokenError, Client, OneHop, Patience, body, retried
-from upscale.archives.places import Hosts, RemoteError, check_catalogue_url, shown
+from upscale.remote.errors import ArchiveError, RemoteError
+from upscale.remote.http import BrokenError, Client, OneHop, Patience, body, retried
+from upscale.remote.locations import Hosts, check_catalogue_url, shown
 
 #: Redirects that are followed for one question, and bytes of the largest answer.
 _HOPS, _LARGEST = 10, 256 * 2**20
