@@ -36,8 +36,8 @@ import zarr
 from gap_filling import cloudy
 from regridding import PIXELS, made_granule, patches
 
-from upscale.archives.sinusoidal import cells_of
-from upscale.archives.structure import NORTH, TILE, WEST, Geometry
+from upscale.archives.cells.sinusoidal import cells_of
+from upscale.archives.formats.structure import NORTH, TILE, WEST, Geometry
 from upscale.calendar import day_number
 from upscale.drivers.gaps import GapRule
 from upscale.drivers.growing import fill_series, grow_series, write_block

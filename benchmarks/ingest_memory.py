@@ -24,7 +24,7 @@ import zarr
 from ingest import DAYS, FIRST, MEMORY, WHERE, job_of, opened
 from regridding import PIXELS, made_granule
 
-from upscale.archives.structure import tiles_over
+from upscale.archives.formats.structure import tiles_over
 from upscale.grid import load_grid
 from upscale.ingest.archive import survey
 from upscale.ingest.plan import Job, Source, Task, granule_bytes, granule_tasks

@@ -28,10 +28,7 @@ from numpy.typing import NDArray
 from rasterio.transform import Affine, from_origin
 from rasterio.warp import Resampling, reproject
 
-from upscale.archives import modis
-from upscale.archives.hdf4 import read_dataset
-from upscale.archives.scaling import physical
-from upscale.archives.sinusoidal import (
+from upscale.archives.cells.sinusoidal import (
     Cells,
     CellSums,
     cells_of,
@@ -39,7 +36,10 @@ from upscale.archives.sinusoidal import (
     sum_cells,
     sum_layers,
 )
-from upscale.archives.structure import NORTH, TILE, WEST, Geometry
+from upscale.archives.formats.hdf4 import read_dataset
+from upscale.archives.formats.scaling import physical
+from upscale.archives.formats.structure import NORTH, TILE, WEST, Geometry
+from upscale.archives.satellite import modis
 from upscale.grid import EARTH_RADIUS
 from upscale.testing.granules import StoredGrid, tile_corners, write_modis
 

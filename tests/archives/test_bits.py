@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from upscale.archives.bits import BAND_QC, STATE, accepted, bits, passes, released_clouds
+from upscale.archives.formats.bits import BAND_QC, STATE, accepted, bits, passes, released_clouds
 
 
 def test_fields_of_state_are_read_from_their_bits() -> None:

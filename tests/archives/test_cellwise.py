@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from upscale.archives.cellwise import CellMeans, Gridded, Window, open_gridded
-from upscale.archives.recipes import Recipe, offer_of
-from upscale.archives.sinusoidal import cells_of, pixel_centres
-from upscale.archives.structure import NORTH, TILE, WEST, Geometry
+from upscale.archives.cells.cellwise import CellMeans, Gridded, Window, open_gridded
+from upscale.archives.cells.sinusoidal import cells_of, pixel_centres
+from upscale.archives.formats.structure import NORTH, TILE, WEST, Geometry
+from upscale.archives.satellite.recipes import Recipe, offer_of
 from upscale.remote.errors import ArchiveError
 from upscale.testing.granules import StoredGrid, tile_corners, write_modis, write_viirs
 from upscale.variables import variable

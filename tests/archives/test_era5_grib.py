@@ -19,10 +19,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from upscale.archives.era5 import Day, daily, read_era5
-from upscale.archives.era5_files import ERA5
-from upscale.archives.grib import library, open_grib
-from upscale.archives.netcdf import Box, DamagedError, each_variable, read_published
+from upscale.archives.formats.grib import library, open_grib
+from upscale.archives.reanalysis.era5 import Day, daily, read_era5
+from upscale.archives.reanalysis.era5_files import ERA5
+from upscale.archives.reanalysis.netcdf import Box, DamagedError, each_variable, read_published
 from upscale.commands import main
 from upscale.remote.errors import ArchiveError
 from upscale.testing.hourly import (
@@ -304,7 +304,7 @@ def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_the_extra_to_install_is_named_where_the_package_is_missing(grib: Path) -> None:
     code = (
         "import sys; sys.modules['eccodes'] = None\n"
-        "from upscale.archives.era5_files import ERA5\n"
+        "from upscale.archives.reanalysis.era5_files import ERA5\n"
         "assert ERA5.matches(sys.argv[1])\n"
         "ERA5.describe(sys.argv[1])"
     )
@@ -317,7 +317,7 @@ def test_the_extra_to_install_is_named_where_the_package_is_missing(grib: Path) 
 def test_projections_are_still_known_after_reading(grib: Path) -> None:
     code = (
         "import sys\n"
-        "from upscale.archives.netcdf import read_published\n"
+        "from upscale.archives.reanalysis.netcdf import read_published\n"
         "read_published(sys.argv[1])\n"
         "import pyproj, rasterio.warp\n"
         "to = pyproj.Transformer.from_crs(4326, 32632, always_xy=True).transform(9.0, 50.0)\n"

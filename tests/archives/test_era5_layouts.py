@@ -17,9 +17,9 @@ import pytest
 import xarray as xr
 from numpy.typing import NDArray
 
-from upscale.archives.era5 import daily, read_era5
-from upscale.archives.era5_files import ERA5
-from upscale.archives.netcdf import Box
+from upscale.archives.reanalysis.era5 import daily, read_era5
+from upscale.archives.reanalysis.era5_files import ERA5
+from upscale.archives.reanalysis.netcdf import Box
 from upscale.remote.errors import ArchiveError
 from upscale.testing.hourly import (
     AMOUNTS,

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from upscale.archives.era5 import daily, read_era5
-from upscale.archives.era5_files import ERA5
+from upscale.archives.reanalysis.era5 import daily, read_era5
+from upscale.archives.reanalysis.era5_files import ERA5
 
 ROOT = Path(os.environ.get("UPSCALE_TEST_DATA", "/nonexistent")) / "grids"
 FINSE = sorted((ROOT / "TopoPyScale_examples").glob("*.nc"))

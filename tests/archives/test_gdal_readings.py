@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from upscale.archives.era5_files import ERA5
-from upscale.archives.maps import MAPS, climate, land_cover
-from upscale.archives.netcdf import read_published
+from upscale.archives.cells.maps import MAPS, climate, land_cover
+from upscale.archives.reanalysis.era5_files import ERA5
+from upscale.archives.reanalysis.netcdf import read_published
 from upscale.grid import Grid
 
 ROOT = Path(os.environ.get("UPSCALE_TEST_DATA", "/nonexistent")) / "grids"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from upscale.archives.indices import INDICES, index
+from upscale.archives.satellite.indices import INDICES, index
 
 BANDS = {1: 0.05, 2: 0.40, 3: 0.03, 6: 0.20, 7: 0.10}
 #: Worked by hand from the bands above.

@@ -13,7 +13,7 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.transform import from_origin
 
-from upscale.archives.maps import (
+from upscale.archives.cells.maps import (
     MAPS,
     WATER,
     check_climate_legend,

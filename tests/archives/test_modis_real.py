@@ -13,8 +13,8 @@ import pandas as pd
 import pyproj
 import pytest
 
-from upscale.archives import modis
-from upscale.archives.sinusoidal import cells_of, sum_cells, sum_layers
+from upscale.archives.cells.sinusoidal import cells_of, sum_cells, sum_layers
+from upscale.archives.satellite import modis
 from upscale.archives.source import open_source
 
 GRIDS = Path(os.environ.get("UPSCALE_TEST_DATA", "/nowhere")) / "grids"

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from upscale.archives import modis
+from upscale.archives.cells.sinusoidal import cells_of, pixel_centres, sum_cells
 from upscale.archives.granule import Layer
-from upscale.archives.sinusoidal import cells_of, pixel_centres, sum_cells
+from upscale.archives.satellite import modis
 from upscale.archives.source import open_source
 from upscale.remote.errors import ArchiveError
 from upscale.testing.granules import (

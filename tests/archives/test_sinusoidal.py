@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from upscale.archives.sinusoidal import (
+from upscale.archives.cells.sinusoidal import (
     CellSums,
     cells_of,
     merge,
@@ -16,7 +16,7 @@ from upscale.archives.sinusoidal import (
     sum_cells,
     sum_layers,
 )
-from upscale.archives.structure import NORTH, TILE, WEST, Geometry
+from upscale.archives.formats.structure import NORTH, TILE, WEST, Geometry
 
 
 def tile(h: int, v: int, pixels: int = 1200) -> Geometry:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from upscale.archives.netcdf import read_published
+from upscale.archives.reanalysis.netcdf import read_published
 from upscale.fetch.cds import account, list_hours
 from upscale.fetch.hours import HoursDue, hours_due
 from upscale.fetch.ledger import Ledger

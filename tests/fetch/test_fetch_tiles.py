@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 import yaml
 
-from upscale.archives.hdf4 import read_dataset, read_header
-from upscale.archives.modis import MODIS
-from upscale.archives.sinusoidal import pixel_centres
-from upscale.archives.structure import Geometry
+from upscale.archives.cells.sinusoidal import pixel_centres
+from upscale.archives.formats.hdf4 import read_dataset, read_header
+from upscale.archives.formats.structure import Geometry
+from upscale.archives.satellite.modis import MODIS
 from upscale.commands import main
 from upscale.fetch.plan import make_plan
 from upscale.fetch.progress import LogProgress

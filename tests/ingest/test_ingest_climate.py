@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from upscale.archives.era5 import daily, read_era5
+from upscale.archives.reanalysis.era5 import daily, read_era5
 from upscale.drivers.koppen import classify
 from upscale.testing.archives import Archive, config_of, ingest_here, write_hours
 from upscale.testing.scenes import Box, write_map

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from upscale.archives.era5 import daily, read_era5
+from upscale.archives.reanalysis.era5 import daily, read_era5
 from upscale.drivers.cube import open_cube
 from upscale.engine.check import check_store
 from upscale.ingest.config import parse_ingest

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from upscale.archives.era5 import daily, read_era5
-from upscale.archives.indices import index
+from upscale.archives.reanalysis.era5 import daily, read_era5
+from upscale.archives.satellite.indices import index
 from upscale.calendar import day_number
 from upscale.drivers.cube import open_cube
 from upscale.drivers.gaps import GapRule, fill_gaps

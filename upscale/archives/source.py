@@ -39,10 +39,10 @@ class Source(Protocol):
 
 #: Module and object of each source, in the order in which they are asked.
 SOURCES = {
-    "modis": "upscale.archives.modis:MODIS",
-    "viirs": "upscale.archives.viirs:VIIRS",
-    "era5": "upscale.archives.era5_files:ERA5",
-    "maps": "upscale.archives.maps:MAPS",
+    "modis": "upscale.archives.satellite.modis:MODIS",
+    "viirs": "upscale.archives.satellite.viirs:VIIRS",
+    "era5": "upscale.archives.reanalysis.era5_files:ERA5",
+    "maps": "upscale.archives.cells.maps:MAPS",
 }
 
 

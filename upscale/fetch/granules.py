@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from upscale.archives.hdf4 import read_header
-from upscale.archives.published import published
-from upscale.archives.recipes import OFFERS, with_platform
+from upscale.archives.formats.hdf4 import read_header
+from upscale.archives.satellite.published import published
+from upscale.archives.satellite.recipes import OFFERS, with_platform
 from upscale.archives.source import require
 from upscale.fetch.ledger import Ledger, Record
 from upscale.grid import Grid

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from upscale.archives.accumulate import standard_offsets
-from upscale.archives.era5 import RULES
-from upscale.archives.fields import FIELDS
-from upscale.archives.grib import library
-from upscale.archives.netcdf import magic
+from upscale.archives.formats.grib import library
+from upscale.archives.reanalysis.accumulate import standard_offsets
+from upscale.archives.reanalysis.era5 import RULES
+from upscale.archives.reanalysis.fields import FIELDS
+from upscale.archives.reanalysis.netcdf import magic
 from upscale.fetch.granules import Box, visible_files
 from upscale.fetch.ledger import Ledger
 from upscale.grid import Grid

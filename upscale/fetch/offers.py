@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from upscale.archives.published import published
+from upscale.archives.satellite.published import published
 from upscale.fetch.granules import Place
 from upscale.remote.errors import ArchiveError
 from upscale.remote.transfer import Carrier, Remote

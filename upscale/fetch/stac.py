@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from upscale.archives.published import published
+from upscale.archives.satellite.published import published
 from upscale.archives.source import require
 from upscale.fetch.granules import GranulesDue, Place
 from upscale.fetch.offers import Listing, months_of, newest, offered
@@ -180,7 +180,7 @@ def _as_name(layer: str) -> str:
 
 def _check_written(part: Path) -> None:
     """ArchiveError where the grid is not that of the tile in the name."""
-    require("upscale.archives.modis", "archives").MODIS.describe(str(part))
+    require("upscale.archives.satellite.modis", "archives").MODIS.describe(str(part))
 
 
 class Signer:

@@ -17,9 +17,9 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.errors import RasterioError
 
-from upscale.archives.hdfeos import StoredGrid, write_modis
-from upscale.archives.products import product_row
-from upscale.archives.recipes import offer_of
+from upscale.archives.formats.hdfeos import StoredGrid, write_modis
+from upscale.archives.satellite.products import product_row
+from upscale.archives.satellite.recipes import offer_of
 from upscale.grid import EARTH_RADIUS
 from upscale.remote.errors import ArchiveError
 

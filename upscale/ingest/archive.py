@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from upscale.archives.published import Published, published
-from upscale.archives.recipes import days_of, offer_of
-from upscale.archives.structure import tiles_over
+from upscale.archives.formats.structure import tiles_over
+from upscale.archives.satellite.published import Published, published
+from upscale.archives.satellite.recipes import days_of, offer_of
 from upscale.grid import Grid
 from upscale.remote.errors import ArchiveError
 from upscale.remote.files import Found

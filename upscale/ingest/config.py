@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from upscale.archives.maps import CoverLegend
+from upscale.archives.cells.maps import CoverLegend
 from upscale.drivers.gaps import GapRule
 from upscale.grid import Grid, load_grid
 from upscale.ingest.sources import CdsSource, GranuleSource, check_folder

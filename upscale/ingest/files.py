@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from upscale.archives.maps import CoverLegend
+from upscale.archives.cells.maps import CoverLegend
 from upscale.remote.files import Found
 
 #: Opens a listed file as a local path.

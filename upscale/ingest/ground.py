@@ -10,9 +10,10 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from upscale.archives import maps, modis
-from upscale.archives.cellwise import window_of
-from upscale.archives.published import published
+from upscale.archives.cells import maps
+from upscale.archives.cells.cellwise import window_of
+from upscale.archives.satellite import modis
+from upscale.archives.satellite.published import published
 from upscale.calendar import months_of
 from upscale.drivers.cube import SeriesGroup
 from upscale.drivers.koppen import classify

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from upscale.archives.accumulate import standard_offsets
-from upscale.archives.era5 import HOURLY_ALONE, RULES, SPACING
-from upscale.archives.fields import FIELDS
-from upscale.archives.netcdf import read_published, variables_of
+from upscale.archives.reanalysis.accumulate import standard_offsets
+from upscale.archives.reanalysis.era5 import HOURLY_ALONE, RULES, SPACING
+from upscale.archives.reanalysis.fields import FIELDS
+from upscale.archives.reanalysis.netcdf import read_published, variables_of
 from upscale.grid import Grid, load_grid
 from upscale.ingest.archive import Fault
 from upscale.remote.errors import ArchiveError

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from upscale.archives.cellwise import Window, window_of
+from upscale.archives.cells.cellwise import Window, window_of
 from upscale.calendar import EPOCH
 from upscale.drivers.gaps import GapRule
 from upscale.drivers.writer import SeriesSpec

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from upscale.archives.cellwise import window_of
-from upscale.archives.published import has_published_name, published
+from upscale.archives.cells.cellwise import window_of
+from upscale.archives.satellite.published import has_published_name, published
 from upscale.calendar import months_of
 from upscale.ingest.archive import Fault, Holdings, TileName, survey, tiles_of
 from upscale.ingest.config import Ingest

@@ -14,12 +14,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from upscale.archives.cellwise import CellMeans, open_gridded
-from upscale.archives.era5 import Day, NoWholeDayError, Product, assemble, daily
-from upscale.archives.fields import FIELDS, check_range, check_unit
-from upscale.archives.netcdf import Box, magic, read_published, unpacked
-from upscale.archives.published import published
-from upscale.archives.recipes import Recipe, days_of, offer_of
+from upscale.archives.cells.cellwise import CellMeans, open_gridded
+from upscale.archives.reanalysis.era5 import Day, NoWholeDayError, Product, assemble, daily
+from upscale.archives.reanalysis.fields import FIELDS, check_range, check_unit
+from upscale.archives.reanalysis.netcdf import Box, magic, read_published, unpacked
+from upscale.archives.satellite.published import published
+from upscale.archives.satellite.recipes import Recipe, days_of, offer_of
 from upscale.calendar import EPOCH, date_of
 from upscale.drivers.packing import MISSING, packing_of
 from upscale.ingest.files import Local

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from upscale.archives.netcdf import NETCDF
+from upscale.archives.reanalysis.netcdf import NETCDF
 from upscale.fetch.hours import NAMES
 from upscale.testing.hourly import HourlyWorld, Layout, write_layout
 from upscale.testing.http import Server

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from upscale.archives.published import published
+from upscale.archives.satellite.published import published
 from upscale.testing.stac import Answer, Answering, Asked, answering
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import netCDF4
 
-from upscale.archives.hdfeos import (
+from upscale.archives.formats.hdfeos import (
     CMG_CORNERS,
     StoredGrid,
     struct_metadata,

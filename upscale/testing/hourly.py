@@ -18,7 +18,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from upscale.archives.grib import ECCODES, library
+from upscale.archives.formats.grib import ECCODES, library
 
 Floats = NDArray[np.float64]
 Layout = Literal["netcdf", "zip", "legacy", "legacy-expver", "grib", "earthdatahub", "arco"]

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from upscale.archives.sinusoidal import pixel_centres
-from upscale.archives.structure import TILE, Geometry, tiles_over
+from upscale.archives.cells.sinusoidal import pixel_centres
+from upscale.archives.formats.structure import TILE, Geometry, tiles_over
 from upscale.testing.granules import StoredGrid, tile_corners, write_modis
 
 Floats = NDArray[np.float64]

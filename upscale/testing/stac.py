@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.transform import from_origin
 
-from upscale.archives.structure import Geometry
+from upscale.archives.formats.structure import Geometry
 from upscale.testing.http import running
 
 

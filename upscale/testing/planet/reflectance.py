@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from upscale.archives.indices import index
+from upscale.archives.satellite.indices import index
 from upscale.drivers.astronomy import day_length, year_angle
 from upscale.testing.planet import overpass
 from upscale.testing.planet.climate import Site

@@ -25,7 +25,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from upscale.archives.grib import open_grib
+from upscale.archives.formats.grib import open_grib
 from upscale.remote.errors import ArchiveError
 
 #: The netCDF library is not safe in threads: held around every open, read and close.

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from upscale.archives.era5 import product_of
-from upscale.archives.fields import FIELDS, RELATED
 from upscale.archives.granule import Description, Layer
-from upscale.archives.netcdf import (
+from upscale.archives.reanalysis.era5 import product_of
+from upscale.archives.reanalysis.fields import FIELDS, RELATED
+from upscale.archives.reanalysis.netcdf import (
     DamagedError,
     each_variable,
     is_zarr,

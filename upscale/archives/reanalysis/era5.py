@@ -17,16 +17,16 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from upscale.archives import fields
-from upscale.archives.accumulate import (
+from upscale.archives.reanalysis import fields
+from upscale.archives.reanalysis.accumulate import (
     closing_totals,
     daily_sums,
     on_every_hour,
     standard_offsets,
     undo_running,
 )
-from upscale.archives.fields import FIELDS
-from upscale.archives.netcdf import (
+from upscale.archives.reanalysis.fields import FIELDS
+from upscale.archives.reanalysis.netcdf import (
     Box,
     Period,
     join,

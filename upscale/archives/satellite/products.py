@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from upscale.archives.bits import (
+from upscale.archives.formats.bits import (
     BAND_QC,
     CODE,
     FPAR_QC,

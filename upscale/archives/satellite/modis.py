@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from upscale.archives import hdf4, structure
-from upscale.archives.bits import STATE, bits, passes, released_clouds, widened
+from upscale.archives.formats import hdf4, structure
+from upscale.archives.formats.bits import STATE, bits, passes, released_clouds, widened
+from upscale.archives.formats.scaling import Numbers, as_numbers, numbers_of, physical, units_of
+from upscale.archives.formats.structure import Geometry
 from upscale.archives.granule import Description, Layer
-from upscale.archives.products import Check, Product, Rule, product_row
-from upscale.archives.published import Published, has_published_name, published
-from upscale.archives.scaling import Numbers, as_numbers, numbers_of, physical, units_of
-from upscale.archives.structure import Geometry
+from upscale.archives.satellite.products import Check, Product, Rule, product_row
+from upscale.archives.satellite.published import Published, has_published_name, published
 from upscale.remote.errors import ArchiveError
 from upscale.variables import IGBP
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from upscale.archives.hdf4 import LOCK
+from upscale.archives.formats.hdf4 import LOCK
+from upscale.archives.formats.structure import NORTH, TILE, WEST
 from upscale.archives.source import require
-from upscale.archives.structure import NORTH, TILE, WEST
 from upscale.grid import EARTH_RADIUS
 
 #: Codes of HDF4 number types by numpy type.

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from upscale.archives.structure import Geometry
+from upscale.archives.formats.structure import Geometry
 from upscale.grid import EARTH_RADIUS
 
 #: Cell size of the climate-modelling grid, 3600 x 7200, and of the product, degrees.

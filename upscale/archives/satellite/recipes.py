@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from upscale.archives.indices import INDICES
+from upscale.archives.satellite.indices import INDICES
 from upscale.remote.errors import ArchiveError
 
 Floats = NDArray[np.floating[Any]]

@@ -18,13 +18,13 @@ import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
-from upscale.archives import structure
-from upscale.archives.bits import Accepted, Field, accepted, passes, widened
+from upscale.archives.formats import structure
+from upscale.archives.formats.bits import Accepted, Field, accepted, passes, widened
+from upscale.archives.formats.scaling import Numbers, numbers_of, physical, units_of
+from upscale.archives.formats.structure import Geometry
 from upscale.archives.granule import Description, Layer
-from upscale.archives.netcdf import NETCDF
-from upscale.archives.published import Published, has_published_name, published
-from upscale.archives.scaling import Numbers, numbers_of, physical, units_of
-from upscale.archives.structure import Geometry
+from upscale.archives.reanalysis.netcdf import NETCDF
+from upscale.archives.satellite.published import Published, has_published_name, published
 from upscale.remote.errors import ArchiveError
 from upscale.stores.files import first_bytes
 

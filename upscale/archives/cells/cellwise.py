@@ -11,13 +11,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from upscale.archives import modis, viirs
+from upscale.archives.cells.sinusoidal import Cells, CellSums, cells_of, sum_layers
+from upscale.archives.formats.scaling import Numbers
+from upscale.archives.formats.structure import Geometry
 from upscale.archives.granule import Layer
-from upscale.archives.published import Published
-from upscale.archives.recipes import Recipe
-from upscale.archives.scaling import Numbers
-from upscale.archives.sinusoidal import Cells, CellSums, cells_of, sum_layers
-from upscale.archives.structure import Geometry
+from upscale.archives.satellite import modis, viirs
+from upscale.archives.satellite.published import Published
+from upscale.archives.satellite.recipes import Recipe
 from upscale.grid import Grid
 from upscale.remote.errors import ArchiveError
 from upscale.variables import variable
