@@ -28,8 +28,8 @@ from upscale.engine.ledger import Ledger
 from upscale.engine.limits import with_limits
 from upscale.grid import load_grid
 from upscale.network.release import find_release, load_release
+from upscale.planet.cube import write_planet
 from upscale.testing.limits import limited
-from upscale.testing.planet.cube import write_planet
 from upscale.testing.releases import fake_release
 from upscale.testing.runs import prepare, run_here
 

@@ -23,7 +23,7 @@ from upscale.engine.run import execute, finalise, init
 from upscale.engine.validate import validate
 from upscale.grid import load_grid
 from upscale.jobs.progress import LogProgress
-from upscale.testing.planet.cube import write_planet
+from upscale.planet.cube import write_planet
 
 PERIOD = dt.date(2011, 1, 1), dt.date(2012, 12, 31)
 TILE = 30

@@ -25,7 +25,7 @@ REPEATS = 3
 def make(folder: Path) -> None:
     """A land-filled part of the planet with two years of drivers."""
     from upscale.grid import load_grid
-    from upscale.testing.planet import write_planet
+    from upscale.planet import write_planet
 
     grid = load_grid("global-1p0").crop(slice(36, 60), slice(182, 206))
     period = dt.date(2011, 1, 1), dt.date(2012, 12, 31)

@@ -49,10 +49,10 @@ from upscale.ingest.files import GroundFiles
 from upscale.ingest.hourly import read_header, survey_weather
 from upscale.ingest.plan import Job, Source, granule_tasks, weather_tasks
 from upscale.ingest.work import observe, weather
+from upscale.planet.cube import write_planet
 from upscale.remote.files import Found, expand
 from upscale.testing.granules import StoredGrid, tile_corners, write_modis
 from upscale.testing.hourly import make_hourly, write_months
-from upscale.testing.planet.cube import write_planet
 from upscale.testing.runs import prepare, run_here
 
 FIRST, DAYS, YEAR = dt.date(2019, 7, 1), 30, 365

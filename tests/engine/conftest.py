@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from upscale.grid import load_grid
-from upscale.testing.planet.cube import write_planet
+from upscale.planet.cube import write_planet
 from upscale.testing.releases import fake_release
 
 MET = ("ta", "sw_in", "vpd", "p", "sw_pot", "day_length")

@@ -14,9 +14,9 @@ from upscale.grid import load_grid
 from upscale.jobs.settings import ConfigError
 from upscale.network.carbonfluxbench_release import import_release
 from upscale.network.carbonfluxbench_scaling import FEATURES, MINIMAL, MODIS
+from upscale.planet.cube import write_planet
 from upscale.product.quality import Quality, has
 from upscale.testing.carbonfluxbench import released_state
-from upscale.testing.planet.cube import write_planet
 from upscale.testing.releases import fake_release
 from upscale.testing.runs import differences, prepare, run_here
 from upscale.training.features import FEATURE_SETS

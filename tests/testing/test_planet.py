@@ -13,10 +13,10 @@ from upscale.drivers.cube import open_cube
 from upscale.drivers.koppen import classify
 from upscale.drivers.packing import packing_of
 from upscale.grid import Grid
-from upscale.testing.planet import Planet, Region, write_planet
-from upscale.testing.planet.meteo import MORE, NAMES
-from upscale.testing.planet.reflectance import NAMES as SEEN
-from upscale.testing.planet.weather import weather
+from upscale.planet import Planet, Region, write_planet
+from upscale.planet.meteo import MORE, NAMES
+from upscale.planet.reflectance import NAMES as SEEN
+from upscale.planet.weather import weather
 from upscale.variables import IGBP, KOPPEN, variable
 
 LAT = np.arange(88.0, -90.0, -4.0)

@@ -21,10 +21,10 @@ from upscale.grid import load_grid
 from upscale.jobs.ledger import beside
 from upscale.jobs.settings import ConfigError
 from upscale.network.release import load_release
+from upscale.planet import meteo, reflectance
+from upscale.planet.cube import write_planet
 from upscale.product.cube import open_flux_group
 from upscale.product.plots import plot_cube
-from upscale.testing.planet import meteo, reflectance
-from upscale.testing.planet.cube import write_planet
 
 #: Title of the flux cube of a demonstration.
 DEMO = "Daily terrestrial carbon fluxes of a demonstration"

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from upscale.drivers.astronomy import declination, potential_radiation, year_angle
 from upscale.humidity import saturation_pressure
-from upscale.testing.planet.climate import Site
-from upscale.testing.planet.sphere import Floats, ramp
-from upscale.testing.planet.weather import BLOCK, weather
+from upscale.planet.climate import Site
+from upscale.planet.sphere import Floats, ramp
+from upscale.planet.weather import BLOCK, weather
 
 #: What `meteorology` makes, in the order of the network's features.
 NAMES = ("ta", "sw_in", "vpd", "p")

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from upscale.archives.satellite.indices import index
 from upscale.drivers.astronomy import day_length, year_angle
-from upscale.testing.planet import overpass
-from upscale.testing.planet.climate import Site
-from upscale.testing.planet.meteo import cloud, sky, wetness_of
-from upscale.testing.planet.relief import key_of
-from upscale.testing.planet.sphere import Floats, ramp, speckle
-from upscale.testing.planet.vegetation import Cover
+from upscale.planet import overpass
+from upscale.planet.climate import Site
+from upscale.planet.meteo import cloud, sky, wetness_of
+from upscale.planet.relief import key_of
+from upscale.planet.sphere import Floats, ramp, speckle
+from upscale.planet.vegetation import Cover
 
 #: Indices and bands, which are mixed of soil, leaves and snow.
 MIXED = ("ndvi", "evi", "nirv", "fapar", *(f"sur_refl_b{band:02d}" for band in range(1, 8)))

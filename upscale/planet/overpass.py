@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upscale.drivers.astronomy import declination, year_angle
-from upscale.testing.planet.climate import Site
-from upscale.testing.planet.sphere import Floats
+from upscale.planet.climate import Site
+from upscale.planet.sphere import Floats
 
 #: What `angles` makes, degrees.
 NAMES = ("sensor_zenith", "sensor_azimuth", "solar_zenith", "solar_azimuth")

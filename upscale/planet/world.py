@@ -9,14 +9,14 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from upscale.testing.planet import reflectance
-from upscale.testing.planet.climate import Site, site
-from upscale.testing.planet.meteo import NAMES, meteorology
-from upscale.testing.planet.reflectance import seen
-from upscale.testing.planet.relief import height_above_coast, relief
-from upscale.testing.planet.sphere import Floats
-from upscale.testing.planet.vegetation import Cover, cover
-from upscale.testing.planet.weather import BLOCK
+from upscale.planet import reflectance
+from upscale.planet.climate import Site, site
+from upscale.planet.meteo import NAMES, meteorology
+from upscale.planet.reflectance import seen
+from upscale.planet.relief import height_above_coast, relief
+from upscale.planet.sphere import Floats
+from upscale.planet.vegetation import Cover, cover
+from upscale.planet.weather import BLOCK
 from upscale.variables import IGBP
 
 Bools = NDArray[np.bool_]

@@ -10,7 +10,7 @@ Continents, climate, weather and vegetation are made up; what is computed from t
 about the Earth.
 """
 
-from upscale.testing.planet.cube import write_planet
-from upscale.testing.planet.world import Planet, Region, Surface
+from upscale.planet.cube import write_planet
+from upscale.planet.world import Planet, Region, Surface
 
 __all__ = ["Planet", "Region", "Surface", "write_planet"]

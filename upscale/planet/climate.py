@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from upscale.drivers.astronomy import declination, potential_radiation, year_angle
-from upscale.testing.planet.relief import key_of, relief
-from upscale.testing.planet.sphere import (
+from upscale.planet.relief import key_of, relief
+from upscale.planet.sphere import (
     NODE_LAT,
     SHAPE,
     STEP,

@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from upscale.testing.planet.sphere import NODE_LAT, SHAPE, Floats
+from upscale.planet.sphere import NODE_LAT, SHAPE, Floats
 
 Reals = NDArray[np.float64]
 Waves = NDArray[np.complex128]

@@ -19,13 +19,13 @@ from upscale.drivers.writer import (
     write_static,
 )
 from upscale.grid import Grid
-from upscale.testing.planet import meteo
-from upscale.testing.planet.world import Planet, Region
+from upscale.planet import meteo
+from upscale.planet.world import Planet, Region
 
 #: Cells that are made at once.
 _CELLS = 80_000
 
-_SOURCE = "upscale.testing.planet: a made-up planet; its totals mean nothing for the Earth"
+_SOURCE = "upscale.planet: a made-up planet; its totals mean nothing for the Earth"
 
 
 def write_planet(

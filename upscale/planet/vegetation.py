@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from upscale.drivers.astronomy import potential_radiation
 from upscale.drivers.koppen import classify
-from upscale.testing.planet.climate import Site
-from upscale.testing.planet.relief import key_of
-from upscale.testing.planet.sphere import Floats, octaves, points, ramp, speckle
+from upscale.planet.climate import Site
+from upscale.planet.relief import key_of
+from upscale.planet.sphere import Floats, octaves, points, ramp, speckle
 from upscale.variables import IGBP, KOPPEN
 
 Codes = NDArray[np.uint8]

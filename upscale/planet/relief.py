@@ -13,7 +13,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from upscale.testing.planet.sphere import octaves, points, ramp
+from upscale.planet.sphere import octaves, points, ramp
 
 Floats = NDArray[np.float32]
 Reals = NDArray[np.float64]
