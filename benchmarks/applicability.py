@@ -25,9 +25,9 @@ import torch
 
 from upscale.engine import worker
 from upscale.engine.ledger import Ledger
-from upscale.engine.limits import with_limits
+from upscale.engine.uncertainty import with_limits
 from upscale.grid import load_grid
-from upscale.network.release import find_release, load_release
+from upscale.network.releases.release import find_release, load_release
 from upscale.planet.cube import write_planet
 from upscale.testing.limits import limited
 from upscale.testing.releases import fake_release

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from upscale.network.ensemble import Ensemble, load_ensemble
-from upscale.network.tamrl import TamRl
+from upscale.network.networks.tamrl import TamRl
 from upscale.testing.releases import fake_release
 
 FEATURES = ("ta", "sw_in", "vpd", "p", "sw_pot", "day_length")

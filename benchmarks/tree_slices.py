@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from upscale.network.trees import Trees
+from upscale.network.boosting.trees import Trees
 from upscale.training.baselines import ROUNDS, fit_regressor
 
 COLUMNS = 33  # six features and the one-hots of `tamrl-met-v1`

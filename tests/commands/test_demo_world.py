@@ -5,7 +5,7 @@ import datetime as dt
 from rich.console import Console
 
 from upscale.commands.demo import World, _is_made, _make_planet
-from upscale.network.carbonfluxbench_scaling import FEATURES, MINIMAL, MODIS
+from upscale.network.released_code.scaling import FEATURES, MINIMAL, MODIS
 
 FIRST = dt.date(2012, 1, 1)
 SMALL = World(grid="global-1p0", start=FIRST, first=FIRST, last=FIRST, tile=90)

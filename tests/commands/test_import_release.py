@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from upscale.commands import main
-from upscale.network.carbonfluxbench_scaling import FEATURES, STAND_INS, read_scaling
-from upscale.network.release import load_release
+from upscale.network.released_code.scaling import FEATURES, STAND_INS, read_scaling
+from upscale.network.releases.release import load_release
 from upscale.testing.carbonfluxbench import released_state
 from upscale.variables import FLUXES
 

@@ -12,8 +12,8 @@ from upscale.drivers.cube import open_cube
 from upscale.drivers.tiles import read_features, read_surface
 from upscale.grid import load_grid
 from upscale.jobs.settings import ConfigError
-from upscale.network.carbonfluxbench_release import import_release
-from upscale.network.carbonfluxbench_scaling import FEATURES, MINIMAL, MODIS
+from upscale.network.released_code.release import import_release
+from upscale.network.released_code.scaling import FEATURES, MINIMAL, MODIS
 from upscale.planet.cube import write_planet
 from upscale.product.quality import Quality, has
 from upscale.testing.carbonfluxbench import released_state

@@ -13,10 +13,10 @@ from upscale.calendar import STEP_DAYS, day_number
 from upscale.drivers.cube import open_cube
 from upscale.drivers.tiles import read_features, read_surface
 from upscale.engine.check import check_store
-from upscale.network.release import Release
+from upscale.network.releases.release import Release
 from upscale.product.quality import Quality, has
 from upscale.product.reader import interval
-from upscale.product.trust import STEP_ARRAYS
+from upscale.product.uncertainty import STEP_ARRAYS
 from upscale.testing.limits import limited
 from upscale.testing.releases import fake_release, fake_tree_release
 from upscale.testing.runs import differences, prepare, run_here, same_bits

@@ -11,7 +11,7 @@ from upscale.calendar import day_number
 from upscale.drivers.cube import open_cube
 from upscale.drivers.tiles import read_features, read_surface
 from upscale.network.ensemble import load_ensemble
-from upscale.network.release import load_release
+from upscale.network.releases.release import load_release
 from upscale.product.quality import Quality, has
 from upscale.testing.releases import fake_release
 from upscale.testing.runs import differences, prepare, run_here, same_bits

@@ -14,7 +14,7 @@ from upscale.drivers.cube import open_cube
 from upscale.drivers.tiles import read_features, read_surface
 from upscale.engine.check import check_store
 from upscale.network.classes import Classes
-from upscale.network.release import load_release
+from upscale.network.releases.release import load_release
 from upscale.product.quality import Quality, has
 from upscale.testing.releases import fake_tree_release
 from upscale.testing.runs import differences, prepare, run_here, same_bits

@@ -10,7 +10,7 @@ from upscale.evaluation.coverage import calibrated, coverage, covered
 from upscale.evaluation.report import write_report
 from upscale.evaluation.results import Evaluation, results
 from upscale.evaluation.words import calibration_words
-from upscale.network.calibration import Calibration, Coverage, FluxCalibration
+from upscale.network.uncertainty.calibration import Calibration, Coverage, FluxCalibration
 from upscale.variables import FLUXES
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from upscale.network.manifest import MODELS
+from upscale.network.releases.manifest import MODELS
 from upscale.training.baselines import LIGHTGBM, ROUNDS, XGBOOST
 
 PAGE = Path(__file__).parents[2] / "docs" / "models.md"

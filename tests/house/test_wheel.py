@@ -17,7 +17,7 @@ ASK = """
 import json, sys
 import upscale
 from upscale.grid import load_grid
-from upscale.network.release import load_release
+from upscale.network.releases.release import load_release
 releases = json.loads(sys.argv[1])
 print(json.dumps({
     "package": upscale.__file__,

@@ -9,8 +9,8 @@ import pytest
 
 from upscale.engine.config import load_run
 from upscale.grid import load_grid
-from upscale.network.carbonfluxbench_scaling import read_scaling
-from upscale.network.release import load_release
+from upscale.network.released_code.scaling import read_scaling
+from upscale.network.releases.release import load_release
 from upscale.training.config import read_config
 
 #: Which files are read by what: the first pattern that fits a path from the root. A YAML

@@ -8,16 +8,21 @@ import numpy as np
 import pytest
 import torch
 
-from upscale.network.applicability import (
+from upscale.network.releases.release import ReleaseError, save_release
+from upscale.network.scaler import Feature, FluxScale, Scaler
+from upscale.network.uncertainty.applicability import (
     Applicability,
     Space,
     evaluate,
     read_applicability,
     step_points,
 )
-from upscale.network.release import ReleaseError, save_release
-from upscale.network.scaler import Feature, FluxScale, Scaler
-from upscale.network.training_points import Place, fit_applicability, fit_space, upper_whisker
+from upscale.network.uncertainty.training_points import (
+    Place,
+    fit_applicability,
+    fit_space,
+    upper_whisker,
+)
 from upscale.testing.releases import fake_release
 
 

@@ -12,10 +12,10 @@ import torch
 import yaml
 from numpy.typing import NDArray
 
-from upscale.network.architectures import ARCHITECTURES
 from upscale.network.ensemble import Ensemble
+from upscale.network.networks.architectures import ARCHITECTURES
 from upscale.network.predictor import load_predictor
-from upscale.network.release import ContextSpec, Release, ReleaseError, load_release
+from upscale.network.releases.release import ContextSpec, Release, ReleaseError, load_release
 from upscale.testing.releases import CLASSES, fake_release
 
 Floats = NDArray[np.float32]

@@ -9,8 +9,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from upscale.network.ctlstm import CtLstmConfig
-from upscale.network.tamlstm import TamLstmConfig
+from upscale.network.networks.ctlstm import CtLstmConfig
+from upscale.network.networks.tamlstm import TamLstmConfig
 
 Doubles = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from upscale.network.calibration import (
+from upscale.network.uncertainty.calibration import (
     LEVELS,
     Calibration,
     Judged,

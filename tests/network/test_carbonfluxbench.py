@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from upscale.network.carbonfluxbench import CarbonFluxBench, CarbonFluxBenchConfig, DayNorm
-from upscale.network.carbonfluxbench_state import read_member
+from upscale.network.networks.carbonfluxbench import CarbonFluxBench, CarbonFluxBenchConfig, DayNorm
+from upscale.network.released_code.state import read_member
 from upscale.testing.carbonfluxbench import released_state
 
 Doubles = NDArray[np.float64]

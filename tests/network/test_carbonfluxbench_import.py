@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 import torch
 
-from upscale.network.carbonfluxbench import CarbonFluxBenchConfig
-from upscale.network.carbonfluxbench_release import import_release
-from upscale.network.carbonfluxbench_scaling import FEATURES, STAND_INS, Scaling, read_scaling
-from upscale.network.carbonfluxbench_state import read_member
 from upscale.network.classes import CARBONFLUXBENCH
 from upscale.network.ensemble import Ensemble
+from upscale.network.networks.carbonfluxbench import CarbonFluxBenchConfig
 from upscale.network.predictor import load_predictor
-from upscale.network.release import ReleaseError, load_release
+from upscale.network.released_code.release import import_release
+from upscale.network.released_code.scaling import FEATURES, STAND_INS, Scaling, read_scaling
+from upscale.network.released_code.state import read_member
+from upscale.network.releases.release import ReleaseError, load_release
 from upscale.testing.carbonfluxbench import State, released_state
 from upscale.variables import FLUXES, variable
 

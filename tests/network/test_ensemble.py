@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from upscale.network.ensemble import Ensemble, load_ensemble
-from upscale.network.release import Release
+from upscale.network.releases.release import Release
 from upscale.testing.releases import fake_release
 
 Floats = NDArray[np.float32]

@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from upscale.network.loss import flux_loss, inverse_frequency_weights, weighted_fit
+from upscale.network.networks.loss import flux_loss, inverse_frequency_weights, weighted_fit
 
 Doubles = NDArray[np.float64]
 

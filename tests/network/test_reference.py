@@ -16,12 +16,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from upscale.network.carbonfluxbench import CarbonFluxBenchConfig
-from upscale.network.loss import flux_loss
+from upscale.network.networks.carbonfluxbench import CarbonFluxBenchConfig
+from upscale.network.networks.loss import flux_loss
+from upscale.network.networks.tamrl import TamRlConfig
 from upscale.network.predictor import load_predictor
-from upscale.network.release import Release
+from upscale.network.releases.release import Release
 from upscale.network.support import SupportRule, choose
-from upscale.network.tamrl import TamRlConfig
 from upscale.testing.releases import CLASSES, fake_release
 from upscale.variables import IGBP, KOPPEN
 

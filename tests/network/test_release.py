@@ -13,8 +13,7 @@ import safetensors.torch
 import torch
 import yaml
 
-from upscale.network.applicability import Applicability
-from upscale.network.release import (
+from upscale.network.releases.release import (
     UNSAFE_SWITCH,
     ContextSpec,
     Release,
@@ -24,8 +23,9 @@ from upscale.network.release import (
     load_release,
     save_release,
 )
-from upscale.network.resolve import CACHE_VARIABLE, _shipped
-from upscale.network.training_points import fit_space
+from upscale.network.releases.resolve import CACHE_VARIABLE, _shipped
+from upscale.network.uncertainty.applicability import Applicability
+from upscale.network.uncertainty.training_points import fit_space
 from upscale.testing.releases import fake_release
 from upscale.variables import variable
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from upscale.network.tamrl import TamRl, TamRlConfig
+from upscale.network.networks.tamrl import TamRl, TamRlConfig
 
 Doubles = NDArray[np.float64]
 Weights = Mapping[str, Doubles]

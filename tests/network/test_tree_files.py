@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 import yaml
 
-from upscale.network.release import Release, ReleaseError, load_release
-from upscale.network.tree_files import check_lightgbm, check_xgboost
-from upscale.network.trees import TREES, TreesConfig
+from upscale.network.boosting.tree_files import check_lightgbm, check_xgboost
+from upscale.network.boosting.trees import TREES, TreesConfig
+from upscale.network.releases.release import Release, ReleaseError, load_release
 from upscale.testing.releases import fake_tree_release
 from upscale.training.baselines import fit_regressor
 
@@ -205,7 +205,7 @@ def test_sizes_and_encoding_are_bounded(
 ) -> None:
     with pytest.raises(ValueError, match="ASCII"):
         check("tree\nä".encode(), COLUMNS, 3)
-    monkeypatch.setattr("upscale.network.tree_files.MOST_BYTES", 10)
+    monkeypatch.setattr("upscale.network.boosting.tree_files.MOST_BYTES", 10)
     with pytest.raises(ValueError, match="at most 10 bytes"):
         check(b"tree" * 5, COLUMNS, 3)
 
@@ -214,7 +214,7 @@ def test_sizes_and_encoding_are_bounded(
 def test_a_tree_too_deep_to_walk_is_refused(
     library: str, releases: dict[str, Release], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("upscale.network.tree_files.MOST_DEPTH", 3)
+    monkeypatch.setattr("upscale.network.boosting.tree_files.MOST_DEPTH", 3)
     with pytest.raises(ReleaseError, match="at most 3 deep"):
         load_release(releases[library].path)
 

@@ -15,10 +15,10 @@ import torch
 import yaml
 from numpy.typing import NDArray
 
+from upscale.network.boosting.trees import LightGbmTrees, TreeEnsemble, TreesConfig, XgBoostTrees
 from upscale.network.predictor import load_predictor
-from upscale.network.release import Release, ReleaseError, load_release, save_release
-from upscale.network.resolve import CACHE_VARIABLE
-from upscale.network.trees import LightGbmTrees, TreeEnsemble, TreesConfig, XgBoostTrees
+from upscale.network.releases.release import Release, ReleaseError, load_release, save_release
+from upscale.network.releases.resolve import CACHE_VARIABLE
 from upscale.testing.releases import CLASSES, fake_tree_release
 from upscale.variables import FLUXES, IGBP, KOPPEN
 

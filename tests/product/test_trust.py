@@ -17,8 +17,8 @@ import zarr
 
 from upscale.calendar import day_number
 from upscale.grid import Grid
-from upscale.network.calibration import Calibration, FluxCalibration
-from upscale.network.calibration import interval as network_interval
+from upscale.network.uncertainty.calibration import Calibration, FluxCalibration
+from upscale.network.uncertainty.calibration import interval as network_interval
 from upscale.product.checks import check_cube
 from upscale.product.composite import _limit_sums, composite
 from upscale.product.cube import create_flux_cube
@@ -28,7 +28,7 @@ from upscale.product.plots import plot_cube
 from upscale.product.quality import Quality, has
 from upscale.product.reader import Cells, interval, open_flux_cube
 from upscale.product.shards import region_of
-from upscale.product.trust import STEP_ARRAYS, Trust
+from upscale.product.uncertainty import STEP_ARRAYS, Trust
 from upscale.testing.flux_cubes import MADE_TRUST, make_flux_cube, small_layout
 
 BITS = {

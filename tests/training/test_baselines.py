@@ -9,9 +9,15 @@ import numpy as np
 import pytest
 
 from upscale.calendar import day_of_year
+from upscale.network.boosting.trees import TreesConfig
 from upscale.network.predictor import load_predictor
-from upscale.network.release import ContextSpec, Release, ReleaseSpec, WindowSpec, save_release
-from upscale.network.trees import TreesConfig
+from upscale.network.releases.release import (
+    ContextSpec,
+    Release,
+    ReleaseSpec,
+    WindowSpec,
+    save_release,
+)
 from upscale.network.windows import WindowRule
 from upscale.towers.table import Tower
 from upscale.training import baselines

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from upscale.network.release import load_release
+from upscale.network.releases.release import load_release
 from upscale.towers.skill import read_skill
 from upscale.towers.table import Tower
 from upscale.training.config import Model, Pretraining, TrainConfig, stages_of, with_model

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from upscale.network.release import Release, load_release
+from upscale.network.releases.release import Release, load_release
 from upscale.network.support import choose
 from upscale.towers.skill import SKILL_COLUMNS, read_skill, skill
 from upscale.towers.table import Tower

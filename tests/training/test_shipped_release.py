@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from upscale.network.release import Release, load_release
+from upscale.network.releases.release import Release, load_release
 from upscale.towers.skill import read_skill, skill
 from upscale.towers.splits import hold_out
 from upscale.towers.table import Tower, read_towers

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from upscale.network.release import Release, load_release
+from upscale.network.releases.release import Release, load_release
 from upscale.towers.skill import read_skill
 from upscale.towers.table import Tower, read_towers
 from upscale.training.evaluate import tower_model

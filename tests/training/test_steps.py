@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from upscale.network.architectures import Network
+from upscale.network.networks.architectures import Network
 from upscale.towers.table import Tower
 from upscale.training import loop
 from upscale.training.config import Augmentation, Draw, LossWeights, Stage, TrainConfig

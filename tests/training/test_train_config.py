@@ -10,9 +10,9 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from upscale.network.architectures import ARCHITECTURES
-from upscale.network.release import load_release
-from upscale.network.trees import TREES
+from upscale.network.boosting.trees import TREES
+from upscale.network.networks.architectures import ARCHITECTURES
+from upscale.network.releases.release import load_release
 from upscale.training.config import TrainConfig, read_config, with_model
 
 ROOT = Path(__file__).parents[2]

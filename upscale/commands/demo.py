@@ -20,7 +20,7 @@ from upscale.engine.validate import validate
 from upscale.grid import load_grid
 from upscale.jobs.ledger import beside
 from upscale.jobs.settings import ConfigError
-from upscale.network.release import load_release
+from upscale.network.releases.release import load_release
 from upscale.planet import meteo, reflectance
 from upscale.planet.cube import write_planet
 from upscale.product.cube import open_flux_group

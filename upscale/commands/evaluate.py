@@ -18,7 +18,7 @@ from upscale.evaluation.run import Request, evaluate_left_out, leave_clusters_ou
 from upscale.evaluation.run import evaluate as run_at_towers
 from upscale.evaluation.scores import scores
 from upscale.evaluation.show import show
-from upscale.network.release import load_release
+from upscale.network.releases.release import load_release
 from upscale.towers.skill import skill_json
 from upscale.towers.table import Tower
 

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from upscale.network.carbonfluxbench_release import Import
-from upscale.network.carbonfluxbench_release import import_release as make
-from upscale.network.carbonfluxbench_scaling import read_scaling
+from upscale.network.released_code.release import Import
+from upscale.network.released_code.release import import_release as make
+from upscale.network.released_code.scaling import read_scaling
 
 
 def import_release(

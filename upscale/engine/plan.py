@@ -13,7 +13,7 @@ from upscale.engine.config import Context, Run
 from upscale.grid import Grid, Tile, tile_counts
 from upscale.jobs.ledger import beside
 from upscale.jobs.settings import ConfigError, absolute, digest_of
-from upscale.network.release import Release
+from upscale.network.releases.release import Release
 from upscale.network.support import SupportRule
 from upscale.product.layout import FluxLayout, WorkItem
 

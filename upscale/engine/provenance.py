@@ -9,8 +9,8 @@ from upscale import __version__
 from upscale.drivers.cube import DriverCube
 from upscale.engine.config import Run
 from upscale.engine.plan import Job
-from upscale.network.citations import paper_of
-from upscale.network.release import Release
+from upscale.network.releases.citations import paper_of
+from upscale.network.releases.release import Release
 
 _COMMENT = (
     "Fluxes are grams of carbon per square metre of land and day. NEE = RECO - GPP, positive = "

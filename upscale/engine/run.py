@@ -11,10 +11,10 @@ import zarr
 from upscale.drivers.cube import DriverCube
 from upscale.engine.context import create_context
 from upscale.engine.ledger import PLAN, Entry, Ledger
-from upscale.engine.limits import trust_of
 from upscale.engine.loop import Outcome, run_items
 from upscale.engine.plan import Job, Plan, read_part
 from upscale.engine.provenance import attributes_of
+from upscale.engine.uncertainty import trust_of
 from upscale.engine.validate import Checked, store_faults
 from upscale.jobs.claim import claimed
 from upscale.jobs.clock import now

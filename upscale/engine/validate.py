@@ -15,13 +15,13 @@ from upscale.drivers.cube import DriverCube, DriverError, open_cube
 from upscale.drivers.tiles import DERIVED, missing_features
 from upscale.engine.config import Run
 from upscale.engine.ledger import PLAN, Ledger
-from upscale.engine.limits import margin_of
 from upscale.engine.plan import Job, Plan, make_plan, product_grid
 from upscale.engine.provenance import RESERVED
+from upscale.engine.uncertainty import margin_of
 from upscale.jobs.cluster import TASKS_PER_WORKER, worker_memory
 from upscale.jobs.ledger import store_name
 from upscale.jobs.settings import ConfigError
-from upscale.network.release import Release, ReleaseError, load_release
+from upscale.network.releases.release import Release, ReleaseError, load_release
 from upscale.product.cube import open_flux_group, was_begun
 from upscale.stores.location import is_empty
 

@@ -29,14 +29,14 @@ from upscale.engine.context import (
     write_embeddings,
 )
 from upscale.engine.ledger import Entry, Ledger
-from upscale.engine.limits import margin_of, with_limits, without_margin
 from upscale.engine.plan import Job, read_part
 from upscale.engine.predict import barren_tile, predict_tile
+from upscale.engine.uncertainty import margin_of, with_limits, without_margin
 from upscale.grid import Tile, cell_areas
 from upscale.jobs.clock import Stopwatch, now
-from upscale.network.applicability import Applicability
 from upscale.network.predictor import Predictor, load_predictor
-from upscale.network.release import load_release
+from upscale.network.releases.release import load_release
+from upscale.network.uncertainty.applicability import Applicability
 from upscale.network.windows import WindowRule
 from upscale.product.layout import FluxLayout, WorkItem
 from upscale.product.quality import count_flags

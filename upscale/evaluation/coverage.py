@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from upscale.evaluation.cases import Pair
 from upscale.evaluation.scores import TOWER_COLUMNS, tidy
-from upscale.network.calibration import Calibration, interval
+from upscale.network.uncertainty.calibration import Calibration, interval
 from upscale.variables import FLUXES
 
 Reals = NDArray[np.float64]

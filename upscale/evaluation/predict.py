@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upscale.evaluation.cases import Case, Estimate, estimate
-from upscale.network.release import Release, load_release
-from upscale.network.resolve import ReleaseError
-from upscale.network.trees import TREES
+from upscale.network.boosting.trees import TREES
+from upscale.network.releases.release import Release, load_release
+from upscale.network.releases.resolve import ReleaseError
 from upscale.network.windows import WindowRule
 from upscale.towers.table import Tower
 from upscale.training.baselines import fit_seasonal_cycle, fit_trees

@@ -13,7 +13,7 @@ from upscale.evaluation.coverage import calibrated, coverage
 from upscale.evaluation.predict import Skipped
 from upscale.evaluation.scores import closure, scores
 from upscale.evaluation.seasons import anomaly_scores, interannual_scores, season_scores
-from upscale.network.calibration import Calibration
+from upscale.network.uncertainty.calibration import Calibration
 
 #: Splits whose towers stand in the headline, the first that has any is taken. Implausible
 #: measurements say less than what a model remembers, so that suspect towers come last.

@@ -15,7 +15,7 @@ from upscale.evaluation.figures.style import title_of
 from upscale.evaluation.learned import splits_of
 from upscale.evaluation.predict import FITTED, predict_towers, release_members, rivals
 from upscale.evaluation.results import Evaluation, choose_reference, order_models
-from upscale.network.release import Release, load_release
+from upscale.network.releases.release import Release, load_release
 from upscale.towers.table import Tower, read_towers
 from upscale.training.config import Model, TrainConfig
 from upscale.training.crossvalidate import (

@@ -17,9 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from upscale.network.architectures import Network
 from upscale.network.classes import Classes
-from upscale.network.release import Release, load_release
+from upscale.network.networks.architectures import Network
+from upscale.network.releases.release import Release, load_release
 from upscale.network.scaler import Scaler
 from upscale.variables import FLUXES
 

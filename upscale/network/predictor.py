@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from upscale.network.boosting.trees import TreeEnsemble
 from upscale.network.classes import Classes
 from upscale.network.ensemble import load_ensemble
-from upscale.network.release import Release, load_release
+from upscale.network.releases.release import Release, load_release
 from upscale.network.scaler import Scaler
-from upscale.network.trees import TreeEnsemble
 
 Floats = NDArray[np.float32]
 

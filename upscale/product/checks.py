@@ -18,7 +18,7 @@ from upscale.grid import cell_areas
 from upscale.product.quality import FILL
 from upscale.product.reader import FluxCube, cells_of, occupied, open_flux_cube
 from upscale.product.tally import SEASONAL_LATITUDE, Tally, empty_tally, scan
-from upscale.product.trust import STEP_ARRAYS
+from upscale.product.uncertainty import STEP_ARRAYS
 from upscale.variables import FLUXES, variable
 
 #: The largest daily GPP of any cube with vegetation exceeds this many g m-2 d-1.

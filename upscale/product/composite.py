@@ -14,7 +14,7 @@ from upscale.calendar import day_of_year
 from upscale.grid import Grid
 from upscale.product.quality import Quality, has
 from upscale.product.reader import Cells, FluxCube, occupied
-from upscale.product.trust import INDEX_BITS
+from upscale.product.uncertainty import INDEX_BITS
 from upscale.variables import FLUXES
 
 #: Columns that a printed map can show.

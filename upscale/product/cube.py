@@ -22,7 +22,7 @@ from upscale.calendar import CALENDAR, TIME_UNITS, date_of
 from upscale.grid import EARTH_RADIUS, Grid, cell_areas
 from upscale.product.layout import FluxLayout
 from upscale.product.quality import FILL, flag_attributes
-from upscale.product.trust import NO_TRUST, STEP_ARRAYS, Trust
+from upscale.product.uncertainty import NO_TRUST, STEP_ARRAYS, Trust
 from upscale.variables import FLUXES, class_attributes, variable
 
 _DIMS = ("time", "lat", "lon")

@@ -21,7 +21,7 @@ from upscale.calendar import date_of
 from upscale.product.cube import plain
 from upscale.product.quality import Quality, has
 from upscale.product.reader import Cells, FluxCube, cells_of
-from upscale.product.trust import STEP_ARRAYS
+from upscale.product.uncertainty import STEP_ARRAYS
 
 #: netCDF-C is not safe in threads: whoever opens a NetCDF file here holds this lock.
 NETCDF_LOCK = threading.RLock()

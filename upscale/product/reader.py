@@ -16,7 +16,7 @@ from upscale.calendar import date_of
 from upscale.grid import Grid
 from upscale.product.cube import layout_of, open_flux_group
 from upscale.product.layout import FluxLayout
-from upscale.product.trust import CALIBRATION_KEYS
+from upscale.product.uncertainty import CALIBRATION_KEYS
 
 
 @dataclass(frozen=True)

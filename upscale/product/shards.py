@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from upscale.product.cube import open_flux_group
 from upscale.product.layout import FluxLayout, WorkItem
-from upscale.product.trust import STEP_ARRAYS
+from upscale.product.uncertainty import STEP_ARRAYS
 
 Region = tuple[slice, ...]
 

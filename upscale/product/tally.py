@@ -11,7 +11,7 @@ from upscale.calendar import date_of, day_of_year
 from upscale.product.layout import FluxLayout
 from upscale.product.quality import REASONS, Quality, has
 from upscale.product.reader import Cells, FluxCube
-from upscale.product.trust import INDEX_BITS
+from upscale.product.uncertainty import INDEX_BITS
 from upscale.variables import FLUXES, IGBP, variable
 
 #: Poleward of this latitude GPP peaks in summer everywhere on land.

@@ -21,7 +21,7 @@ from upscale.product.cube import create_flux_cube
 from upscale.product.layout import FluxLayout, Sums, WorkItem
 from upscale.product.quality import Quality, has
 from upscale.product.shards import TileFluxes, write_item, write_layer
-from upscale.product.trust import INDEX_BITS, NO_TRUST, STEP_ARRAYS, Trust
+from upscale.product.uncertainty import INDEX_BITS, NO_TRUST, STEP_ARRAYS, Trust
 from upscale.variables import FLUXES
 
 Floats = NDArray[np.float32]

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from upscale.network.applicability import Applicability
-from upscale.network.calibration import LEVELS, Calibration, FluxCalibration
-from upscale.network.release import CARD, SKILL, Release, save_release
-from upscale.network.training_points import fit_space
+from upscale.network.releases.release import CARD, SKILL, Release, save_release
+from upscale.network.uncertainty.applicability import Applicability
+from upscale.network.uncertainty.calibration import LEVELS, Calibration, FluxCalibration
+from upscale.network.uncertainty.training_points import fit_space
 from upscale.variables import FLUXES, variable
 
 

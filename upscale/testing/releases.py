@@ -14,9 +14,11 @@ import torch
 from torch import Tensor
 
 from upscale import __version__
-from upscale.network.architectures import Architecture
+from upscale.network.boosting.trees import Trees, TreesConfig, tree_table
 from upscale.network.classes import Classes
-from upscale.network.release import (
+from upscale.network.networks.architectures import Architecture
+from upscale.network.networks.tamrl import TamRlConfig
+from upscale.network.releases.release import (
     ContextSpec,
     Release,
     ReleaseSpec,
@@ -24,8 +26,6 @@ from upscale.network.release import (
     save_release,
 )
 from upscale.network.scaler import Feature, FluxScale, Scaler, Transform
-from upscale.network.tamrl import TamRlConfig
-from upscale.network.trees import Trees, TreesConfig, tree_table
 from upscale.training.baselines import fit_regressor
 from upscale.variables import FLUXES, variable
 

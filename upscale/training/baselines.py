@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upscale.calendar import day_of_year
+from upscale.network.boosting.trees import LightGbmTrees, Trees, XgBoostTrees, tree_table
 from upscale.network.classes import Classes, seen_classes
-from upscale.network.trees import LightGbmTrees, Trees, XgBoostTrees, tree_table
 from upscale.towers.table import Tower
 from upscale.training.features import classes_of, features_of
 from upscale.variables import FLUXES
@@ -120,7 +120,7 @@ def fit_trees(
 ) -> BoostedTrees:
     """Fit XGBoost or LightGBM with the published settings, one row per good day of `towers`.
 
-    library: a name in `upscale.network.trees.TREES`; features: the network's, IGBP and
+    library: a name in `upscale.network.boosting.trees.TREES`; features: the network's, IGBP and
     Koeppen-Geiger one-hots are added; rounds: fewer than published for quick tests; draws: one
     is the published fit to the towers as they are, several are fitted on clusters drawn with
     replacement, with the seeds `seed`, `seed + 1`, ...; workers: regressors fitted side by side,
@@ -197,7 +197,7 @@ _FIT: dict[str, Callable[..., Trees]] = {"xgboost": _fit_xgboost, "lightgbm": _f
 
 
 def _table(tower: Tower, features: Sequence[str], classes: Classes) -> NDArray[np.float32]:
-    """Features and one-hots `(day, column)`, as `upscale.network.trees` makes them."""
+    """Features and one-hots `(day, column)`, as `upscale.network.boosting.trees` makes them."""
     onehot = np.repeat(classes.onehot(classes_of(tower)[None]), len(tower.days), axis=0)
     return tree_table(features_of(tower, features), onehot)
 

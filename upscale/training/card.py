@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from upscale.network.citations import paper_of
-from upscale.network.release import ReleaseSpec
+from upscale.network.releases.citations import paper_of
+from upscale.network.releases.release import ReleaseSpec
 from upscale.towers.skill import summary
 from upscale.towers.splits import Split
 from upscale.training.config import CardText

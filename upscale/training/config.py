@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from upscale.training.features import FEATURE_SETS, FEATURES, REQUIRED
 
-#: Networks (`upscale.network.architectures`) and boosted trees, by the name of their release.
+#: Networks (`upscale.network.networks.architectures`) and boosted trees, by the name of their release.
 Model = Literal["tamrl", "tamlstm", "ct-lstm", "tamrl-carbonfluxbench", "xgboost", "lightgbm"]
 
 Share = Annotated[float, Field(ge=0, le=1)]

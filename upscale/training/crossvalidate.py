@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from upscale.network.trees import TREES
+from upscale.network.boosting.trees import TREES
 from upscale.towers.skill import SkillRow
 from upscale.towers.splits import folds as deal
 from upscale.towers.table import Tower

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from upscale.calendar import years_of
 from upscale.network.classes import Classes
-from upscale.network.loss import inverse_frequency_weights
+from upscale.network.networks.loss import inverse_frequency_weights
 from upscale.network.scaler import Scaler
 from upscale.network.support import SupportRule, choose
 from upscale.network.windows import Rows, WindowRule, assign, rows_of

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upscale.network.predictor import Predictor, load_predictor
-from upscale.network.release import Release
+from upscale.network.releases.release import Release
 from upscale.network.support import SupportRule, choose
 from upscale.network.windows import Rows, WindowRule, assign, rows_of
 from upscale.towers.skill import SkillRow, skill_rows

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from upscale.network.architectures import ARCHITECTURES, Architecture, Network
+from upscale.network.networks.architectures import ARCHITECTURES, Architecture, Network
 from upscale.training.checkpoint import Checkpoint, Weights
 from upscale.training.config import Stage, TrainConfig
 from upscale.training.curves import Epoch

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from upscale.network.architectures import Network
+from upscale.network.networks.architectures import Network
 from upscale.training.config import Augmentation, Draw
 from upscale.training.dataset import Dataset, draw_faults, window_days
 

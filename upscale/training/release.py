@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from upscale import __version__
-from upscale.network.manifest import LearnedPlace
-from upscale.network.release import (
+from upscale.network.releases.manifest import LearnedPlace
+from upscale.network.releases.release import (
     CARD,
     ContextSpec,
     Release,
@@ -38,7 +38,7 @@ from upscale.training.evaluate import Predict, clipped, judge
 from upscale.training.material import Material, data_digest, prepare, rules, with_good_days
 from upscale.training.progress import Say, Watcher
 from upscale.training.trained import Trained, tower_model_of, train_model
-from upscale.training.trust import trust
+from upscale.training.uncertainty import trust
 
 #: What a release is judged beside in cross-validation.
 RIVALS = ("xgboost", "lightgbm", SEASONAL_CYCLE)

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from upscale.network.architectures import Network
-from upscale.network.loss import flux_loss
+from upscale.network.networks.architectures import Network
+from upscale.network.networks.loss import flux_loss
 from upscale.training.config import Pretraining, Stage, TrainConfig, stages_of
 from upscale.training.dataset import Batch, Dataset, draw, query_as_support
 from upscale.training.pretraining import draw_views, score_views, view_loss

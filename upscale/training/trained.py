@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from upscale.network.architectures import Architecture
+from upscale.network.boosting.trees import TREES, TreeEnsemble, TreesConfig
 from upscale.network.ensemble import Ensemble
+from upscale.network.networks.architectures import Architecture
 from upscale.network.predictor import Predictor
-from upscale.network.release import Member as Saved
-from upscale.network.trees import TREES, TreeEnsemble, TreesConfig
+from upscale.network.releases.release import Member as Saved
 from upscale.training.baselines import fit_trees
 from upscale.training.config import TrainConfig
 from upscale.training.curves import Curve

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from upscale.network.architectures import Network
+from upscale.network.networks.architectures import Network
 from upscale.training.dataset import Dataset, Place
 
 #: Windows per tower at most: every n-th window of a long record, so that no tower takes long.

@@ -13,12 +13,17 @@ from numpy.typing import NDArray
 
 from upscale.drivers.tiles import Surface, TileDrivers
 from upscale.engine.context import Embeddings
-from upscale.network.applicability import POINT_DAYS, Applicability, evaluate, step_points
 from upscale.network.predictor import Predictor
-from upscale.network.release import Release
+from upscale.network.releases.release import Release
+from upscale.network.uncertainty.applicability import (
+    POINT_DAYS,
+    Applicability,
+    evaluate,
+    step_points,
+)
 from upscale.product.layout import FluxLayout, WorkItem
 from upscale.product.shards import TileFluxes
-from upscale.product.trust import CALIBRATION_KEYS, INDEX_BITS, STEP_ARRAYS, Trust
+from upscale.product.uncertainty import CALIBRATION_KEYS, INDEX_BITS, STEP_ARRAYS, Trust
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]

@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from upscale.network.boosting.tree_files import check_lightgbm, check_xgboost
 from upscale.network.classes import Classes
 from upscale.network.scaler import Scaler
-from upscale.network.tree_files import check_lightgbm, check_xgboost
 from upscale.variables import FLUXES
 
 Floats = NDArray[np.float32]

@@ -14,7 +14,7 @@ from types import MappingProxyType
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from upscale.network.release import ReleaseError
+from upscale.network.releases.release import ReleaseError
 from upscale.network.scaler import Feature, FluxScale, Scaler, ScalerError
 from upscale.variables import FLUXES, VARIABLES, variable
 

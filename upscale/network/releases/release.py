@@ -21,10 +21,10 @@ import torch
 import yaml
 from torch import Tensor
 
-from upscale.network.applicability import Applicability, read_applicability
-from upscale.network.architectures import Network
+from upscale.network.boosting.trees import TREES, Trees, TreesConfig, check_trees
 from upscale.network.classes import Classes
-from upscale.network.manifest import (
+from upscale.network.networks.architectures import Network
+from upscale.network.releases.manifest import (
     ContextSpec,
     ReleaseManifest,
     ReleaseSpec,
@@ -33,10 +33,10 @@ from upscale.network.manifest import (
     WindowSpec,
     parse_manifest,
 )
-from upscale.network.resolve import MANIFEST, ReleaseError, find_release
+from upscale.network.releases.resolve import MANIFEST, ReleaseError, find_release
 from upscale.network.scaler import Scaler
 from upscale.network.support import SupportRule
-from upscale.network.trees import TREES, Trees, TreesConfig, check_trees
+from upscale.network.uncertainty.applicability import Applicability, read_applicability
 from upscale.network.windows import WindowRule
 from upscale.variables import FLUXES
 
@@ -64,7 +64,7 @@ class Release:
     """A checked release.
 
     weights: {name: `(member, ...)`} of networks, float32, on the CPU; trees: `(member, flux)`
-    regressors; applicability: the tensors of `upscale.network.applicability` as they were saved,
+    regressors; applicability: the tensors of `upscale.network.uncertainty.applicability` as they were saved,
     empty where the release has none; digest: sha256 over `release.yaml` and the digest of the
     weights; it names this release in the provenance of everything that is made with it.
     """

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from upscale.network.parts import check_sizes, mean_embedding, remember, steady_linear
+from upscale.network.networks.parts import check_sizes, mean_embedding, remember, steady_linear
 from upscale.variables import FLUXES
 
 

@@ -2,7 +2,7 @@
 
 Which training points there are, how far they lie apart, which of them stand for the others, and
 from where on a place counts as unlike all of them; what these are for stands in
-`upscale.network.applicability`.
+`upscale.network.uncertainty.applicability`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upscale.calendar import STEP_DAYS
-from upscale.network.applicability import POINT_DAYS, Applicability, Space, step_points
 from upscale.network.scaler import Scaler
+from upscale.network.uncertainty.applicability import POINT_DAYS, Applicability, Space, step_points
 
 Floats = NDArray[np.float32]
 Reals = NDArray[np.float64]

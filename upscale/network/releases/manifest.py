@@ -18,13 +18,13 @@ from pydantic import (
     model_validator,
 )
 
-from upscale.network.architectures import ARCHITECTURES, Architecture
-from upscale.network.calibration import Calibration
+from upscale.network.boosting.trees import TREES, TreesConfig
 from upscale.network.classes import Classes
-from upscale.network.resolve import ReleaseError
+from upscale.network.networks.architectures import ARCHITECTURES, Architecture
+from upscale.network.releases.resolve import ReleaseError
 from upscale.network.scaler import Feature, FluxScale, Scaler
 from upscale.network.support import SupportRule, Years
-from upscale.network.trees import TREES, TreesConfig
+from upscale.network.uncertainty.calibration import Calibration
 from upscale.network.windows import WindowRule
 from upscale.variables import FLUXES
 
@@ -105,7 +105,7 @@ def _parse_sizes(value: Any, info: ValidationInfo) -> Any:
 class ReleaseSpec(_Strict):
     """All of `release.yaml` but the files beside it: what training knows of its ensemble.
 
-    model: a name in `upscale.network.architectures` or a library of boosted trees, whose sizes
+    model: a name in `upscale.network.networks.architectures` or a library of boosted trees, whose sizes
     `architecture` holds; training_digest: of the training data; seeds: one for each member, in
     order; skill: per flux, numbers on towers left out; held_out: clusters of towers that the
     weights never saw; learned: sites whose fluxes they saw, and learned_places: where

@@ -14,10 +14,10 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from torch import Tensor
 
-from upscale.network.calibration import Calibration, Judged, fit_calibration
 from upscale.network.importance import driver_importance, embedding_importance
-from upscale.network.release import CARD, SKILL, Release, save_release
-from upscale.network.training_points import Place, fit_applicability
+from upscale.network.releases.release import CARD, SKILL, Release, save_release
+from upscale.network.uncertainty.calibration import Calibration, Judged, fit_calibration
+from upscale.network.uncertainty.training_points import Place, fit_applicability
 from upscale.towers.table import Tower
 from upscale.training.crossvalidate import LeftOut
 from upscale.training.evaluate import TowerModel, tower_model

@@ -11,10 +11,10 @@ from typing import Any, Protocol, Self
 import torch
 from torch import Tensor
 
-from upscale.network.carbonfluxbench import CarbonFluxBenchConfig
-from upscale.network.ctlstm import CtLstmConfig
-from upscale.network.tamlstm import TamLstmConfig
-from upscale.network.tamrl import TamRlConfig
+from upscale.network.networks.carbonfluxbench import CarbonFluxBenchConfig
+from upscale.network.networks.ctlstm import CtLstmConfig
+from upscale.network.networks.tamlstm import TamLstmConfig
+from upscale.network.networks.tamrl import TamRlConfig
 
 
 class Architecture(Protocol):

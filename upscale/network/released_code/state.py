@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from upscale.network.carbonfluxbench import CarbonFluxBenchConfig
-from upscale.network.release import ReleaseError, refuse_unsafe_switch
+from upscale.network.networks.carbonfluxbench import CarbonFluxBenchConfig
+from upscale.network.releases.release import ReleaseError, refuse_unsafe_switch
 
 Shape = tuple[int, ...]
 State = Mapping[str, Mapping[str, Tensor]]

@@ -1,7 +1,7 @@
 """TAM-RL as its released code has it, so that weights trained there run here.
 
 Rozanov, Renganathan, Zhang and Kumar (2026), arXiv 2603.09868, and the code published with it
-(MIT). It departs from the paper (arXiv 2603.09974, `upscale.network.tamrl`) in that
+(MIT). It departs from the paper (arXiv 2603.09974, `upscale.network.networks.tamrl`) in that
 
 - the drivers are embedded, e = V x, before they are modulated, with one tensor for scale and
   shift: s = relu(W z) + 1, x' = s e + s;
@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from upscale.network.parts import check_sizes, mean_embedding, steady_linear
+from upscale.network.networks.parts import check_sizes, mean_embedding, steady_linear
 from upscale.variables import FLUXES
 
 #: Slope of the encoder's rectifier below zero.
@@ -126,7 +126,7 @@ class CarbonFluxBench(nn.Module):
 
     def encode(self, support: Tensor, present: Tensor, onehot: Tensor) -> Tensor:
         """Task embedding z `(task, latent)`: the mean over the windows that are present; see
-        `upscale.network.parts.mean_embedding`. The released code has one window, the query."""
+        `upscale.network.networks.parts.mean_embedding`. The released code has one window, the query."""
         return mean_embedding(self.embed, self.config.latent, support, present, onehot)
 
     def embed(self, windows: Tensor, onehot: Tensor) -> Tensor:

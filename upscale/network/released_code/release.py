@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from upscale import __version__
-from upscale.network.carbonfluxbench_scaling import (
+from upscale.network.classes import CARBONFLUXBENCH
+from upscale.network.released_code.scaling import (
     MINIMAL,
     Scaling,
     choose_features,
     make_scaler,
 )
-from upscale.network.carbonfluxbench_state import Imported, read_member
-from upscale.network.classes import CARBONFLUXBENCH
-from upscale.network.release import (
+from upscale.network.released_code.state import Imported, read_member
+from upscale.network.releases.release import (
     ContextSpec,
     Release,
     ReleaseError,

@@ -15,7 +15,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from upscale.network.parts import check_sizes, mean_embedding, remember, steady_linear
+from upscale.network.networks.parts import check_sizes, mean_embedding, remember, steady_linear
 from upscale.variables import FLUXES
 
 #: Share of torch's default scale at which the generator's last layer starts.
