@@ -12,9 +12,9 @@ import pytest
 from upscale.calendar import day_number
 from upscale.testing.tower_layouts import daily_csv, write_oneflux
 from upscale.testing.towers import write_towers
-from upscale.towers.archives import Source
 from upscale.towers.describe import describe
-from upscale.towers.oneflux import daily_files
+from upscale.towers.layouts.oneflux import daily_files
+from upscale.towers.layouts.text_files import Source
 from upscale.towers.table import Tower, TowerWarning, layout_of, read_towers, tower_files
 
 HEADER = "TIMESTAMP,TA_F,SW_IN_F,VPD_F,P_F"

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from upscale.calendar import dates_of
-from upscale.towers.archives import sources
 from upscale.towers.describe import describe
-from upscale.towers.oneflux import DailyFile, daily_files, read_daily
+from upscale.towers.layouts.oneflux import DailyFile, daily_files, read_daily
+from upscale.towers.layouts.text_files import sources
 from upscale.towers.table import Tower, read_towers
 from upscale.variables import FLUXES
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from upscale.humidity import saturation_pressure
+from upscale.towers.layouts.units import rain_doubt, unit_faults
 from upscale.towers.table import DRIVERS, read_towers
-from upscale.towers.units import rain_doubt, unit_faults
 
 DAYS = np.arange(365)
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from upscale.towers.archives import Source
-from upscale.towers.badm import read_badm
 from upscale.towers.clusters import cluster_names
-from upscale.towers.parse import truth
+from upscale.towers.layouts.badm import read_badm
+from upscale.towers.layouts.parse import truth
+from upscale.towers.layouts.text_files import Source
 from upscale.towers.tower import TowerWarning
 from upscale.variables import IGBP, KOPPEN, class_code
 

@@ -18,8 +18,9 @@ from typing import Literal, Protocol
 
 import pandas as pd
 
-from upscale.towers import carbonfluxbench, harmonised, oneflux_folder, satellite
-from upscale.towers.oneflux import Weather
+from upscale.towers import satellite
+from upscale.towers.layouts import carbonfluxbench, harmonised, oneflux_folder
+from upscale.towers.layouts.oneflux import Weather
 from upscale.towers.sites import FILES as SITE_FILES
 from upscale.towers.tower import (
     DRIVERS,

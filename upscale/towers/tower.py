@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from upscale.calendar import date_of
+from upscale.towers.layouts.units import rain_doubt, unit_faults
 from upscale.towers.satellite import Series
-from upscale.towers.units import rain_doubt, unit_faults
 from upscale.variables import FLUXES, IGBP, KOPPEN, class_code
 
 #: Dynamic drivers that a tower brings, in the order of `Tower.drivers`.

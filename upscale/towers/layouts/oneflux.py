@@ -18,8 +18,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from upscale.calendar import day_numbers
-from upscale.towers.archives import Source
-from upscale.towers.parse import numbers
+from upscale.towers.layouts.parse import numbers
+from upscale.towers.layouts.text_files import Source
 from upscale.towers.tower import DRIVERS, good_days
 from upscale.variables import FLUXES
 

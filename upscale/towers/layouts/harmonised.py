@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from upscale.towers.parse import days, numbers, truth
+from upscale.towers.layouts.parse import days, numbers, truth
 from upscale.towers.sites import complete, known_sites, listed, require
 from upscale.towers.tower import DRIVERS, Tower, TowerWarning, make_tower
 from upscale.variables import FLUXES

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from upscale.towers.archives import Source
+from upscale.towers.layouts.text_files import Source
 
 #: BADM variable of every column of the table of sites that it can fill.
 _VARIABLES = {

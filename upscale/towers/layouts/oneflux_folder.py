@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from upscale.towers.archives import sources
-from upscale.towers.badm import is_badm
-from upscale.towers.oneflux import DailyFile, Weather, daily_files, merge, read_daily
+from upscale.towers.layouts.badm import is_badm
+from upscale.towers.layouts.oneflux import DailyFile, Weather, daily_files, merge, read_daily
+from upscale.towers.layouts.text_files import sources
 from upscale.towers.sites import complete, known_sites, listed
 from upscale.towers.tower import Tower, TowerWarning, make_tower
 

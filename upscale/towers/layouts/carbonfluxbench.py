@@ -27,7 +27,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from upscale.humidity import saturation_pressure
-from upscale.towers.parse import days, numbers
+from upscale.towers.layouts.parse import days, numbers
 from upscale.towers.satellite import Series
 from upscale.towers.sites import complete, known_sites, listed, require
 from upscale.towers.tower import DRIVERS, Tower, TowerWarning, good_days, make_tower, unbroken
