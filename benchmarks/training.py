@@ -27,9 +27,9 @@ import torch
 from upscale.testing.towers import write_towers
 from upscale.towers.table import read_towers
 from upscale.training.config import Draw, Holdout, Network, Stage, TrainConfig
-from upscale.training.loop import train_member
 from upscale.training.material import Material, datasets, prepare
-from upscale.training.members import train_members
+from upscale.training.networks.loop import train_member
+from upscale.training.networks.members import train_members
 
 STARTED = "processes, once started"
 

@@ -14,7 +14,7 @@ from upscale.remote.cache import Cache
 from upscale.remote.errors import ArchiveError, RemoteError
 from upscale.remote.files import Found, expand
 from upscale.remote.http import Patience
-from upscale.testing.http import Drop, Refuse, Server, serve
+from upscale.testing.servers.http import Drop, Refuse, Server, serve
 
 QUICK = Patience(attempts=2, wait=0.01)
 SIZE = 1000

@@ -20,7 +20,7 @@ import numpy as np
 from upscale.remote.cache import Cache
 from upscale.remote.files import Found, expand
 from upscale.remote.http import Patience
-from upscale.testing.http import Drop, Server, Slow, serve
+from upscale.testing.servers.http import Drop, Server, Slow, serve
 
 SIZE = 300_000
 FILES = {f"/g/f{at}.hdf": np.random.default_rng(at).bytes(SIZE) for at in range(12)}

@@ -14,7 +14,7 @@ import pytest
 from upscale.remote.errors import ArchiveError, RemoteError
 from upscale.remote.files import Found, download, expand
 from upscale.remote.http import Client, Patience
-from upscale.testing.http import Drop, Redirect, Refuse, Server, Slow, serve
+from upscale.testing.servers.http import Drop, Redirect, Refuse, Server, Slow, serve
 
 CONTENT = np.random.default_rng(1).bytes(1_000_000)
 QUICK = Patience(attempts=4, wait=0.01, longest=1.5, connect=2, read=0.5)

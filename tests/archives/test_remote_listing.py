@@ -16,8 +16,8 @@ from upscale.archives.inspect import local
 from upscale.remote.errors import ArchiveError, RemoteError
 from upscale.remote.files import download, expand
 from upscale.remote.http import Patience
-from upscale.testing.http import Redirect, Server, serve
-from upscale.testing.s3 import s3_bucket
+from upscale.testing.servers.http import Redirect, Server, serve
+from upscale.testing.servers.s3 import s3_bucket
 
 QUICK = Patience(attempts=3, wait=0.01)
 NAMES = ("2019/a.hdf", "2020/b.hdf", "2020/h18v04/c.hdf", "2020/h18v04/d.nc", "top.hdf")

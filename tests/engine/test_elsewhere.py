@@ -13,7 +13,7 @@ import yaml
 from upscale.engine.check import check_store
 from upscale.engine.run import finalise, status
 from upscale.testing.runs import differences, prepare, run_here
-from upscale.testing.s3 import s3_bucket
+from upscale.testing.servers.s3 import s3_bucket
 
 pytestmark = pytest.mark.cluster
 MARCH = ("2012-03-01", "2012-03-31")

@@ -9,6 +9,7 @@ import xarray as xr
 
 from upscale.calendar import day_number
 from upscale.drivers.cube import open_cube
+from upscale.drivers.features import FEATURE_SETS
 from upscale.drivers.tiles import read_features, read_surface
 from upscale.grid import load_grid
 from upscale.jobs.settings import ConfigError
@@ -19,7 +20,6 @@ from upscale.product.quality import Quality, has
 from upscale.testing.carbonfluxbench import released_state
 from upscale.testing.releases import fake_release
 from upscale.testing.runs import differences, prepare, run_here
-from upscale.training.features import FEATURE_SETS
 
 PERIOD = ("2012-05-01", "2012-06-29")
 

@@ -7,9 +7,9 @@ import pytest
 
 from upscale.evaluation.cases import pairs
 from upscale.evaluation.coverage import calibrated, coverage, covered
-from upscale.evaluation.report import write_report
+from upscale.evaluation.report.words import calibration_words
+from upscale.evaluation.report.write import write_report
 from upscale.evaluation.results import Evaluation, results
-from upscale.evaluation.words import calibration_words
 from upscale.network.uncertainty.calibration import Calibration, Coverage, FluxCalibration
 from upscale.variables import FLUXES
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from upscale.evaluation.document import (
+from upscale.evaluation.report.document import (
     Bullets,
     Grid,
     Heading,
@@ -18,7 +18,7 @@ from upscale.evaluation.document import (
     write_html,
     write_markdown,
 )
-from upscale.evaluation.report import write_report
+from upscale.evaluation.report.write import write_report
 from upscale.evaluation.results import (
     Evaluation,
     choose_reference,

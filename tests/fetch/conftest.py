@@ -20,11 +20,11 @@ from upscale.testing.archives import (
     ingest_here,
     make_archive,
 )
-from upscale.testing.cds import Store, serve_cds
-from upscale.testing.cmr import serve_cmr
 from upscale.testing.hourly import HourlyWorld, make_hourly
-from upscale.testing.http import Server, serve
-from upscale.testing.stac import Answering
+from upscale.testing.servers.cds import Store, serve_cds
+from upscale.testing.servers.cmr import serve_cmr
+from upscale.testing.servers.http import Server, serve
+from upscale.testing.servers.stac import Answering
 
 for package in ("pyhdf.SD", "earthaccess", "ecmwf.datastores", "pystac_client"):
     pytest.importorskip(package)

@@ -19,7 +19,7 @@ from upscale.remote.errors import ArchiveError, RemoteError
 from upscale.remote.http import Patience
 from upscale.remote.pace import AskingSession, Pace, StoppedError
 from upscale.remote.transfer import Carrier, Remote
-from upscale.testing.http import Drop, Redirect, Refuse, Server, serve
+from upscale.testing.servers.http import Drop, Redirect, Refuse, Server, serve
 
 CONTENT = b"\x0e\x03\x13\x01" + bytes(range(256)) * 2000
 HASTY = Patience(attempts=3, wait=0.01, longest=5)

@@ -27,8 +27,8 @@ from upscale.fetch.run import Outcome, Speed, fetch
 from upscale.ingest.config import parse_ingest
 from upscale.remote.http import Patience
 from upscale.testing.archives import Archive, content_of
-from upscale.testing.cmr import serve_cmr
-from upscale.testing.stac import Answering
+from upscale.testing.servers.cmr import serve_cmr
+from upscale.testing.servers.stac import Answering
 
 x509 = pytest.importorskip("cryptography.x509")
 

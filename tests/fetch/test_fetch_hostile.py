@@ -32,8 +32,8 @@ from upscale.remote.http import Client, Patience
 from upscale.remote.pace import AskingSession, Pace, StoppedError
 from upscale.remote.transfer import Carrier, Remote
 from upscale.testing.archives import Archive
-from upscale.testing.http import Refuse, serve
-from upscale.testing.stac import Answer, Asked, answering
+from upscale.testing.servers.http import Refuse, serve
+from upscale.testing.servers.stac import Answer, Asked, answering
 
 HASTY = Patience(attempts=2, wait=0.01, longest=5, connect=5, read=0.3)
 HERE = ("127.0.0.1",)

@@ -24,7 +24,7 @@ from upscale.remote.http import Patience
 from upscale.remote.pace import Pace, StoppedError
 from upscale.remote.transfer import Carrier
 from upscale.testing.archives import Archive, content_of
-from upscale.testing.http import Drop
+from upscale.testing.servers.http import Drop
 
 FAST = Speed(parallel=4, per_second=1000, patience=Patience(attempts=3, wait=0.02))
 

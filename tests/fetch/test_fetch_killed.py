@@ -14,7 +14,7 @@ import yaml
 
 from upscale.fetch.ledger import PARTS, Ledger
 from upscale.testing.archives import Archive
-from upscale.testing.http import Slow
+from upscale.testing.servers.http import Slow
 
 
 def started(config: Path) -> subprocess.Popen[bytes]:

@@ -28,9 +28,9 @@ from upscale.ingest.config import parse_ingest
 from upscale.remote.errors import ArchiveError
 from upscale.testing.archives import BOX, Archive, content_of, contents, ingest_here
 from upscale.testing.granules import StoredGrid, write_modis
-from upscale.testing.http import Drop, Server, serve
 from upscale.testing.scenes import cut_out
-from upscale.testing.stac import Answering, make_item, serve_stac, write_cog
+from upscale.testing.servers.http import Drop, Server, serve
+from upscale.testing.servers.stac import Answering, make_item, serve_stac, write_cog
 
 FAST = Speed(parallel=4, per_second=1000)
 SECRET = "sv=2021-06-08&sig=SECRET-sas%2B91cd%3D"

@@ -18,7 +18,7 @@ from upscale.fetch.run import Outcome, Speed, fetch
 from upscale.ingest.config import Ingest, parse_ingest
 from upscale.ingest.scan import scan
 from upscale.testing.archives import Archive, ingest_here, same_contents
-from upscale.testing.http import Refuse
+from upscale.testing.servers.http import Refuse
 
 FAST = Speed(parallel=4, per_second=1000)
 

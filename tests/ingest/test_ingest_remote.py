@@ -14,8 +14,8 @@ from upscale.drivers.cube import open_cube
 from upscale.ingest.scan import scan
 from upscale.remote.errors import ArchiveError
 from upscale.testing.archives import Archive, config_of, ingest_here, same_contents, write_hours
-from upscale.testing.http import Drop, Redirect, Refuse, serve
-from upscale.testing.s3 import s3_bucket
+from upscale.testing.servers.http import Drop, Redirect, Refuse, serve
+from upscale.testing.servers.s3 import s3_bucket
 
 
 @pytest.fixture(scope="module")

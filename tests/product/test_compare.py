@@ -14,8 +14,8 @@ from rich.console import Console
 
 from upscale.calendar import day_number, day_numbers
 from upscale.commands import compare as command
+from upscale.evaluation.compare import Comparison, compare, quartiles, write_json
 from upscale.grid import Grid, Tile, load_grid
-from upscale.product.compare import Comparison, compare, quartiles, write_json
 from upscale.product.cube import create_flux_cube
 from upscale.product.layout import FluxLayout, WorkItem
 from upscale.product.quality import Quality

@@ -13,8 +13,8 @@ import xarray as xr
 from matplotlib.image import imread
 
 from upscale.calendar import day_number
+from upscale.figures import colours, projection
 from upscale.grid import Grid
-from upscale.product import colours, projection
 from upscale.product.composite import Composite, State, composite
 from upscale.product.layout import FluxLayout
 from upscale.product.maps import scale_to, view_of

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from upscale.calendar import date_of, day_number
+from upscale.drivers.features import classes_of, features_of
 from upscale.network.classes import seen_classes
 from upscale.network.support import SupportRule, choose
 from upscale.network.windows import WindowRule
 from upscale.towers.table import Tower
 from upscale.training.config import Augmentation, Draw, LossWeights
 from upscale.training.dataset import Dataset, build_dataset, draw, query_as_support
-from upscale.training.features import classes_of, features_of
 from upscale.training.material import fit_even_scaler
 
 FEATURES = ("ta", "sw_in", "vpd", "p", "sw_pot")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from upscale.drivers.composites import composite
+from upscale.drivers.features import FEATURE_SETS, features_of
 from upscale.training.config import TrainConfig
-from upscale.training.features import FEATURE_SETS, features_of
 from upscale.training.material import fit_even_scaler
 
 

@@ -9,9 +9,9 @@ import torch
 from upscale.towers.table import Tower
 from upscale.training.config import Stage, TrainConfig
 from upscale.training.dataset import Dataset, build_dataset
-from upscale.training.loop import Epoch, copy_weights, train_member
 from upscale.training.material import prepare, rules
-from upscale.training.validation import validate
+from upscale.training.networks.loop import Epoch, copy_weights, train_member
+from upscale.training.networks.validation import validate
 
 
 def _silent(_: Epoch) -> None:

@@ -14,11 +14,11 @@ from upscale.network.releases.release import load_release
 from upscale.towers.skill import read_skill
 from upscale.towers.table import Tower
 from upscale.training.config import Model, Pretraining, TrainConfig, stages_of, with_model
-from upscale.training.curves import read_curves
 from upscale.training.dataset import draw, query_as_support
 from upscale.training.evaluate import tower_model
-from upscale.training.loop import network_config, train_member
 from upscale.training.material import data_digest, datasets, prepare
+from upscale.training.networks.curves import read_curves
+from upscale.training.networks.loop import network_config, train_member
 from upscale.training.release import train_release, work_folder
 
 pytest.importorskip("xgboost")

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from upscale.towers.table import Tower
 from upscale.training.config import Augmentation, Draw, Pretraining, TrainConfig
 from upscale.training.dataset import Dataset
-from upscale.training.loop import network_config, train_member
 from upscale.training.material import datasets, material_of, prepare
-from upscale.training.pretraining import contrast, draw_views, score_views
+from upscale.training.networks.loop import network_config, train_member
+from upscale.training.networks.pretraining import contrast, draw_views, score_views
 
 CLEAN = Augmentation(hide_optional=0)
 

@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from upscale.training.config import Stage, TrainConfig
-from upscale.training.curve_figure import plot_curves
-from upscale.training.curves import COLUMNS, Epoch, curve_csv, curve_table, read_curves
-from upscale.training.progress import (
+from upscale.training.networks.curve_figure import plot_curves
+from upscale.training.networks.curves import COLUMNS, Epoch, curve_csv, curve_table, read_curves
+from upscale.training.networks.progress import (
     LineWatcher,
     TableWatcher,
     make_watcher,

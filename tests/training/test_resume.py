@@ -14,25 +14,25 @@ import pytest
 import torch
 
 from upscale.towers.table import Tower
-from upscale.training.checkpoint import (
+from upscale.training.config import Pretraining, Stage, TrainConfig
+from upscale.training.material import Material, datasets, prepare
+from upscale.training.networks.checkpoint import (
     Checkpoint,
     checkpoint_path,
     read_checkpoint,
     training_key,
     write_checkpoint,
 )
-from upscale.training.config import Pretraining, Stage, TrainConfig
-from upscale.training.curves import Epoch
-from upscale.training.loop import Member, train_member
-from upscale.training.material import Material, datasets, prepare
-from upscale.training.members import train_members
+from upscale.training.networks.curves import Epoch
+from upscale.training.networks.loop import Member, train_member
+from upscale.training.networks.members import train_members
 
 #: Trains in a process of its own; slow enough to be killed half way.
 _CHILD = """
 import sys
 from pathlib import Path
 from upscale.training.config import TrainConfig
-from upscale.training.members import train_members
+from upscale.training.networks.members import train_members
 
 if __name__ == "__main__":
     config = TrainConfig.model_validate_json(sys.argv[1])

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from upscale.network.networks.architectures import Network
 from upscale.towers.table import Tower
-from upscale.training import loop
 from upscale.training.config import Augmentation, Draw, LossWeights, Stage, TrainConfig
 from upscale.training.dataset import Batch, Dataset, draw
-from upscale.training.loop import network_config, train_member
 from upscale.training.material import datasets, prepare
-from upscale.training.tasks import StepLoss, Task, Trainable, flux_step, predict_batch
+from upscale.training.networks import loop
+from upscale.training.networks.loop import network_config, train_member
+from upscale.training.networks.tasks import StepLoss, Task, Trainable, flux_step, predict_batch
 
 Floats = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from upscale.product import compare as product
+from upscale.evaluation import compare as product
 from upscale.variables import variable
 
 

@@ -12,12 +12,12 @@ from rich.console import Console
 from rich.progress import track
 
 from upscale.evaluation.cases import pairs
-from upscale.evaluation.report import REPORT_HTML, write_report
+from upscale.evaluation.report.show import show
+from upscale.evaluation.report.write import REPORT_HTML, write_report
 from upscale.evaluation.results import Evaluation, comparable
 from upscale.evaluation.run import Request, evaluate_left_out, leave_clusters_out
 from upscale.evaluation.run import evaluate as run_at_towers
 from upscale.evaluation.scores import scores
-from upscale.evaluation.show import show
 from upscale.network.releases.release import load_release
 from upscale.towers.skill import skill_json
 from upscale.towers.table import Tower

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from upscale.training.config import read_config
-from upscale.training.progress import make_watcher
+from upscale.training.networks.progress import make_watcher
 from upscale.training.release import train_release
 
 

@@ -13,7 +13,7 @@ from matplotlib.colors import Colormap, Normalize, to_rgba
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from upscale.product import colours, projection
+from upscale.figures import colours, projection
 from upscale.product.composite import Composite, State
 
 Reals = NDArray[np.float64]

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from upscale.product import colours
+from upscale.figures import colours
 from upscale.product.composite import SEASON_BINS, SEASON_DAYS, Composite, composite
 from upscale.product.maps import Scale, degrees, draw_map, legend_of, scale_to, view_of
 from upscale.product.reader import FluxCube, open_flux_cube

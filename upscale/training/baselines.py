@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upscale.calendar import day_of_year
+from upscale.drivers.features import classes_of, features_of
 from upscale.network.boosting.trees import LightGbmTrees, Trees, XgBoostTrees, tree_table
 from upscale.network.classes import Classes, seen_classes
 from upscale.towers.table import Tower
-from upscale.training.features import classes_of, features_of
 from upscale.variables import FLUXES
 
 Floats = NDArray[np.float64]

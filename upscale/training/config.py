@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from upscale.training.features import FEATURE_SETS, FEATURES, REQUIRED
+from upscale.drivers.features import FEATURE_SETS, FEATURES, REQUIRED
 
-#: Networks (`upscale.network.networks.architectures`) and boosted trees, by the name of their release.
+#: Networks (`upscale.network.networks.architectures`) and boosted trees, as releases name them.
 Model = Literal["tamrl", "tamlstm", "ct-lstm", "tamrl-carbonfluxbench", "xgboost", "lightgbm"]
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -119,7 +119,7 @@ class Stage(_Section):
 class Pretraining(Stage):
     """A stage before the others, for the encoder alone, on drivers alone: two support sets of a
     place from different windows are to be told from those of other places (see
-    `upscale.training.pretraining`). temperature: of the contrast."""
+    `upscale.training.networks.pretraining`). temperature: of the contrast."""
 
     temperature: Annotated[float, Field(gt=0)] = 0.2
 

@@ -22,7 +22,7 @@ from upscale.training.baselines import fit_seasonal_cycle, fit_trees
 from upscale.training.config import Model, TrainConfig, with_model
 from upscale.training.evaluate import Predict, clipped, judge
 from upscale.training.material import material_of, with_good_days
-from upscale.training.progress import Say
+from upscale.training.networks.progress import Say
 from upscale.training.trained import tower_model_of, train_model
 
 Floats = NDArray[np.float32]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from upscale.calendar import years_of
+from upscale.drivers.features import classes_of, features_of
 from upscale.network.classes import Classes
 from upscale.network.networks.loss import inverse_frequency_weights
 from upscale.network.scaler import Scaler
@@ -22,7 +23,6 @@ from upscale.network.support import SupportRule, choose
 from upscale.network.windows import Rows, WindowRule, assign, rows_of
 from upscale.towers.table import Tower
 from upscale.training.config import Augmentation, Draw, LossWeights
-from upscale.training.features import classes_of, features_of
 
 Indices = NDArray[np.int64]
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from upscale.drivers.features import classes_of, features_of
 from upscale.network.predictor import Predictor, load_predictor
 from upscale.network.releases.release import Release
 from upscale.network.support import SupportRule, choose
 from upscale.network.windows import Rows, WindowRule, assign, rows_of
 from upscale.towers.skill import SkillRow, skill_rows
 from upscale.towers.table import Tower
-from upscale.training.features import classes_of, features_of
 
 Floats = NDArray[np.float32]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from upscale.drivers.features import COMPOSITES, classes_of, features_of
 from upscale.network.classes import Classes, seen_classes
 from upscale.network.scaler import Scaler, fit_scaler
 from upscale.network.support import SupportRule
@@ -19,7 +20,6 @@ from upscale.towers.splits import Split, all_but_suspect, folds, hold_out
 from upscale.towers.table import GOOD_QUALITY, Tower, TowerWarning, tower_files
 from upscale.training.config import TrainConfig
 from upscale.training.dataset import Dataset, build_dataset
-from upscale.training.features import COMPOSITES, classes_of, features_of
 from upscale.variables import of_kind
 
 #: Good days taken from each tower to fit the scaler, so that long records do not rule it.

@@ -32,11 +32,11 @@ from upscale.training.crossvalidate import (
     skill_of,
     write_left_out,
 )
-from upscale.training.curve_figure import plot_curves
-from upscale.training.curves import CURVES, FIGURE, curve_csv, curve_table
 from upscale.training.evaluate import Predict, clipped, judge
 from upscale.training.material import Material, data_digest, prepare, rules, with_good_days
-from upscale.training.progress import Say, Watcher
+from upscale.training.networks.curve_figure import plot_curves
+from upscale.training.networks.curves import CURVES, FIGURE, curve_csv, curve_table
+from upscale.training.networks.progress import Say, Watcher
 from upscale.training.trained import Trained, tower_model_of, train_model
 from upscale.training.uncertainty import trust
 

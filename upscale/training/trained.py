@@ -13,11 +13,11 @@ from upscale.network.predictor import Predictor
 from upscale.network.releases.release import Member as Saved
 from upscale.training.baselines import fit_trees
 from upscale.training.config import TrainConfig
-from upscale.training.curves import Curve
 from upscale.training.evaluate import TowerModel
 from upscale.training.material import Material, rules
-from upscale.training.members import train_members
-from upscale.training.progress import Say, Watcher
+from upscale.training.networks.curves import Curve
+from upscale.training.networks.members import train_members
+from upscale.training.networks.progress import Say, Watcher
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ def train_model(
     watcher: Watcher | None = None,
     work: Path | None = None,
 ) -> Trained:
-    """Train all members of `config.model`; see `upscale.training.members.train_members`."""
+    """Train all members of `config.model`; see `upscale.training.networks.members`."""
     if config.model in TREES:
         return _train_trees(config, material, say)
     return _train_networks(config, material, say, watcher, work)

@@ -14,6 +14,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from torch import Tensor
 
+from upscale.drivers.features import classes_of, features_of
 from upscale.network.importance import driver_importance, embedding_importance
 from upscale.network.releases.release import CARD, SKILL, Release, save_release
 from upscale.network.uncertainty.calibration import Calibration, Judged, fit_calibration
@@ -21,7 +22,6 @@ from upscale.network.uncertainty.training_points import Place, fit_applicability
 from upscale.towers.table import Tower
 from upscale.training.crossvalidate import LeftOut
 from upscale.training.evaluate import TowerModel, tower_model
-from upscale.training.features import classes_of, features_of
 
 Floats = NDArray[np.float32]
 

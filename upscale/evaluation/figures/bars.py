@@ -23,7 +23,7 @@ from upscale.evaluation.figures.style import (
     looks,
     quiet,
 )
-from upscale.product import colours
+from upscale.figures import colours
 from upscale.variables import FLUXES
 
 #: Share of the room of a class that its bars take.

@@ -24,7 +24,7 @@ from upscale.evaluation.figures.style import (
     minus,
     title_of,
 )
-from upscale.product import colours
+from upscale.figures import colours
 from upscale.variables import FLUXES
 
 #: Where the colours end, per cent.

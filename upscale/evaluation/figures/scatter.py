@@ -22,7 +22,7 @@ from upscale.evaluation.figures.style import (
     quiet,
     title_of,
 )
-from upscale.product import colours
+from upscale.figures import colours
 from upscale.variables import FLUXES
 
 #: Towers whose r2 is below are drawn at the edge, and counted there.

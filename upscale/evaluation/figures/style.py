@@ -15,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from upscale.evaluation.seasons import SEASONS
-from upscale.product import colours
+from upscale.figures import colours
 from upscale.variables import IGBP
 
 DPI = 200

@@ -125,8 +125,11 @@ class CarbonFluxBench(nn.Module):
                 nn.init.xavier_uniform_(part.weight)
 
     def encode(self, support: Tensor, present: Tensor, onehot: Tensor) -> Tensor:
-        """Task embedding z `(task, latent)`: the mean over the windows that are present; see
-        `upscale.network.networks.parts.mean_embedding`. The released code has one window, the query."""
+        """Task embedding z `(task, latent)`: the mean over the windows that are present.
+
+        The released code has one window, the query. See
+        `upscale.network.networks.parts.mean_embedding`.
+        """
         return mean_embedding(self.embed, self.config.latent, support, present, onehot)
 
     def embed(self, windows: Tensor, onehot: Tensor) -> Tensor:

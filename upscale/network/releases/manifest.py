@@ -105,9 +105,9 @@ def _parse_sizes(value: Any, info: ValidationInfo) -> Any:
 class ReleaseSpec(_Strict):
     """All of `release.yaml` but the files beside it: what training knows of its ensemble.
 
-    model: a name in `upscale.network.networks.architectures` or a library of boosted trees, whose sizes
-    `architecture` holds; training_digest: of the training data; seeds: one for each member, in
-    order; skill: per flux, numbers on towers left out; held_out: clusters of towers that the
+    model: a name in `upscale.network.networks.architectures` or a library of boosted trees, whose
+    sizes `architecture` holds; training_digest: of the training data; seeds: one for each
+    member, in order; skill: per flux, numbers on towers left out; held_out: clusters of towers that the
     weights never saw; learned: sites whose fluxes they saw, and learned_places: where
     those stand; calibration: of the spread, on towers left out.
     """

@@ -64,9 +64,9 @@ class Release:
     """A checked release.
 
     weights: {name: `(member, ...)`} of networks, float32, on the CPU; trees: `(member, flux)`
-    regressors; applicability: the tensors of `upscale.network.uncertainty.applicability` as they were saved,
-    empty where the release has none; digest: sha256 over `release.yaml` and the digest of the
-    weights; it names this release in the provenance of everything that is made with it.
+    regressors; applicability: the tensors of `upscale.network.uncertainty.applicability` as they
+    were saved, empty where the release has none; digest: sha256 over `release.yaml` and the
+    digest of the weights; it names this release in the provenance of everything that is made with it.
     """
 
     path: Path

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from upscale.archives.satellite.published import published
-from upscale.testing.stac import Answer, Answering, Asked, answering
+from upscale.testing.servers.stac import Answer, Answering, Asked, answering
 
 
 @contextmanager

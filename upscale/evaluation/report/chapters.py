@@ -9,13 +9,10 @@ import pandas as pd
 from upscale.evaluation.bootstrap import DRAWS, LEAST_CLUSTERS, NO_DIFFERENCE
 from upscale.evaluation.cases import Quality
 from upscale.evaluation.coverage import covered, stored_coverage
-from upscale.evaluation.document import Block, Bullets, Grid, Heading, Text, number, percent
 from upscale.evaluation.figures.style import CLIMATES, classes_in_order, title_of
 from upscale.evaluation.learned import SPLITS
-from upscale.evaluation.results import DAYS, Evaluation, Results, differences
-from upscale.evaluation.scores import overall, tails
-from upscale.evaluation.seasons import FULL_YEAR, LEAST_DAYS, LEAST_YEARS, typical
-from upscale.evaluation.words import (
+from upscale.evaluation.report.document import Block, Bullets, Grid, Heading, Text, number, percent
+from upscale.evaluation.report.words import (
     UNITS,
     calibration_words,
     difference_sentence,
@@ -23,6 +20,9 @@ from upscale.evaluation.words import (
     skill_sentence,
     small_numbers,
 )
+from upscale.evaluation.results import DAYS, Evaluation, Results, differences
+from upscale.evaluation.scores import overall, tails
+from upscale.evaluation.seasons import FULL_YEAR, LEAST_DAYS, LEAST_YEARS, typical
 from upscale.variables import FLUXES
 
 _two, _signed, _whole = number(2), number(2, signed=True), number(0)

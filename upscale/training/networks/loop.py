@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from upscale.network.networks.architectures import ARCHITECTURES, Architecture, Network
-from upscale.training.checkpoint import Checkpoint, Weights
 from upscale.training.config import Stage, TrainConfig
-from upscale.training.curves import Epoch
 from upscale.training.dataset import Dataset
-from upscale.training.tasks import Task, Trainable, tasks_of
+from upscale.training.networks.checkpoint import Checkpoint, Weights
+from upscale.training.networks.curves import Epoch
+from upscale.training.networks.tasks import Task, Trainable, tasks_of
 
 Report = Callable[[Epoch], None]
 Keep = Callable[[Checkpoint], None]

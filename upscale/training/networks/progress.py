@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 
 from upscale.training.config import TrainConfig, stages_of
-from upscale.training.curves import Epoch
+from upscale.training.networks.curves import Epoch
 
 Say = Callable[[str], None]
 

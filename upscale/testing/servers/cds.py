@@ -17,8 +17,8 @@ import numpy as np
 from upscale.archives.reanalysis.netcdf import NETCDF
 from upscale.fetch.hours import NAMES
 from upscale.testing.hourly import HourlyWorld, Layout, write_layout
-from upscale.testing.http import Server
-from upscale.testing.stac import Answer, Answering, Asked, answering
+from upscale.testing.servers.http import Server
+from upscale.testing.servers.stac import Answer, Answering, Asked, answering
 
 
 @dataclass

@@ -18,7 +18,7 @@ from rasterio.crs import CRS
 from rasterio.transform import from_origin
 
 from upscale.archives.formats.structure import Geometry
-from upscale.testing.http import running
+from upscale.testing.servers.http import running
 
 
 @dataclass(frozen=True)

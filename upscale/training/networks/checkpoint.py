@@ -22,8 +22,8 @@ from torch import Tensor
 
 from upscale import __version__
 from upscale.training.config import TrainConfig
-from upscale.training.curves import Epoch
 from upscale.training.dataset import Dataset
+from upscale.training.networks.curves import Epoch
 
 Weights = dict[str, Tensor]
 

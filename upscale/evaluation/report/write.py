@@ -6,10 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from upscale.evaluation import chapters
 from upscale.evaluation.bootstrap import LEAST_CLUSTERS
 from upscale.evaluation.cases import Quality
-from upscale.evaluation.document import (
+from upscale.evaluation.figures.bars import bars_by_class, bars_by_season
+from upscale.evaluation.figures.heatmap import heat_map, relative_rmse
+from upscale.evaluation.figures.scatter import scatter_by_tower
+from upscale.evaluation.figures.style import save, title_of
+from upscale.evaluation.report import chapters
+from upscale.evaluation.report.document import (
     Block,
     Heading,
     Picture,
@@ -17,10 +21,7 @@ from upscale.evaluation.document import (
     write_html,
     write_markdown,
 )
-from upscale.evaluation.figures.bars import bars_by_class, bars_by_season
-from upscale.evaluation.figures.heatmap import heat_map, relative_rmse
-from upscale.evaluation.figures.scatter import scatter_by_tower
-from upscale.evaluation.figures.style import save, title_of
+from upscale.evaluation.report.words import season_sentence, small_numbers
 from upscale.evaluation.results import (
     DAYS,
     Evaluation,
@@ -29,7 +30,6 @@ from upscale.evaluation.results import (
     evidence,
     results,
 )
-from upscale.evaluation.words import season_sentence, small_numbers
 
 REPORT_MD, REPORT_HTML = "report.md", "report.html"
 

@@ -21,16 +21,16 @@ from typing import Any
 import torch
 
 from upscale.towers.table import read_towers
-from upscale.training.checkpoint import (
+from upscale.training.config import TrainConfig
+from upscale.training.material import Material, datasets, prepare
+from upscale.training.networks.checkpoint import (
     checkpoint_path,
     read_checkpoint,
     training_key,
     write_checkpoint,
 )
-from upscale.training.config import TrainConfig
-from upscale.training.loop import Member, train_member
-from upscale.training.material import Material, datasets, prepare
-from upscale.training.progress import LineWatcher, Say, Watcher
+from upscale.training.networks.loop import Member, train_member
+from upscale.training.networks.progress import LineWatcher, Say, Watcher
 
 __all__ = ["Say", "train_members", "train_one"]
 

@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from upscale.product.colours import FAINT, INK
+from upscale.figures.colours import FAINT, INK
 
 _TITLES = {
     "pretrain": "Encoder on drivers alone",
@@ -43,7 +43,7 @@ _ROWS = (
 
 
 def plot_curves(table: pd.DataFrame, path: str | Path, title: str = "") -> Path:
-    """Draw `curves.csv` (see `upscale.training.curves`) as PNG; returns its path.
+    """Draw `curves.csv` (see `upscale.training.networks.curves`) as PNG; returns its path.
 
     One column per stage; a thin line per member, their median in bold while all of them train,
     a dot at each epoch whose weights were kept.

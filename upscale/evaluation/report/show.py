@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 from upscale.evaluation.cases import Quality
-from upscale.evaluation.document import number, percent
 from upscale.evaluation.figures.style import title_of
 from upscale.evaluation.learned import SPLITS
+from upscale.evaluation.report.document import number, percent
+from upscale.evaluation.report.words import UNITS, difference_sentence, headline_warning
 from upscale.evaluation.results import DAYS, Evaluation, differences, evidence
 from upscale.evaluation.scores import overall
-from upscale.evaluation.words import UNITS, difference_sentence, headline_warning
 
 _two, _signed = number(2), number(2, signed=True)
 

@@ -14,8 +14,8 @@ from upscale.network.networks.architectures import Network
 from upscale.network.networks.loss import flux_loss
 from upscale.training.config import Pretraining, Stage, TrainConfig, stages_of
 from upscale.training.dataset import Batch, Dataset, draw, query_as_support
-from upscale.training.pretraining import draw_views, score_views, view_loss
-from upscale.training.validation import validate
+from upscale.training.networks.pretraining import draw_views, score_views, view_loss
+from upscale.training.networks.validation import validate
 
 
 class Trainable(Network, Protocol):
