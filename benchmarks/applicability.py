@@ -24,7 +24,7 @@ from typing import Any
 import torch
 
 from upscale.engine import worker
-from upscale.engine.ledger import Ledger
+from upscale.engine.ledger import RunLedger
 from upscale.engine.uncertainty import with_limits
 from upscale.grid import load_grid
 from upscale.network.releases.release import find_release, load_release
@@ -87,7 +87,7 @@ def run_once(model: Path, drivers: str, folder: Path) -> Turn:
     wall, cpu = time.perf_counter(), time.process_time()
     run_here(checked)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    entries = Ledger(str(store)).entries(checked.plan.job.digest).values()
+    entries = RunLedger(str(store)).entries(checked.plan.job.digest).values()
     stage = sum(SPENT)
     SPENT.clear()
     days = sum(int(entry.counts.get("values", 0)) for entry in entries)

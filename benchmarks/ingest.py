@@ -47,7 +47,7 @@ from upscale.grid import Grid, load_grid
 from upscale.ingest.archive import survey
 from upscale.ingest.files import GroundFiles
 from upscale.ingest.hourly import read_header, survey_weather
-from upscale.ingest.plan import Job, Source, granule_tasks, weather_tasks
+from upscale.ingest.plan import IngestJob, SatelliteSeries, granule_tasks, weather_tasks
 from upscale.ingest.work import observe, weather
 from upscale.planet.cube import write_planet
 from upscale.remote.files import Found, expand
@@ -93,8 +93,10 @@ def in_place(found: Found) -> Iterator[str]:
     yield found.url
 
 
-def job_of(cube: Path, grid: Grid, nodes: Grid, sources: Sequence[Source] = (), **keys: Any) -> Job:
-    return Job(
+def job_of(
+    cube: Path, grid: Grid, nodes: Grid, sources: Sequence[SatelliteSeries] = (), **keys: Any
+) -> IngestJob:
+    return IngestJob(
         run="benchmark", cube=str(cube), grid=grid, nodes=nodes, first=day_number(FIRST),
         count=keys.pop("count", DAYS), tile=100, block=DAYS, day="local-standard",
         product="ERA5-Land", drivers=keys.pop("drivers", ("ta",)), sources=tuple(sources),
@@ -102,7 +104,7 @@ def job_of(cube: Path, grid: Grid, nodes: Grid, sources: Sequence[Source] = (), 
     )  # fmt: skip
 
 
-def opened(job: Job, group: str) -> None:
+def opened(job: IngestJob, group: str) -> None:
     """An empty cube with one group."""
     create_cube(job.cube, title="t", source="t", day_definition="local-standard", overwrite=True)
     grow_series(job.cube, job.spec(group))
@@ -147,7 +149,7 @@ def granules(folder: Path, make: Callable[[Path], None], times: float) -> Part:
     tile = Geometry("t", True, PIXELS, PIXELS, WEST + h * TILE, NORTH - v * TILE, TILE / PIXELS)
     cells, grid = cells_of(tile), box(40, 30, 0, 13.1)
     held = survey(expand([str(folder)]), grid, (FIRST, FIRST + dt.timedelta(days=DAYS - 1)))
-    source = Source(held.variables, held.products, 0.0)
+    source = SatelliteSeries(held.variables, held.products, 0.0)
     job = job_of(folder / "cube.zarr", grid, load_grid("era5-land-0p1"), [source])
     tasks = list(granule_tasks(job, [held], "land", MEMORY))
     land = np.ones(grid.shape, bool)
@@ -167,7 +169,7 @@ def granules(folder: Path, make: Callable[[Path], None], times: float) -> Part:
     return Part(int((cells.pixels > 0).sum()), times, do)
 
 
-def put(job: Job, group: str, item: Any, values: Mapping[str, Any], clock: Clock) -> None:
+def put(job: IngestJob, group: str, item: Any, values: Mapping[str, Any], clock: Clock) -> None:
     region = slice(*item.days), slice(*item.rows), slice(*item.cols)
     with clock("writing"):
         for name, stored in values.items():
@@ -215,7 +217,7 @@ def gaps(folder: Path) -> Part:
     """Filling a year of the four variables of a tile of 100 x 100 cells."""
     grid = box(40, 35, 0, 5)
     job = job_of(folder / "cube.zarr", grid, load_grid("era5-land-0p1"),
-                 [Source(SATELLITE, ("MOD09GA",), 0.0)], count=YEAR)  # fmt: skip
+                 [SatelliteSeries(SATELLITE, ("MOD09GA",), 0.0)], count=YEAR)  # fmt: skip
     record = cloudy(100, 1)[:YEAR].clip(0, 1)
     whole = (slice(0, YEAR), slice(0, 100), slice(0, 100))
 
@@ -311,7 +313,7 @@ def transpose(folder: Path, turns: int, edge: int = 800) -> None:
     """From daily maps to chunks of 30 days of 100 x 100 cells."""
     folder.mkdir()
     paths = daily_maps(folder, edge)
-    source = Source(("ndvi",), ("MOD09GA",), 0.0)
+    source = SatelliteSeries(("ndvi",), ("MOD09GA",), 0.0)
     job = job_of(folder / "ours.zarr", box(60, 60 - edge / 20, 0, edge / 20),
                  load_grid("era5-land-0p1"), [source], count=YEAR)  # fmt: skip
 

@@ -27,7 +27,7 @@ from regridding import PIXELS, made_granule
 from upscale.archives.formats.structure import tiles_over
 from upscale.grid import load_grid
 from upscale.ingest.archive import survey
-from upscale.ingest.plan import Job, Source, Task, granule_bytes, granule_tasks
+from upscale.ingest.plan import IngestJob, IngestTask, SatelliteSeries, granule_bytes, granule_tasks
 from upscale.ingest.worker import process
 from upscale.remote.files import expand
 from upscale.testing.granules import StoredGrid, struct_metadata, tile_corners
@@ -60,12 +60,12 @@ def text_of(h: int, v: int) -> bytes:
     return struct_metadata(grids).encode()
 
 
-def task_of(folder: Path, north: int, days: int) -> tuple[Job, Task, int]:
+def task_of(folder: Path, north: int, days: int) -> tuple[IngestJob, IngestTask, int]:
     """The task of a band in an empty cube, and the bytes that the plan reckons with."""
     write_band(folder, north, days)
     grid, last = load_grid("global-0p05"), FIRST + dt.timedelta(days=DAYS - 1)
     held = survey(expand([str(folder)]), grid, (FIRST, last))
-    source = Source(held.variables, held.products, 0.0)
+    source = SatelliteSeries(held.variables, held.products, 0.0)
     job = job_of(folder / "cube.zarr", grid, load_grid("era5-land-0p1"), [source])
     opened(job, "satellite")
     share = zarr.create_array(
@@ -83,7 +83,7 @@ def most() -> int:
     return 1024 * int(line.split()[1])
 
 
-def measured(job: Job, task: Task) -> tuple[int, int, float]:
+def measured(job: IngestJob, task: IngestTask) -> tuple[int, int, float]:
     """Most bytes of this process before and after a task, and CPU seconds a granule."""
     before, start = most(), time.process_time()
     entry = process(job, task)

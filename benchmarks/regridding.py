@@ -29,8 +29,8 @@ from rasterio.transform import Affine, from_origin
 from rasterio.warp import Resampling, reproject
 
 from upscale.archives.cells.sinusoidal import (
-    Cells,
     CellSums,
+    PixelCells,
     cells_of,
     pixel_centres,
     sum_cells,
@@ -67,13 +67,13 @@ def patches(share: float, edge: int, seed: int) -> Mask:
     return coarse.repeat(edge, 0).repeat(edge, 1)
 
 
-def by_package(values: Floats, good: Mask, cells: Cells) -> Floats:
+def by_package(values: Floats, good: Mask, cells: PixelCells) -> Floats:
     """What the package does."""
     return sum_cells(values, good, cells).mean
 
 
 def plain_sums(
-    values: Floats, good: Mask, cells: Cells
+    values: Floats, good: Mask, cells: PixelCells
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Sums and numbers of good pixels (row, col), by what cannot go wrong."""
     index, length = cells.index[good.ravel()], cells.pixels.size + 1
@@ -82,13 +82,13 @@ def plain_sums(
     return total.reshape(cells.shape), number.reshape(cells.shape)
 
 
-def by_bincount(values: Floats, good: Mask, cells: Cells) -> Floats:
+def by_bincount(values: Floats, good: Mask, cells: PixelCells) -> Floats:
     """Two passes of `bincount` over the good pixels."""
     total, number = plain_sums(values, good, cells)
     return np.where(number > 0, total / np.maximum(number, 1), np.nan)
 
 
-def by_groups(values: Floats, good: Mask, cells: Cells, lat: Floats, lon: Floats) -> Floats:
+def by_groups(values: Floats, good: Mask, cells: PixelCells, lat: Floats, lon: Floats) -> Floats:
     """Pixels grouped by the row and column of their centres, with pandas."""
     good = good & (np.abs(lon) <= 180)
     row = np.broadcast_to(np.floor((90 - lat) / 0.05)[:, None], lon.shape)[good]
@@ -101,7 +101,7 @@ def by_groups(values: Floats, good: Mask, cells: Cells, lat: Floats, lon: Floats
     return found
 
 
-def by_warp(values: Floats, good: Mask, cells: Cells, geometry: Geometry) -> Floats:
+def by_warp(values: Floats, good: Mask, cells: PixelCells, geometry: Geometry) -> Floats:
     """GDAL's warper with `average`, on one thread."""
     found = np.full(cells.shape, np.nan, np.float32)
     reproject(
@@ -133,7 +133,7 @@ def timed(spent: list[float]) -> str:
     return f"{middle:9.1f} ({100 * (max(spent) - min(spent)) / middle:3.0f} %)"
 
 
-def whole_cells(cells: Cells, geometry: Geometry) -> Mask:
+def whole_cells(cells: PixelCells, geometry: Geometry) -> Mask:
     """Cells whose corners all lie in the tile."""
     rows, cols = cells.shape
     north, west = 90 - 0.05 * cells.row, 0.05 * cells.col - 180
@@ -218,7 +218,7 @@ def time_granule(path: str, turns: int) -> None:
     )  # not kept yet
     flags, scale = ("state_1km_1", "QC_500m_1"), granule.datasets[names[0]].attributes
 
-    def in_one_go(onto: Cells) -> list[CellSums]:
+    def in_one_go(onto: PixelCells) -> list[CellSums]:
         sums = sum_layers(stored, clear, onto, valid=(-100, 16000), accepted=masks)
         return [part.scaled(1e-4) for part in sums]
 

@@ -26,7 +26,7 @@ import torch
 
 from upscale.testing.towers import write_towers
 from upscale.towers.table import read_towers
-from upscale.training.config import Draw, Holdout, Network, Stage, TrainConfig
+from upscale.training.config import Draw, Holdout, NetworkSettings, Stage, TrainConfig
 from upscale.training.material import Material, datasets, prepare
 from upscale.training.networks.loop import train_member
 from upscale.training.networks.members import train_members
@@ -43,7 +43,7 @@ def run_config(folder: Path, members: int, side: int, epochs: int) -> TrainConfi
         members=members,
         workers=side,
         holdout=Holdout(share=0.1, seed=0, folds=5),
-        network=Network(hidden=64, latent=8, encoder_hidden=16, generator_hidden=16),
+        network=NetworkSettings(hidden=64, latent=8, encoder_hidden=16, generator_hidden=16),
         draw=Draw(towers=16, windows=8, support=6),
         decoder_stage=Stage(epochs=1, patience=99),
         joint_stage=Stage(epochs=epochs, patience=99),

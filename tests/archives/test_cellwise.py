@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from upscale.archives.cells.cellwise import CellMeans, Gridded, Window, open_gridded
+from upscale.archives.cells.cellwise import CellMeans, Gridded, LatticeRectangle, open_gridded
 from upscale.archives.cells.sinusoidal import cells_of, pixel_centres
 from upscale.archives.formats.structure import NORTH, TILE, WEST, Geometry
 from upscale.archives.satellite.recipes import Recipe, offer_of
@@ -25,7 +25,7 @@ RANDOM = np.random.default_rng(3)
 SHAPE, COARSE = (EDGE, EDGE), (EDGE // 2, EDGE // 2)
 
 #: In the north-west of tile h18v04, half of it outside of the granule.
-WINDOW = Window(row=792, col=3590, rows=24, cols=40, resolution=0.05)
+WINDOW = LatticeRectangle(row=792, col=3590, rows=24, cols=40, resolution=0.05)
 
 
 def corners() -> tuple[float, float, float, float]:
@@ -200,7 +200,7 @@ def test_layers_are_read_only_where_a_cell_is_wanted(tmp_path: Path) -> None:
     sea = np.ones((WINDOW.rows, WINDOW.cols), bool)
     sea[8:, 10:] = False  # what the granule covers
     CellMeans(WINDOW, known, 0.0, sea).add(granule)
-    beside = Window(WINDOW.row, WINDOW.col + 100, WINDOW.rows, WINDOW.cols, 0.05)
+    beside = LatticeRectangle(WINDOW.row, WINDOW.col + 100, WINDOW.rows, WINDOW.cols, 0.05)
     CellMeans(beside, known).add(granule)
     with pytest.raises(ArchiveError, match="expected an HDF4 file"):
         CellMeans(WINDOW, known).add(granule)

@@ -22,7 +22,12 @@ import xarray as xr
 from upscale.archives.formats.grib import library, open_grib
 from upscale.archives.reanalysis.era5 import Day, daily, read_era5
 from upscale.archives.reanalysis.era5_files import ERA5
-from upscale.archives.reanalysis.netcdf import Box, DamagedError, each_variable, read_published
+from upscale.archives.reanalysis.netcdf import (
+    DamagedError,
+    NodeBounds,
+    each_variable,
+    read_published,
+)
 from upscale.commands import main
 from upscale.remote.errors import ArchiveError
 from upscale.testing.hourly import (
@@ -196,10 +201,10 @@ def test_only_the_messages_that_are_wanted_are_decoded(
     day = dt.date(2019, 12, 31)
     early = read_published(path, period=(day, day))[0]
     assert str(early["time"].values[-1])[:13] == "2020-01-02T00"
-    box = Box(50.05, 7.35, 51, 8)
+    box = NodeBounds(50.05, 7.35, 51, 8)
     near = read_published(path, box, period=(day, day))[0]
     xr.testing.assert_identical(near, early.sel(lat=[50.1], lon=[7.4, 7.5]))
-    assert read_published(path, Box(0, 0, 1, 1))[0].sizes["lat"] == 0
+    assert read_published(path, NodeBounds(0, 0, 1, 1))[0].sizes["lat"] == 0
     assert str(path) in refusal(lambda: read_published(path), DamagedError)
     names = []
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from upscale.archives.reanalysis.era5 import daily, read_era5
 from upscale.archives.reanalysis.era5_files import ERA5
-from upscale.archives.reanalysis.netcdf import Box
+from upscale.archives.reanalysis.netcdf import NodeBounds
 from upscale.remote.errors import ArchiveError
 from upscale.testing.hourly import (
     AMOUNTS,
@@ -186,7 +186,7 @@ def test_the_cloud_layout_is_read_in_place(
 
 def test_a_box_and_a_period_are_what_is_read(tmp_path: Path, land: HourlyWorld) -> None:
     path = write_layout(tmp_path / "era5-land-v0.zarr", land, "earthdatahub")
-    box, day = Box(49.95, 7.35, 50.05, 7.65), dt.date(2020, 2, 29)
+    box, day = NodeBounds(49.95, 7.35, 50.05, 7.65), dt.date(2020, 2, 29)
     drivers = daily(read_era5([path], "ERA5-Land", box, (day, day)))
     whole = daily(read_era5([path])).sel(time=drivers["time"], lat=[50.0], lon=[7.4, 7.5, 7.6])
     assert np.datetime64("2020-02-29") in drivers["time"].values
@@ -377,7 +377,7 @@ def test_files_that_disagree_are_refused(tmp_path: Path, land: HourlyWorld, new:
 
 
 def test_a_single_node_needs_a_product(new: Path) -> None:
-    box = Box(50, 7.4, 50, 7.4)
+    box = NodeBounds(50, 7.4, 50, 7.4)
     assert "say which product" in refusal([new], box=box)
     assert daily(read_era5([new], "ERA5-Land", box)).sizes["lat"] == 1
 
@@ -401,7 +401,7 @@ def test_monthly_means_are_refused(tmp_path: Path, land: HourlyWorld) -> None:
 
 
 def test_a_box_outside_the_files_is_refused(new: Path) -> None:
-    assert "check that the files cover them" in refusal([new], box=Box(-10, 0, 0, 10))
+    assert "check that the files cover them" in refusal([new], box=NodeBounds(-10, 0, 0, 10))
     long_ago = dt.date(1990, 1, 1)
     assert "check that the files cover them" in refusal([new], period=(long_ago, long_ago))
 

@@ -4,21 +4,21 @@ import datetime as dt
 
 from rich.console import Console
 
-from upscale.commands.demo import World, _is_made, _make_planet
+from upscale.commands.demo import DemoPlanet, _is_made, _make_planet
 from upscale.network.released_code.scaling import FEATURES, MINIMAL, MODIS
 
 FIRST = dt.date(2012, 1, 1)
-SMALL = World(grid="global-1p0", start=FIRST, first=FIRST, last=FIRST, tile=90)
+SMALL = DemoPlanet(grid="global-1p0", start=FIRST, first=FIRST, last=FIRST, tile=90)
 
 
 def test_a_model_of_weather_gets_the_plain_planet():
-    assert World().with_drivers_of(("ta", "sw_in", "sw_pot")) == World()
+    assert DemoPlanet().with_drivers_of(("ta", "sw_in", "sw_pot")) == DemoPlanet()
 
 
 def test_a_model_of_modis_bands_gets_them_and_more_weather():
-    world = World().with_drivers_of(FEATURES)
-    assert set(world.satellite) == {*World().satellite, *MODIS}
-    assert set(world.meteorology) == {*World().meteorology, *MINIMAL}
+    world = DemoPlanet().with_drivers_of(FEATURES)
+    assert set(world.satellite) == {*DemoPlanet().satellite, *MODIS}
+    assert set(world.meteorology) == {*DemoPlanet().meteorology, *MINIMAL}
 
 
 def test_a_planet_that_lacks_a_driver_is_made_anew(tmp_path):

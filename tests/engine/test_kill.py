@@ -13,7 +13,7 @@ import psutil
 import pytest
 import yaml
 
-from upscale.engine.ledger import Ledger
+from upscale.engine.ledger import RunLedger
 from upscale.engine.run import status
 from upscale.testing.runs import differences, prepare, run_here
 
@@ -141,7 +141,7 @@ def test_a_killed_driver_leaves_nothing_running_and_goes_on(world, undisturbed, 
     family = psutil.Process(driver.pid).children(recursive=True)
     kill(psutil.Process(driver.pid))
     driver.wait()
-    before = len(Ledger(str(tmp_path / "f.zarr")).entries(status(str(tmp_path / "f.zarr")).run))
+    before = len(RunLedger(str(tmp_path / "f.zarr")).entries(status(str(tmp_path / "f.zarr")).run))
     gone, alive = psutil.wait_procs(family, timeout=60)
     assert not alive
     assert len(gone) >= 3

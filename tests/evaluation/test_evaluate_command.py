@@ -13,11 +13,11 @@ import torch
 
 from upscale.commands import main
 from upscale.evaluation.predict import predict_towers
-from upscale.evaluation.run import Request, evaluate
+from upscale.evaluation.run import EvaluationRequest, evaluate
 from upscale.testing.releases import fake_release
 from upscale.towers.skill import SKILL_COLUMNS, read_skill
 from upscale.towers.table import read_towers
-from upscale.training.config import Draw, Holdout, Network, Stage, TrainConfig
+from upscale.training.config import Draw, Holdout, NetworkSettings, Stage, TrainConfig
 from upscale.training.crossvalidate import LeftOut, write_left_out
 from upscale.training.evaluate import tower_model
 
@@ -57,7 +57,9 @@ def test_rows_and_report_of_a_release_at_towers(release, folder, tmp_path, capsy
 
 
 def test_the_numbers_are_those_of_the_model_run_at_the_tower(release, folder, towers):
-    found = evaluate(release, Request(folder, sites=("XX-T02",), device="cpu"), lambda line: None)
+    found = evaluate(
+        release, EvaluationRequest(folder, sites=("XX-T02",), device="cpu"), lambda line: None
+    )
     expected = tower_model(release).predict(towers[2])
     assert np.array_equal(found.cases[0].estimates["mine"].mean, expected, equal_nan=True)
 
@@ -101,7 +103,9 @@ def test_a_baseline_of_few_of_the_towers_is_called_no_fair_rival(folder, tmp_pat
     assert "YY-Far" in said
     assert expected in (tmp_path / "report" / "report.md").read_text()
     fair = fake_release(tmp_path / "fair", members=1, hidden=4, learned=learned[:2])
-    request = Request(folder, baselines=("seasonal-cycle",), sites=("XX-T02",), device="cpu")
+    request = EvaluationRequest(
+        folder, baselines=("seasonal-cycle",), sites=("XX-T02",), device="cpu"
+    )
     assert evaluate(fair, request, lambda line: None).warnings == ()
 
 
@@ -148,7 +152,7 @@ def test_two_releases_of_one_name_are_told_apart(release, folder, tmp_path):
     learned = ("XX-T02", "XX-T03")
     made = fake_release(tmp_path / "mine", members=1, hidden=4, seed=9, learned=learned)
     twin = str(made.path)
-    request = Request(folder, baselines=(twin,), sites=("XX-T02",), device="cpu")
+    request = EvaluationRequest(folder, baselines=(twin,), sites=("XX-T02",), device="cpu")
     found = evaluate(release, request, lambda line: None)
     assert found.models == ("mine", twin)
     assert found.reference == twin
@@ -198,7 +202,7 @@ def trainable(folder, tmp_path_factory):
     stage = Stage(epochs=1, steps=2)
     config = TrainConfig(
         name="mine", data=folder, out=Path("mine"), members=2,
-        network=Network(hidden=4, latent=2, encoder_hidden=4, generator_hidden=4),
+        network=NetworkSettings(hidden=4, latent=2, encoder_hidden=4, generator_hidden=4),
         draw=Draw(towers=4, windows=2, support=2), holdout=Holdout(folds=2),
         decoder_stage=stage, joint_stage=stage,
     )  # fmt: skip

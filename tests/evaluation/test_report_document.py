@@ -10,8 +10,8 @@ import pytest
 
 from upscale.evaluation.report.document import (
     Bullets,
-    Grid,
     Heading,
+    TableBlock,
     Text,
     number,
     percent,
@@ -181,7 +181,7 @@ def test_the_baseline_of_choice():
 
 def test_text_is_escaped_and_numbers_have_a_minus(tmp_path):
     table = pd.DataFrame({"name": ["a|b <c>"], "value": [-0.001], "share": [np.nan]})
-    grid = Grid(table, "A table.", {"value": number(2), "share": percent})
+    grid = TableBlock(table, "A table.", {"value": number(2), "share": percent})
     blocks = [Heading("T & t", 1), Text("1 < 2"), Bullets(("x",)), grid]
     html = write_html(blocks, tmp_path / "a.html").read_text()
     assert "1 &lt; 2" in html

@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from upscale.fetch.earthdata import EarthdataToken, log_in
-from upscale.fetch.ledger import Ledger
+from upscale.fetch.ledger import FetchLedger
 from upscale.remote.checksums import Checksum, hex_checksum, named_checksum
 from upscale.remote.errors import ArchiveError, RemoteError
 from upscale.remote.http import Patience
@@ -163,9 +163,9 @@ def test_the_end_of_a_fetch_ends_a_copy_and_leaves_its_part(server: Server, tmp_
 
 def test_one_fetch_at_a_time_works_in_a_folder(tmp_path: Path) -> None:
     with (
-        Ledger(tmp_path).held(),
+        FetchLedger(tmp_path).held(),
         pytest.raises(ArchiveError, match="found one at work"),
-        Ledger(tmp_path).held(),
+        FetchLedger(tmp_path).held(),
     ):
         pass
 
@@ -177,7 +177,7 @@ def test_notes_of_a_file_that_got_its_name_are_swept(tmp_path: Path) -> None:
         (parts / name).touch()
     for name in ("a.hdf", "a.nc"):
         (tmp_path / name).touch()
-    with Ledger(tmp_path).held():
+    with FetchLedger(tmp_path).held():
         left = {path.name for path in parts.iterdir()}
     assert left == {".lock", "b.hdf.part.note", "b.nc.job"}
 

@@ -22,8 +22,8 @@ import pytest
 import requests
 
 from upscale.fetch.plan import make_plan
-from upscale.fetch.progress import LogProgress
-from upscale.fetch.run import Outcome, Speed, fetch
+from upscale.fetch.progress import FetchLogProgress
+from upscale.fetch.run import FetchOutcome, Speed, fetch
 from upscale.ingest.config import parse_ingest
 from upscale.remote.http import Patience
 from upscale.testing.archives import Archive, content_of
@@ -156,14 +156,14 @@ def internet(whole: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         running.shutdown()
 
 
-def fetched(archive: Archive) -> Outcome:
+def fetched(archive: Archive) -> FetchOutcome:
     source = {"from": "earthdata", "collection": "061"}
     content = content_of(archive, archive.folder / "cube.zarr")
     content["satellite"] = [
         {"files": str(archive.folder / "fapar"), "products": ["MCD15A2H"], "fetch": source}
     ]
     plan = make_plan(parse_ingest(content, "earthdata"))
-    return fetch(plan, LogProgress(StringIO(), 1e9), HASTY)
+    return fetch(plan, FetchLogProgress(StringIO(), 1e9), HASTY)
 
 
 def log_in_by(way: str, home: Path, monkeypatch: pytest.MonkeyPatch, word: str = PASSWORD) -> None:

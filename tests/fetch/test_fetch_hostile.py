@@ -18,9 +18,9 @@ import requests
 
 from upscale.fetch import stac
 from upscale.fetch.earthdata import EarthdataToken, list_granules
-from upscale.fetch.granules import Place
+from upscale.fetch.granules import GranuleKey
 from upscale.fetch.offers import Unusable, newest, offered
-from upscale.fetch.plan import Plan, make_plan
+from upscale.fetch.plan import FetchPlan, make_plan
 from upscale.fetch.run import Speed, fetch
 from upscale.fetch.stac import Signer
 from upscale.ingest.config import parse_ingest
@@ -174,7 +174,7 @@ DUE: Any = SimpleNamespace(
     box=SimpleNamespace(corners=(0, 0, 1, 1)),
     products=("MOD09GA",),
     missing=(),
-    missing_of=lambda product: {Place("MOD09GA", dt.date(2019, 1, 1), (18, 4))},
+    missing_of=lambda product: {GranuleKey("MOD09GA", dt.date(2019, 1, 1), (18, 4))},
 )
 
 
@@ -214,7 +214,7 @@ def test_an_entry_of_another_form_is_one_file_that_cannot_be_used(assets: Any) -
 
 def test_names_that_write_on_a_terminal_are_no_granules() -> None:
     plain = "MOD09GA.A2019001.h18v04.061.2020290123456.hdf"
-    wanted = {Place.of(plain)}
+    wanted = {GranuleKey.of(plain)}
     assert newest([(plain, 1)], wanted)
     assert not newest([(plain.replace(".hdf", "\x1b[2J.hdf"), 1)], wanted)
 
@@ -269,7 +269,7 @@ class Silent:
     def close(self) -> None: ...
 
 
-def planned(content: dict[str, Any]) -> Plan:
+def planned(content: dict[str, Any]) -> FetchPlan:
     """Granules of MOD09GA alone."""
     content["meteo"].pop("fetch")
     content["satellite"] = content["satellite"][:1]
@@ -298,7 +298,7 @@ def test_entries_that_share_folder_and_product_fetch_each_file_once(
     half: Archive, sources: Any, tmp_path: Path
 ) -> None:
     plan = planned(sources.content(half, tmp_path / "cube.zarr"))
-    twice = Plan(plan.errands * 2)
+    twice = FetchPlan(plan.requests * 2)
     outcome = fetch(twice, Silent(), Speed(per_second=1000, patience=HASTY))
     assert outcome.failed == ()
     assert len(outcome.fetched) == plan.missing

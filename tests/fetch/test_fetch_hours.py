@@ -14,10 +14,10 @@ import pytest
 from upscale.archives.reanalysis.netcdf import read_published
 from upscale.fetch.cds import account, list_hours
 from upscale.fetch.hours import HoursDue, hours_due
-from upscale.fetch.ledger import Ledger
+from upscale.fetch.ledger import FetchLedger
 from upscale.fetch.plan import make_plan
-from upscale.fetch.progress import LogProgress
-from upscale.fetch.run import Outcome, Speed, fetch
+from upscale.fetch.progress import FetchLogProgress
+from upscale.fetch.run import FetchOutcome, Speed, fetch
 from upscale.ingest.config import Ingest, parse_ingest
 from upscale.remote.errors import ArchiveError
 from upscale.remote.http import Patience
@@ -36,8 +36,8 @@ def ingest_of(archive: Archive, sources: Any, **meteo: Any) -> Ingest:
     return parse_ingest(content, "hours")
 
 
-def fetched(ingest: Ingest) -> Outcome:
-    return fetch(make_plan(ingest), LogProgress(StringIO(), 1e9), FAST)
+def fetched(ingest: Ingest) -> FetchOutcome:
+    return fetch(make_plan(ingest), FetchLogProgress(StringIO(), 1e9), FAST)
 
 
 def due_of(ingest: Ingest) -> HoursDue:
@@ -182,7 +182,7 @@ def stopping(sources: Any) -> Callable[[Ingest], None]:
         sources.cds.polled = Watched(answer)
         due = due_of(ingest)
         (offer,) = list_hours(due, pace, FAST.patience).offers
-        ledger = Ledger(due.folder)
+        ledger = FetchLedger(due.folder)
         with ledger.held(), pytest.raises(StoppedError):
             offer.bring(Carrier(ledger.parts, pace, FAST.patience))
         sources.cds.polled = {}

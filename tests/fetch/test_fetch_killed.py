@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from upscale.fetch.ledger import PARTS, Ledger
+from upscale.fetch.ledger import PARTS, FetchLedger
 from upscale.testing.archives import Archive
 from upscale.testing.servers.http import Slow
 
@@ -40,7 +40,7 @@ def test_kill_9_in_the_middle_loses_nothing_that_came(
     config.write_text(yaml.safe_dump(content))
     slow = {path: Slow(0.02, 1 << 13) for path in sources.files.files if "MOD09GA" in path}
     sources.files.always.update(slow)
-    ledger = Ledger(half.folder / "modis")
+    ledger = FetchLedger(half.folder / "modis")
 
     def parts() -> int:
         return sum(path.stat().st_size for path in ledger.parts.glob("*.part") if path.exists())
@@ -84,4 +84,4 @@ def test_ctrl_c_ends_a_fetch_soon_and_the_next_one_completes_it(
     last = started(config)
     _, said = last.communicate(timeout=60)
     assert last.returncode == 0, said.decode()
-    assert len(Ledger(half.folder / "fapar").read()) == 4
+    assert len(FetchLedger(half.folder / "fapar").read()) == 4

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from upscale.fetch.granules import GranulesDue, Place, granules_due, products_of
+from upscale.fetch.granules import GranuleKey, GranulesDue, granules_due, products_of
 from upscale.fetch.offers import newest
 from upscale.fetch.plan import make_plan
 from upscale.ingest.config import Ingest, Satellite, parse_ingest
@@ -95,7 +95,7 @@ def test_a_collection_that_names_no_product_needs_one() -> None:
 def test_of_two_versions_the_newest_is_taken() -> None:
     names = [f"MOD09GA.A2019057.h18v03.061.{made}.hdf" for made in
              ("2020001000000", "2021001000000", "2019100000000")]  # fmt: skip
-    place = Place.of(names[0])
+    place = GranuleKey.of(names[0])
     found = newest([(name, name) for name in [*names, "else.hdf", "../" + names[0]]], {place})
     assert found == {place: (names[1], names[1])}
 

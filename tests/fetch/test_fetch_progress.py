@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from io import StringIO
 
-from upscale.fetch.progress import LogProgress, TerminalProgress, make_progress
+from upscale.fetch.progress import FetchLogProgress, FetchTerminalProgress, make_progress
 
 
 class Terminal(StringIO):
@@ -37,7 +37,7 @@ def test_a_terminal_gets_a_bar() -> None:
 
 
 def test_the_stream_decides() -> None:
-    assert isinstance(make_progress(1, StringIO()), LogProgress)
+    assert isinstance(make_progress(1, StringIO()), FetchLogProgress)
     bar = make_progress(1, Terminal())
-    assert isinstance(bar, TerminalProgress)
+    assert isinstance(bar, FetchTerminalProgress)
     bar.close()

@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from upscale.commands import main
-from upscale.fetch.ledger import LEDGER, PARTS, Ledger
+from upscale.fetch.ledger import LEDGER, PARTS, FetchLedger
 from upscale.fetch.plan import make_plan
-from upscale.fetch.progress import LogProgress
-from upscale.fetch.run import Outcome, Speed, fetch
+from upscale.fetch.progress import FetchLogProgress
+from upscale.fetch.run import FetchOutcome, Speed, fetch
 from upscale.ingest.config import Ingest, parse_ingest
 from upscale.ingest.scan import scan
 from upscale.testing.archives import Archive, ingest_here, same_contents
@@ -23,8 +23,8 @@ from upscale.testing.servers.http import Refuse
 FAST = Speed(parallel=4, per_second=1000)
 
 
-def fetched(ingest: Ingest, speed: Speed = FAST) -> Outcome:
-    return fetch(make_plan(ingest), LogProgress(StringIO(), 1e9), speed)
+def fetched(ingest: Ingest, speed: Speed = FAST) -> FetchOutcome:
+    return fetch(make_plan(ingest), FetchLogProgress(StringIO(), 1e9), speed)
 
 
 def called(*words: str) -> int:
@@ -143,7 +143,7 @@ def test_the_ledger_tells_of_damage_and_a_fetch_mends_it(
 ) -> None:
     ingest = parse_ingest(sources.content(half, tmp_path / "cube.zarr"), "half an archive")
     fetched(ingest)
-    records = Ledger(half.folder / "fapar").read()
+    records = FetchLedger(half.folder / "fapar").read()
     assert len(records) == 4
     for name, record in records.items():
         content = (half.folder / "fapar" / name).read_bytes()
@@ -153,7 +153,7 @@ def test_the_ledger_tells_of_damage_and_a_fetch_mends_it(
     good = path.read_bytes()
     path.write_bytes(good[:-1] + b"?")
     assert make_plan(ingest).missing == 0  # its size is right
-    (damaged,) = make_plan(ingest, deep=True).errands[2].damaged
+    (damaged,) = make_plan(ingest, deep=True).requests[2].damaged
     assert "sha256" in damaged.reason
     path.write_bytes(good[:1000])
     assert make_plan(ingest).missing == 1
@@ -165,13 +165,13 @@ def test_broken_lines_of_a_ledger_are_skipped(half: Archive, sources: Any, tmp_p
     ingest = parse_ingest(sources.content(half, tmp_path / "cube.zarr"), "half an archive")
     fetched(ingest)
     ledger = half.folder / "fapar" / LEDGER
-    known = Ledger(half.folder / "fapar").read()
+    known = FetchLedger(half.folder / "fapar").read()
     name = min(known)
     with ledger.open("a") as file:
         file.write('{"name": "MCD15A2H.A2019')
     (half.folder / "fapar" / name).unlink()
     fetched(ingest)
-    assert Ledger(half.folder / "fapar").read().keys() == known.keys()
+    assert FetchLedger(half.folder / "fapar").read().keys() == known.keys()
     assert len(ledger.read_text().splitlines()) == len(known) + 2
 
 

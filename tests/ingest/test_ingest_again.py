@@ -15,8 +15,8 @@ import pytest
 import zarr
 
 from upscale.drivers.cube import DriverError, open_cube
-from upscale.ingest.entry import Entry, Ledger
-from upscale.ingest.plan import Job, Task
+from upscale.ingest.entry import IngestEntry, IngestLedger
+from upscale.ingest.plan import IngestJob, IngestTask
 from upscale.ingest.scan import scan
 from upscale.jobs.settings import ConfigError
 from upscale.testing.archives import (
@@ -30,18 +30,20 @@ from upscale.testing.archives import (
     write_hours,
 )
 from upscale.testing.hourly import Layout
-from upscale.testing.scenes import Box, land_class, write_map, write_mod09ga
+from upscale.testing.scenes import SceneBounds, land_class, write_map, write_mod09ga
 
 
 class PulledError(Exception):
     """Somebody pulled the plug."""
 
 
-def interrupted_after(count: int) -> Callable[[Job, Sequence[Task]], Iterator[Entry]]:
+def interrupted_after(
+    count: int,
+) -> Callable[[IngestJob, Sequence[IngestTask]], Iterator[IngestEntry]]:
     """A runner that stops after some work items, in the middle of the next one's chunks."""
     left = count
 
-    def runner(job: Job, tasks: Sequence[Task]) -> Iterator[Entry]:
+    def runner(job: IngestJob, tasks: Sequence[IngestTask]) -> Iterator[IngestEntry]:
         nonlocal left
         for entry in in_turn(job, tasks):
             if left == 0:
@@ -85,7 +87,7 @@ def test_an_interrupted_ingest_goes_on(
 def test_the_order_of_work_and_its_cut_do_not_show(
     archive: Archive, cube: Path, tmp_path: Path
 ) -> None:
-    def shuffled(job: Job, tasks: Sequence[Task]) -> Iterator[Entry]:
+    def shuffled(job: IngestJob, tasks: Sequence[IngestTask]) -> Iterator[IngestEntry]:
         return in_turn(job, random.Random(4).sample(list(tasks), len(tasks)))
 
     path = tmp_path / "c.zarr"
@@ -141,13 +143,15 @@ def test_a_newer_granule_replaces_the_old_one_and_says_so(
     assert root.attrs["digest"] != former.attrs["digest"]
 
 
-def killed_before_entries(kind: str) -> Callable[[Job, Sequence[Task]], Iterator[Entry]]:
+def killed_before_entries(
+    kind: str,
+) -> Callable[[IngestJob, Sequence[IngestTask]], Iterator[IngestEntry]]:
     """A runner that dies when the first item of a kind has written its chunks, not its entry."""
 
-    def runner(job: Job, tasks: Sequence[Task]) -> Iterator[Entry]:
+    def runner(job: IngestJob, tasks: Sequence[IngestTask]) -> Iterator[IngestEntry]:
         for entry in in_turn(job, tasks):
             if entry.item.startswith(kind):
-                Ledger(job.cube).forget(entry.item)
+                IngestLedger(job.cube).forget(entry.item)
                 raise PulledError
             yield entry
 
@@ -225,7 +229,9 @@ def test_another_map_of_the_same_name_and_size_is_noticed(
     path = tmp_path / "c.zarr"
     ingest_here(config_of(own, path, satellite=[]))
     size = (own.folder / "koppen.tif").stat().st_size
-    write_map(own.folder / "koppen.tif", Box(49.1, 50.9, 14.6, 16.6), 0.1, {"of": all_tundra})
+    write_map(
+        own.folder / "koppen.tif", SceneBounds(49.1, 50.9, 14.6, 16.6), 0.1, {"of": all_tundra}
+    )
     assert (own.folder / "koppen.tif").stat().st_size == size
     assert ingest_here(config_of(own, path, satellite=[])).changed
     root: Any = zarr.open_group(str(path), mode="r")

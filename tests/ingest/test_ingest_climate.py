@@ -12,11 +12,11 @@ import xarray as xr
 from upscale.archives.reanalysis.era5 import daily, read_era5
 from upscale.drivers.koppen import classify
 from upscale.testing.archives import Archive, config_of, ingest_here, write_hours
-from upscale.testing.scenes import Box, write_map
+from upscale.testing.scenes import SceneBounds, write_map
 
 pytest.importorskip("pyhdf.SD")
 
-SMALL = Box(south=50.0, north=50.2, west=15.0, east=15.2)
+SMALL = SceneBounds(south=50.0, north=50.2, west=15.0, east=15.2)
 
 
 def forest(lat: np.ndarray, lon: np.ndarray) -> np.ndarray:

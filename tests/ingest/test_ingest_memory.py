@@ -18,9 +18,9 @@ from upscale.drivers.writer import create_cube
 from upscale.grid import load_grid
 from upscale.ingest.archive import Holdings, survey
 from upscale.ingest.files import GroundFiles
-from upscale.ingest.plan import Job, Source, Task, granule_bytes, granule_tasks
+from upscale.ingest.plan import IngestJob, IngestTask, SatelliteSeries, granule_bytes, granule_tasks
 from upscale.remote.files import expand
-from upscale.testing.scenes import Box, write_mod09ga
+from upscale.testing.scenes import SceneBounds, write_mod09ga
 
 pytest.importorskip("pyhdf.SD")
 pytestmark = pytest.mark.skipif(
@@ -46,15 +46,15 @@ print(1024 * int(status["VmHWM"].split()[0]))
 def holdings(tmp_path_factory: pytest.TempPathFactory) -> Holdings:
     """Two days of a whole tile of 2400 x 2400 pixels."""
     folder = tmp_path_factory.mktemp("tile")
-    path = write_mod09ga(folder, Box(30, 40, 0, 13), (18, 5), FIRST)
+    path = write_mod09ga(folder, SceneBounds(30, 40, 0, 13), (18, 5), FIRST)
     path.with_name(path.name.replace("A2019182", "A2019183")).symlink_to(path)
     period = FIRST, FIRST + dt.timedelta(days=DAYS - 1)
     return survey(expand([str(folder)]), load_grid("global-0p05"), period)
 
 
-def job_of(cube: Path, held: Holdings) -> Job:
-    source = Source(held.variables, held.products, 0.0)
-    return Job(
+def job_of(cube: Path, held: Holdings) -> IngestJob:
+    source = SatelliteSeries(held.variables, held.products, 0.0)
+    return IngestJob(
         run="memory", cube=str(cube), grid=load_grid("global-0p05"),
         nodes=load_grid("era5-land-0p1"), first=day_number(FIRST), count=DAYS, tile=100, block=DAYS,
         day="utc", product="ERA5-Land", drivers=("ta",), sources=(source,),
@@ -62,7 +62,7 @@ def job_of(cube: Path, held: Holdings) -> Job:
     )  # fmt: skip
 
 
-def peak_of(job: Job, task: Task, folder: Path) -> int:
+def peak_of(job: IngestJob, task: IngestTask, folder: Path) -> int:
     """Bytes that a process of its own needs for a task."""
     create_cube(job.cube, title="t", source="t", day_definition="utc")
     grow_series(job.cube, job.spec("satellite"))

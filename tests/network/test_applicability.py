@@ -18,7 +18,7 @@ from upscale.network.uncertainty.applicability import (
     step_points,
 )
 from upscale.network.uncertainty.training_points import (
-    Place,
+    LearnedTower,
     fit_applicability,
     fit_space,
     upper_whisker,
@@ -260,10 +260,10 @@ def test_a_point_depends_neither_on_the_days_around_it_nor_on_the_cells_beside_i
     assert part.tobytes() == np.ascontiguousarray(whole[500:, 4:6]).tobytes()
 
 
-def places(count: int = 6) -> list[Place]:
+def places(count: int = 6) -> list[LearnedTower]:
     rng = np.random.default_rng(3)
     return [
-        Place(n % 3, made_drivers(1, 400, n)[0] + n, 100 + n, rng.random(400) < 0.7,
+        LearnedTower(n % 3, made_drivers(1, 400, n)[0] + n, 100 + n, rng.random(400) < 0.7,
               rng.normal(size=(2, 4)).astype(np.float32))
         for n in range(count)
     ]  # fmt: skip

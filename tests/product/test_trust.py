@@ -26,7 +26,7 @@ from upscale.product.layout import FluxLayout, item_from_id
 from upscale.product.netcdf import export_day, publish_netcdf
 from upscale.product.plots import plot_cube
 from upscale.product.quality import Quality, has
-from upscale.product.reader import Cells, interval, open_flux_cube
+from upscale.product.reader import CellSlices, interval, open_flux_cube
 from upscale.product.shards import region_of
 from upscale.product.uncertainty import STEP_ARRAYS, Trust
 from upscale.testing.flux_cubes import MADE_TRUST, make_flux_cube, small_layout
@@ -251,7 +251,7 @@ def test_a_map_of_limits_holds_no_more_of_a_long_run_than_of_a_short_one(tmp_pat
         create_flux_cube(url, layout, {}, trust=MADE_TRUST)
         cube = open_flux_cube(url)
         tracemalloc.start()
-        _limit_sums(cube, Cells(slice(0, 60), slice(0, 120)))
+        _limit_sums(cube, CellSlices(slice(0, 60), slice(0, 120)))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.3 * peaks[0]

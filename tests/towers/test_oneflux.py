@@ -14,7 +14,7 @@ from upscale.testing.tower_layouts import daily_csv, write_oneflux
 from upscale.testing.towers import write_towers
 from upscale.towers.describe import describe
 from upscale.towers.layouts.oneflux import daily_files
-from upscale.towers.layouts.text_files import Source
+from upscale.towers.layouts.text_files import TextFile
 from upscale.towers.table import Tower, TowerWarning, layout_of, read_towers, tower_files
 
 HEADER = "TIMESTAMP,TA_F,SW_IN_F,VPD_F,P_F"
@@ -194,7 +194,7 @@ def test_the_unit_of_vpd_is_told_by_its_range(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_names_of_all_networks_are_understood(name: str, label: str) -> None:
-    (file,) = daily_files([Source(Path(name))])
+    (file,) = daily_files([TextFile(Path(name))])
     assert (file.label, file.has_fluxes, file.site) == (label, True, name.split("_")[1])
 
 
@@ -210,7 +210,7 @@ def test_names_of_all_networks_are_understood(name: str, label: str) -> None:
     ],
 )
 def test_other_files_are_passed_over(name: str) -> None:
-    assert daily_files([Source(Path(name))]) == ()
+    assert daily_files([TextFile(Path(name))]) == ()
 
 
 def test_japanflux2024_has_names_of_its_own_and_classes_for_quality(tmp_path: Path) -> None:

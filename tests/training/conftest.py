@@ -13,7 +13,7 @@ from upscale.training.config import (
     Draw,
     Holdout,
     LossWeights,
-    Network,
+    NetworkSettings,
     Stage,
     TrainConfig,
 )
@@ -43,7 +43,7 @@ def tiny(made_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainCo
         out=tmp_path_factory.mktemp("release") / "tiny",
         members=2,
         holdout=Holdout(share=0.25, seed=0, folds=3),
-        network=Network(hidden=8, latent=4, encoder_hidden=4, generator_hidden=4),
+        network=NetworkSettings(hidden=8, latent=4, encoder_hidden=4, generator_hidden=4),
         draw=Draw(towers=4, windows=4, support=4),
         loss=LossWeights(class_power=0.5),
         decoder_stage=stage,

@@ -16,7 +16,7 @@ from upscale.network.support import choose
 from upscale.towers.skill import SKILL_COLUMNS, read_skill, skill
 from upscale.towers.table import Tower
 from upscale.training.config import TrainConfig
-from upscale.training.evaluate import clipped, judge, tower_model
+from upscale.training.evaluate import clipped, score, tower_model
 from upscale.training.material import datasets, material_of
 from upscale.training.networks.members import train_members
 from upscale.training.release import train_release
@@ -122,7 +122,7 @@ def test_days_without_a_window_are_nan_and_not_judged(
     predicted = tower_model(release).predict(gappy)
     assert np.isnan(predicted[300:310]).all()
     assert np.isfinite(predicted[310:]).all()
-    rows = list(judge([gappy], {"m": tower_model(release).predict}, lambda site: "test"))
+    rows = list(score([gappy], {"m": tower_model(release).predict}, lambda site: "test"))
     assert rows[0].n == int((gappy.good & np.isfinite(drivers[:, 0])).sum())
 
 

@@ -16,7 +16,13 @@ from upscale.training.dataset import Batch, Dataset, draw
 from upscale.training.material import datasets, prepare
 from upscale.training.networks import loop
 from upscale.training.networks.loop import network_config, train_member
-from upscale.training.networks.tasks import StepLoss, Task, Trainable, flux_step, predict_batch
+from upscale.training.networks.tasks import (
+    StepLoss,
+    Trainable,
+    TrainingStage,
+    flux_step,
+    predict_batch,
+)
 
 Floats = NDArray[np.float64]
 
@@ -83,14 +89,14 @@ def test_the_size_of_the_embedding_is_added_where_it_is_asked_for(
     torch.testing.assert_close(with_size.total, plain.total + 2 * z.square().mean())
 
 
-def _constant_task(stage: Stage, gradient: float) -> Task:
+def _constant_task(stage: Stage, gradient: float) -> TrainingStage:
     """A task whose gradient of every parameter is the same number."""
 
     def loss(network: Network, rng: np.random.Generator) -> StepLoss:
         parts = [p.sum() for p in network.parameters()]  # type: ignore[attr-defined]
         return StepLoss(gradient * torch.stack(parts).sum(), 0.0, 0.0)
 
-    return Task("made", stage, loss, lambda network: 1.0)
+    return TrainingStage("made", stage, loss, lambda network: 1.0)
 
 
 def _course(stage: Stage) -> loop._Course:

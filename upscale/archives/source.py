@@ -16,7 +16,7 @@ from upscale.remote.errors import ArchiveError
 from upscale.stores.files import first_bytes
 
 
-class Source(Protocol):
+class GranuleReader(Protocol):
     """One kind of file. `path` is a local path, or the URL of a store that is read in place."""
 
     @property
@@ -46,16 +46,16 @@ SOURCES = {
 }
 
 
-def load_source(name: str) -> Source:
+def load_source(name: str) -> GranuleReader:
     """A source by its name; ArchiveError names the known ones."""
     if name not in SOURCES:
         raise ArchiveError(f"no source {name!r}; known sources: {', '.join(SOURCES)}")
     module, attribute = SOURCES[name].split(":")
-    source: Source = getattr(import_module(module), attribute)
+    source: GranuleReader = getattr(import_module(module), attribute)
     return source
 
 
-def open_source(path: str) -> Source:
+def open_source(path: str) -> GranuleReader:
     """The source that reads `path`; ArchiveError says what the file is instead."""
     for source in map(load_source, SOURCES):
         if source.matches(path):

@@ -31,7 +31,7 @@ DEMO = "Daily terrestrial carbon fluxes of a demonstration"
 
 
 @dataclass(frozen=True)
-class World:
+class DemoPlanet:
     """The planet of the demonstration: two years of drivers, of which the second is mapped.
 
     meteorology, satellite: the variables that its driver cube holds.
@@ -47,7 +47,7 @@ class World:
     meteorology: tuple[str, ...] = meteo.NAMES
     satellite: tuple[str, ...] = ("ndvi", "evi", "nirv", "fapar")
 
-    def with_drivers_of(self, features: tuple[str, ...]) -> World:
+    def with_drivers_of(self, features: tuple[str, ...]) -> DemoPlanet:
         """The same world, with the drivers that a model reads beside its own."""
         more = tuple(name for name in meteo.MORE if name in features)
         seen = tuple(n for n in reflectance.NAMES if n in features and n not in self.satellite)
@@ -61,7 +61,7 @@ def demo(
     """Make a planet, map its carbon fluxes, check them and draw them."""
     console, start = Console(), time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
-    world = World().with_drivers_of(load_release(model).scaler.names)
+    world = DemoPlanet().with_drivers_of(load_release(model).scaler.names)
     _make_planet(folder / "drivers.zarr", world, console)
     run = parse_run(_run(folder, model, world), "demo")
     _clear_older(run, console)
@@ -77,7 +77,7 @@ def demo(
     _tell(folder, pictures, time.monotonic() - start, console)
 
 
-def _make_planet(path: Path, world: World, console: Console) -> None:
+def _make_planet(path: Path, world: DemoPlanet, console: Console) -> None:
     if _is_made(path, world):
         console.print(
             f"planet {path} is there already and is kept", highlight=False, soft_wrap=True
@@ -124,7 +124,7 @@ def _clear_older(run: Run, console: Console) -> None:
         shutil.rmtree(store)
 
 
-def _is_made(path: Path, world: World) -> bool:
+def _is_made(path: Path, world: DemoPlanet) -> bool:
     """Whether the planet at `path` is finished and the one that is wanted."""
     try:
         cube = open_cube(str(path))
@@ -137,7 +137,7 @@ def _is_made(path: Path, world: World) -> bool:
     return same and same_days and cube.attributes["tile"] == world.tile
 
 
-def _run(folder: Path, model: str, world: World) -> dict[str, Any]:
+def _run(folder: Path, model: str, world: DemoPlanet) -> dict[str, Any]:
     return {
         "model": model,
         "drivers": str(folder / "drivers.zarr"),

@@ -15,7 +15,7 @@ from upscale.evaluation.cases import pairs
 from upscale.evaluation.report.show import show
 from upscale.evaluation.report.write import REPORT_HTML, write_report
 from upscale.evaluation.results import Evaluation, comparable
-from upscale.evaluation.run import Request, evaluate_left_out, leave_clusters_out
+from upscale.evaluation.run import EvaluationRequest, evaluate_left_out, leave_clusters_out
 from upscale.evaluation.run import evaluate as run_at_towers
 from upscale.evaluation.scores import scores
 from upscale.network.releases.release import load_release
@@ -65,7 +65,7 @@ def evaluate(
 ) -> None:
     """Judge a release at towers, seen or not: skill, where it holds, how sure that is."""
     console = Console(width=max(Console().width, _WIDTH))
-    request = Request(
+    request = EvaluationRequest(
         towers, tuple(baseline or ()), training, tuple(site or ()), reference, device, sites
     )  # fmt: skip
     found = load_release(release)

@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from upscale.fetch.plan import Plan, make_plan
+from upscale.fetch.plan import FetchPlan, make_plan
 from upscale.fetch.progress import make_progress
 from upscale.fetch.report import show_outcome, show_plan
-from upscale.fetch.run import Outcome, Speed
+from upscale.fetch.run import FetchOutcome, Speed
 from upscale.fetch.run import fetch as bring
 from upscale.ingest.config import load_ingest
 
@@ -43,7 +43,7 @@ def fetch(
         raise typer.Exit(1)
 
 
-def run(plan: Plan, interval: float, speed: Speed) -> Outcome:
+def run(plan: FetchPlan, interval: float, speed: Speed) -> FetchOutcome:
     """Fetch with progress."""
     progress = make_progress(interval)
     try:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from upscale.ingest.config import load_ingest
 from upscale.ingest.report import show_outcome, show_scan
-from upscale.ingest.run import Outcome, check_cube
+from upscale.ingest.run import IngestOutcome, check_cube
 from upscale.ingest.run import ingest as bring_in
 from upscale.ingest.scan import Scan, scan
 from upscale.jobs.progress import make_progress
@@ -42,7 +42,7 @@ def ingest(
         raise typer.Exit(1)
 
 
-def run(found: Scan) -> Outcome:
+def run(found: Scan) -> IngestOutcome:
     """Ingest with progress."""
     progress = make_progress(found.ingest.interval, of="work items")
     try:

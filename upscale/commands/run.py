@@ -15,8 +15,8 @@ from upscale.engine import report as reports
 from upscale.engine import run as engine
 from upscale.engine.check import check_store
 from upscale.engine.config import load_run
-from upscale.engine.ledger import Ledger
-from upscale.engine.loop import Outcome
+from upscale.engine.ledger import RunLedger
+from upscale.engine.loop import RunOutcome
 from upscale.engine.validate import Checked, in_words, store_bytes, task_bytes
 from upscale.engine.validate import validate as validate_run
 from upscale.jobs.cluster import TASKS_PER_WORKER
@@ -42,7 +42,7 @@ def run(
     finish(checked, outcome, start, console, part=chosen, check_values=not no_check)
 
 
-def predict(checked: Checked, part: tuple[int, int] = (1, 1)) -> Outcome:
+def predict(checked: Checked, part: tuple[int, int] = (1, 1)) -> RunOutcome:
     """Init and run with progress; what a run and a demo share."""
     progress = make_progress(checked.run.interval)
     try:
@@ -55,7 +55,7 @@ def predict(checked: Checked, part: tuple[int, int] = (1, 1)) -> Outcome:
 
 def finish(
     checked: Checked,
-    outcome: Outcome,
+    outcome: RunOutcome,
     start: float,
     console: Console,
     part: tuple[int, int] = (1, 1),
@@ -71,7 +71,7 @@ def finish(
     _show_failures(outcome, console)
     mine = {item.id for item in checked.plan.items(part)} & set(state.missing)
     if not outcome.failed:
-        Ledger(store).write_object("report.json", report.to_dict())
+        RunLedger(store).write_object("report.json", report.to_dict())
     if outcome.failed or mine:
         _fail(console, f"{len(mine)} work items are not done; the others are")
     if state.missing:
@@ -81,7 +81,7 @@ def finish(
     return report
 
 
-def _show_failures(outcome: Outcome, console: Console) -> None:
+def _show_failures(outcome: RunOutcome, console: Console) -> None:
     for entry in outcome.failed:
         text = f"failed {entry.item}: {entry.error}"
         console.print(text, style="red", highlight=False, markup=False, soft_wrap=True)

@@ -58,7 +58,7 @@ class PlacedTower:
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class SkippedTower:
     """A tower that is not used, and why."""
 
     site: str
@@ -73,7 +73,7 @@ class TowersOnGrid:
     first: dt.date
     last: dt.date
     kept: tuple[PlacedTower, ...]
-    left_out: tuple[LeftOut, ...]
+    left_out: tuple[SkippedTower, ...]
     digest: str
 
 
@@ -118,7 +118,7 @@ def period_of(start: int | dt.date, end: int | dt.date) -> tuple[int, int]:
 
 def best_by_cell(
     towers: Iterable[Tower], grid: Grid
-) -> tuple[dict[Cell, Tower], tuple[LeftOut, ...]]:
+) -> tuple[dict[Cell, Tower], tuple[SkippedTower, ...]]:
     """The tower of every cell of `grid`: the one with most good flux days of its whole
     record (so that it is the same one for every period), the first by name among equals.
 
@@ -132,11 +132,11 @@ def best_by_cell(
         try:
             there[grid.cell_of(tower.lat, tower.lon)].append(tower)
         except ValueError as error:
-            left_out.append(LeftOut(tower.site, str(error)))
+            left_out.append(SkippedTower(tower.site, str(error)))
     best = {}
     for cell in sorted(there):
         best[cell], *others = sorted(there[cell], key=lambda t: (-int(t.good.sum()), t.site))
-        left_out += [LeftOut(other.site, _shares(other, best[cell], cell)) for other in others]
+        left_out += [SkippedTower(other.site, _shares(other, best[cell], cell)) for other in others]
     return best, tuple(left_out)
 
 
@@ -157,13 +157,13 @@ def _shares(other: Tower, kept: Tower, cell: Cell) -> str:
 
 def choose(
     towers: Iterable[Tower], grid: Grid, first: int, last: int
-) -> tuple[dict[Cell, Tower], tuple[LeftOut, ...]]:
+) -> tuple[dict[Cell, Tower], tuple[SkippedTower, ...]]:
     """The towers to write, by cell, and those left out: also those whose record holds no
     driver between day numbers `first` and `last`."""
     best, left_out = best_by_cell(towers, grid)
     silent = [t for t in best.values() if not np.isfinite(_drivers(t, first, last)).any()]
     reason = f"no drivers between {date_of(first)} and {date_of(last)}"
-    left_out += tuple(LeftOut(tower.site, reason) for tower in silent)
+    left_out += tuple(SkippedTower(tower.site, reason) for tower in silent)
     used = {cell: tower for cell, tower in best.items() if tower not in silent}
     return used, left_out
 
@@ -223,7 +223,7 @@ def _nothing(folder: str | Path, towers: Sequence[Tower], first: int, last: int)
 
 
 def _provenance(
-    table: pd.DataFrame, placed: Sequence[PlacedTower], left_out: Sequence[LeftOut]
+    table: pd.DataFrame, placed: Sequence[PlacedTower], left_out: Sequence[SkippedTower]
 ) -> dict[str, Any]:
     """Attributes: where each cell comes from, and whom to cite."""
     used = table[table["site"].isin([tower.site for tower in placed])]

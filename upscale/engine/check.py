@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from upscale.engine.ledger import Entry, Ledger
+from upscale.engine.ledger import RunEntry, RunLedger
 from upscale.engine.run import status
 from upscale.product.checks import Check, CheckReport, check_cube
 from upscale.product.cube import layout_of, open_flux_group
@@ -28,7 +28,7 @@ def _complete(store: str) -> Check:
 
 
 def _unchanged(store: str) -> Check:
-    entries = Ledger(store).entries(status(store).run)
+    entries = RunLedger(store).entries(status(store).run)
     changed = [place for entry in entries.values() for place in changed_arrays(store, entry)]
     text = f"{len(entries)} work items read back with the digests of the ledger"
     if changed:
@@ -36,7 +36,7 @@ def _unchanged(store: str) -> Check:
     return Check("digests", not changed, text, "delete their ledger entries and run again")
 
 
-def changed_arrays(store: str, entry: Entry) -> Iterator[str]:
+def changed_arrays(store: str, entry: RunEntry) -> Iterator[str]:
     """`item/array` of each array whose values are not the ones that the ledger knows."""
     layout = layout_of(open_flux_group(store).attrs)
     arrays = read_arrays(store, layout, item_from_id(entry.item), tuple(entry.digests))

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from upscale.jobs.sections import Cluster, Period, Region
-from upscale.jobs.settings import Strict, at_home, parse, read_yaml
+from upscale.jobs.settings import Strict, expand_user, parse, read_yaml
 from upscale.product.layout import Sums
 
 
@@ -31,7 +31,7 @@ class Output(Strict):
     @field_validator("store")
     @classmethod
     def _at_home(cls, place: str) -> str:
-        return at_home(place.rstrip("/"))
+        return expand_user(place.rstrip("/"))
 
     @field_validator("tile")
     @classmethod
@@ -69,7 +69,7 @@ class Run(Strict):
     @field_validator("model", "drivers")
     @classmethod
     def _at_home(cls, place: str) -> str:
-        return at_home(place)
+        return expand_user(place)
 
     def science(self) -> dict[str, Any]:
         """What decides the numbers: everything but the machines and the way of the work."""

@@ -17,7 +17,7 @@ from zarr.codecs import ZstdCodec
 
 from upscale.drivers.cube import DriverCube
 from upscale.drivers.tiles import Surface, read_features
-from upscale.engine.plan import Job
+from upscale.engine.plan import RunJob
 from upscale.grid import Tile, tile_counts
 from upscale.jobs.claim import claimed
 from upscale.network.predictor import Predictor
@@ -49,12 +49,12 @@ class Embeddings:
         return np.asarray(np.isfinite(self.z).all(axis=(0, 2)))
 
 
-def group_path(job: Job) -> str:
+def group_path(job: RunJob) -> str:
     """Name of the group that holds this job's embeddings."""
     return job.embeddings[:16]
 
 
-def create_context(job: Job, latent: int) -> None:
+def create_context(job: RunJob, latent: int) -> None:
     """Make the group of a job's embeddings unless it is there; one process at a time."""
     with claimed(f"{job.context_store}.claim"):
         root = zarr.open_group(job.context_store, mode="a", zarr_format=3)
@@ -63,7 +63,7 @@ def create_context(job: Job, latent: int) -> None:
             _create_group(root, job, latent)
 
 
-def _create_group(root: zarr.Group, job: Job, latent: int) -> None:
+def _create_group(root: zarr.Group, job: RunJob, latent: int) -> None:
     group = root.create_group(group_path(job), overwrite=True)
     tile, grid = job.layout.tile, job.layout.grid
     blocks = job.layout.blocks if job.strict_past else 1
@@ -99,7 +99,9 @@ def _array(
     )  # fmt: skip
 
 
-def read_embeddings(job: Job, tile: Tile, block: int, land: NDArray[np.bool_]) -> Embeddings | None:
+def read_embeddings(
+    job: RunJob, tile: Tile, block: int, land: NDArray[np.bool_]
+) -> Embeddings | None:
     """The kept embeddings of the land cells `(row, col)` of a tile; None where they were not
     made yet, or are not whole: a cell with support years has an embedding."""
     group = zarr.open_group(job.context_store, mode="r", path=group_path(job))
@@ -116,7 +118,7 @@ def read_embeddings(job: Job, tile: Tile, block: int, land: NDArray[np.bool_]) -
 
 
 def write_embeddings(
-    job: Job, tile: Tile, block: int, land: NDArray[np.bool_], made: Embeddings
+    job: RunJob, tile: Tile, block: int, land: NDArray[np.bool_], made: Embeddings
 ) -> None:
     """Keep the embeddings of a tile; the mark that they are there is written last."""
     group: Any = zarr.open_group(job.context_store, mode="r+", path=group_path(job))

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from upscale.jobs.ledger import Records, Status
+from upscale.jobs.ledger import Ledger, Status
 
 #: Name of the object that says what a run consists of.
 PLAN = "plan.json"
 
 
 @dataclass(frozen=True)
-class Entry:
+class RunEntry:
     """What is known of one work item.
 
     run: digest of the run that it belongs to; release, cube: digests of model and drivers;
@@ -42,8 +42,8 @@ class Entry:
     error: str = ""
 
 
-class Ledger(Records[Entry]):
+class RunLedger(Ledger[RunEntry]):
     """The entries of one flux cube."""
 
     def __init__(self, store: str) -> None:
-        super().__init__(store, Entry)
+        super().__init__(store, RunEntry)

@@ -12,8 +12,8 @@ from distributed import Client
 from distributed.comm.core import CommClosedError
 
 from upscale.drivers.cube import DriverError
-from upscale.engine.ledger import Entry, Ledger
-from upscale.engine.plan import Job, Plan
+from upscale.engine.ledger import RunEntry, RunLedger
+from upscale.engine.plan import RunJob, RunPlan
 from upscale.engine.worker import (
     EnsemblePlugin,
     embed_on_worker,
@@ -23,33 +23,33 @@ from upscale.engine.worker import (
 )
 from upscale.grid import Tile
 from upscale.jobs.progress import Progress
-from upscale.jobs.queue import Future, Window, lost, result_of
+from upscale.jobs.queue import Future, SubmissionQueue, lost, result_of
 from upscale.product.layout import WorkItem
 
 
 @dataclass
-class Outcome:
+class RunOutcome:
     """How the loop ended: entries of this session, and the items that failed."""
 
-    done: list[Entry] = field(default_factory=list)
-    failed: list[Entry] = field(default_factory=list)
+    done: list[RunEntry] = field(default_factory=list)
+    failed: list[RunEntry] = field(default_factory=list)
 
 
 def run_items(
     client: Client,
-    plan: Plan,
+    plan: RunPlan,
     items: Sequence[WorkItem],
-    ledger: Ledger,
+    ledger: RunLedger,
     retries: int,
     progress: Progress,
-) -> Outcome:
+) -> RunOutcome:
     """Do the work items on the cluster; one that fails never stops the others.
 
     Raises ClusterError where the scheduler is lost; what was done is in the ledger.
     """
     client.register_plugin(EnsemblePlugin(plan.job))
-    window = Window(client, _Tasks(client, plan).submit, retries, final=(DriverError,))
-    outcome = Outcome()
+    window = SubmissionQueue(client, _Tasks(client, plan).submit, retries, final=(DriverError,))
+    outcome = RunOutcome()
     try:
         for item, future in window.results(items):
             entry = result_of(future, client, partial(failed_entry, plan.job, item))
@@ -68,13 +68,13 @@ def run_items(
     return outcome
 
 
-def _forget(client: Client, job: Job) -> None:
+def _forget(client: Client, job: RunJob) -> None:
     """Take the ensemble from a cluster that goes on without this run."""
     with suppress(Exception):  # whatever the state of a cluster that is being lost
         client.unregister_worker_plugin(plugin_name(job))
 
 
-def _record(ledger: Ledger, entry: Entry) -> None:
+def _record(ledger: RunLedger, entry: RunEntry) -> None:
     """Enter a failure; where the disk is full, the report of this session alone names it."""
     with suppress(OSError):
         ledger.write(entry)
@@ -83,7 +83,7 @@ def _record(ledger: Ledger, entry: Entry) -> None:
 class _Tasks:
     """Submits the tasks of a run: an item after the embeddings of its tile."""
 
-    def __init__(self, client: Client, plan: Plan) -> None:
+    def __init__(self, client: Client, plan: RunPlan) -> None:
         self.client = client
         self.job = plan.job
         self.land = {tile.tile: tile.land > 0 for tile in plan.tiles}

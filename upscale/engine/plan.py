@@ -19,7 +19,7 @@ from upscale.product.layout import FluxLayout, WorkItem
 
 
 @dataclass(frozen=True)
-class Job:
+class RunJob:
     """What a worker needs for any work item of a run; plain values that travel.
 
     digest: names the run: two jobs with one digest give the same numbers. session: names this
@@ -55,10 +55,10 @@ class TilePlan:
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunPlan:
     """A job and its tiles, north to south."""
 
-    job: Job
+    job: RunJob
     tiles: tuple[TilePlan, ...]
 
     def items(self, part: tuple[int, int] = (1, 1)) -> Iterator[WorkItem]:
@@ -75,7 +75,7 @@ class Plan:
         return sum(plan.land for plan in self.tiles)
 
 
-def make_plan(run: Run, release: Release, cube: DriverCube) -> Plan:
+def make_plan(run: Run, release: Release, cube: DriverCube) -> RunPlan:
     """Lay out a run; reads the static layers of the cube once, tile row by tile row."""
     grid = product_grid(run, cube)
     tile = _tile_size(run, cube)
@@ -86,10 +86,10 @@ def make_plan(run: Run, release: Release, cube: DriverCube) -> Plan:
     plans = tuple(plan for plan in _tile_plans(cube, layout) if plan.domain)
     if not any(plan.land for plan in plans):
         raise ConfigError("output.region: no land cell of the driver cube lies in it")
-    return Plan(job, plans)
+    return RunPlan(job, plans)
 
 
-def make_job(run: Run, release: Release, cube: DriverCube, layout: FluxLayout) -> Job:
+def make_job(run: Run, release: Release, cube: DriverCube, layout: FluxLayout) -> RunJob:
     support = support_rule(run.context, release)
     content = {"release": release.digest, "drivers": cube.digest}
     made_from = content | {
@@ -100,7 +100,7 @@ def make_job(run: Run, release: Release, cube: DriverCube, layout: FluxLayout) -
     }
     science = run.science() | content | {"tile": layout.tile}
     del science["model"], science["drivers"]
-    return Job(
+    return RunJob(
         digest=digest_of(science),
         session=uuid.uuid4().hex[:12],
         release=release.digest,

@@ -8,7 +8,7 @@ from typing import Any
 from upscale import __version__
 from upscale.drivers.cube import DriverCube
 from upscale.engine.config import Run
-from upscale.engine.plan import Job
+from upscale.engine.plan import RunJob
 from upscale.network.releases.citations import paper_of
 from upscale.network.releases.release import Release
 
@@ -31,7 +31,7 @@ RESERVED = frozenset(
 )  # fmt: skip
 
 
-def attributes_of(run: Run, job: Job, release: Release, cube: DriverCube) -> dict[str, Any]:
+def attributes_of(run: Run, job: RunJob, release: Release, cube: DriverCube) -> dict[str, Any]:
     """Global attributes of CF-1.11 and ACDD-1.3, and the provenance of the run.
 
     They follow from the run, its model and its drivers alone, but for `date_created` and

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from upscale.calendar import date_of
-from upscale.engine.ledger import PLAN, Entry, Ledger
+from upscale.engine.ledger import PLAN, RunEntry, RunLedger
 from upscale.product.cube import layout_of, open_flux_group
 from upscale.product.layout import FluxLayout
 from upscale.variables import FLUXES
@@ -67,7 +67,7 @@ class RunReport:
 def make_report(store: str, wall: float) -> RunReport:
     """Sum up the ledger of a store; wall: seconds that this session took."""
     attributes = dict(open_flux_group(store).attrs)
-    layout, ledger = layout_of(attributes), Ledger(store)
+    layout, ledger = layout_of(attributes), RunLedger(store)
     digest = str(attributes["run_digest"])
     entries, failed = ledger.entries(digest), ledger.entries(digest, "failed")
     plan = ledger.read_object(PLAN)
@@ -103,7 +103,7 @@ def _sum(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:
     return dict(total)
 
 
-def _totals(layout: FluxLayout, entries: Mapping[str, Entry]) -> tuple[YearTotal, ...]:
+def _totals(layout: FluxLayout, entries: Mapping[str, RunEntry]) -> tuple[YearTotal, ...]:
     """Totals of each calendar year and flux, from the members' totals of every item."""
     years: dict[tuple[int, str], NDArray[np.float64]] = {}
     for name in sorted(entries):

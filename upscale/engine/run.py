@@ -10,9 +10,9 @@ import zarr
 
 from upscale.drivers.cube import DriverCube
 from upscale.engine.context import create_context
-from upscale.engine.ledger import PLAN, Entry, Ledger
-from upscale.engine.loop import Outcome, run_items
-from upscale.engine.plan import Job, Plan, read_part
+from upscale.engine.ledger import PLAN, RunEntry, RunLedger
+from upscale.engine.loop import RunOutcome, run_items
+from upscale.engine.plan import RunJob, RunPlan, read_part
 from upscale.engine.provenance import attributes_of
 from upscale.engine.uncertainty import trust_of
 from upscale.engine.validate import Checked, store_faults
@@ -43,7 +43,7 @@ class Status:
     total: int
     done: int
     missing: tuple[str, ...]
-    failed: tuple[Entry, ...]
+    failed: tuple[RunEntry, ...]
 
 
 def init(checked: Checked) -> None:
@@ -53,7 +53,7 @@ def init(checked: Checked) -> None:
     of another run meanwhile.
     """
     plan, job = checked.plan, checked.plan.job
-    ledger = Ledger(job.store)
+    ledger = RunLedger(job.store)
     with claimed(f"{ledger.url}/init.claim"):
         faults = store_faults(job)
         if faults:
@@ -68,7 +68,7 @@ def init(checked: Checked) -> None:
         create_context(job, checked.release.manifest.architecture.latent)
 
 
-def _begun(job: Job) -> bool:
+def _begun(job: RunJob) -> bool:
     try:
         group = open_flux_group(job.store)
     except ValueError:
@@ -76,7 +76,7 @@ def _begun(job: Job) -> bool:
     return bool(group.attrs.get("initialised"))
 
 
-def _create(checked: Checked, job: Job) -> None:
+def _create(checked: Checked, job: RunJob) -> None:
     attributes = attributes_of(checked.run, job, checked.release, checked.cube)
     stamp = {"date_created": now(), "history": f"{now()} upscale init", "complete": False}
     half_made = not is_empty(job.store) and not store_faults(job)
@@ -87,7 +87,7 @@ def _create(checked: Checked, job: Job) -> None:
     consolidate(job.store)
 
 
-def _plan_summary(plan: Plan) -> dict[str, object]:
+def _plan_summary(plan: RunPlan) -> dict[str, object]:
     """What `status` needs without the driver cube."""
     return {
         "run": plan.job.digest,
@@ -98,7 +98,7 @@ def _plan_summary(plan: Plan) -> dict[str, object]:
     }
 
 
-def _write_static(cube: DriverCube, plan: Plan) -> None:
+def _write_static(cube: DriverCube, plan: RunPlan) -> None:
     """Copy land share and classes of every band that holds a part of the domain."""
     layout = plan.job.layout
     edge, cols = layout.layer_chunk, slice(0, layout.grid.cols)
@@ -109,16 +109,16 @@ def _write_static(cube: DriverCube, plan: Plan) -> None:
             write_layer(plan.job.store, name, rows, cols, getattr(surface, name))
 
 
-def execute(checked: Checked, progress: Progress, part: Part = (1, 1)) -> Outcome:
+def execute(checked: Checked, progress: Progress, part: Part = (1, 1)) -> RunOutcome:
     """Do every work item of a part that the ledger does not hold."""
     plan, run = checked.plan, checked.run
-    ledger = Ledger(plan.job.store)
+    ledger = RunLedger(plan.job.store)
     done = ledger.entries(plan.job.digest)
     items = list(plan.items(part))
     left = [item for item in items if item.id not in done]
     progress.start(len(items), len(items) - len(left))
     if not left:
-        return Outcome()
+        return RunOutcome()
     _reopen(plan.job.store)
     progress.stage("starting cluster")
     with connect(run.cluster, _logs(ledger)) as client:
@@ -126,7 +126,7 @@ def execute(checked: Checked, progress: Progress, part: Part = (1, 1)) -> Outcom
         return run_items(client, plan, left, ledger, run.retries, progress)
 
 
-def _logs(ledger: Ledger) -> Path | None:
+def _logs(ledger: RunLedger) -> Path | None:
     """Where the logs of workers are kept: with a ledger on this machine, nowhere else."""
     return None if "://" in ledger.url else Path(ledger.url) / "logs"
 
@@ -141,7 +141,7 @@ def _reopen(store: str) -> None:
 def status(store: str) -> Status:
     """How far the run of a store is, from the store and its ledger alone."""
     attributes = open_flux_group(store).attrs
-    ledger = Ledger(store)
+    ledger = RunLedger(store)
     digest = str(attributes["run_digest"])
     plan = ledger.read_object(PLAN)
     if not plan or plan["run"] != digest:

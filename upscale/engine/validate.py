@@ -14,8 +14,8 @@ from upscale.calendar import date_of
 from upscale.drivers.cube import DriverCube, DriverError, open_cube
 from upscale.drivers.tiles import DERIVED, missing_features
 from upscale.engine.config import Run
-from upscale.engine.ledger import PLAN, Ledger
-from upscale.engine.plan import Job, Plan, make_plan, product_grid
+from upscale.engine.ledger import PLAN, RunLedger
+from upscale.engine.plan import RunJob, RunPlan, make_plan, product_grid
 from upscale.engine.provenance import RESERVED
 from upscale.engine.uncertainty import margin_of
 from upscale.jobs.cluster import TASKS_PER_WORKER, worker_memory
@@ -38,7 +38,7 @@ class Checked:
     run: Run
     release: Release
     cube: DriverCube
-    plan: Plan
+    plan: RunPlan
     warnings: tuple[str, ...]
 
 
@@ -145,13 +145,13 @@ def _feature_faults(release: Release, cube: DriverCube) -> list[str]:
     ]
 
 
-def _room_faults(plan: Plan) -> list[str]:
+def _room_faults(plan: RunPlan) -> list[str]:
     """Whether the items that are still to be done fit on the disk."""
     store, layout = plan.job.store, plan.job.layout
     if "://" in store:
         return []
     items = len(plan.tiles) * layout.blocks
-    left = items - len(Ledger(store).entries(plan.job.digest))
+    left = items - len(RunLedger(store).entries(plan.job.digest))
     parent = _existing_parent(Path(store))
     free, needed = shutil.disk_usage(parent).free, store_bytes(plan) * left / items
     if not left or needed <= free:
@@ -162,15 +162,15 @@ def _room_faults(plan: Plan) -> list[str]:
     ]
 
 
-def store_faults(job: Job) -> list[str]:
+def store_faults(job: RunJob) -> list[str]:
     """What speaks against the place of the store: it is never taken from anybody else."""
     store = job.store
     if store in {job.drivers, job.context_store}:
         return [f"output.store: {store} is the driver cube or the context store; choose another"]
-    known = Ledger(store).read_object(PLAN)
+    known = RunLedger(store).read_object(PLAN)
     if known and known.get("store") != store_name(store):
         return [
-            f"output.store: {Ledger(store).url} is the ledger of {known.get('store')}; choose "
+            f"output.store: {RunLedger(store).url} is the ledger of {known.get('store')}; choose "
             "another name"
         ]
     try:
@@ -196,7 +196,7 @@ def in_words(size: float) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
-def store_bytes(plan: Plan) -> int:
+def store_bytes(plan: RunPlan) -> int:
     """Bytes that the store will take, a guess from 65 % of what is not missing."""
     layout = plan.job.layout
     daily = 6 * 4 + 2 + 1
@@ -204,7 +204,7 @@ def store_bytes(plan: Plan) -> int:
     return int(0.65 * plan.land * (daily * layout.count + sums))
 
 
-def task_bytes(plan: Plan, release: Release) -> int:
+def task_bytes(plan: RunPlan, release: Release) -> int:
     """Bytes that one work item takes at its peak.
 
     Drivers of a block with margins (and the copies that interpolation makes), all support
@@ -222,7 +222,7 @@ def task_bytes(plan: Plan, release: Release) -> int:
     return drivers + windows + members + written
 
 
-def _memory_faults(run: Run, plan: Plan, release: Release) -> list[str]:
+def _memory_faults(run: Run, plan: RunPlan, release: Release) -> list[str]:
     if run.cluster.address:
         return []
     needed = _BASE + TASKS_PER_WORKER * task_bytes(plan, release)

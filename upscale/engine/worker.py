@@ -28,8 +28,8 @@ from upscale.engine.context import (
     read_support,
     write_embeddings,
 )
-from upscale.engine.ledger import Entry, Ledger
-from upscale.engine.plan import Job, read_part
+from upscale.engine.ledger import RunEntry, RunLedger
+from upscale.engine.plan import RunJob, read_part
 from upscale.engine.predict import barren_tile, predict_tile
 from upscale.engine.uncertainty import margin_of, with_limits, without_margin
 from upscale.grid import Tile, cell_areas
@@ -45,21 +45,21 @@ from upscale.variables import FLUXES
 
 
 @dataclass
-class Session:
+class WorkerSession:
     """What a worker process keeps between tiles. margin: days of drivers read on either side
     of a block; `computing` lets one task compute at a time."""
 
-    job: Job
+    job: RunJob
     cube: DriverCube
     predictor: Predictor
     rule: WindowRule
-    ledger: Ledger
+    ledger: RunLedger
     margin: int
     limits: Applicability | None
     computing: threading.Lock = field(default_factory=threading.Lock)
 
 
-def open_session(job: Job) -> Session:
+def open_session(job: RunJob) -> WorkerSession:
     """Load the ensemble and open the driver cube; sets the number of torch threads, because
     Dask starts its workers with one thread whatever the machine has.
 
@@ -77,17 +77,17 @@ def open_session(job: Job) -> Session:
                 f"(digest {found[:12]}, expected {expected[:12]}); give all machines the same one"
             )
     predictor = load_predictor(release, job.device)
-    rule, ledger = release.window_rule, Ledger(job.store)
-    return Session(job, cube, predictor, rule, ledger, margin_of(release), release.limits)
+    rule, ledger = release.window_rule, RunLedger(job.store)
+    return WorkerSession(job, cube, predictor, rule, ledger, margin_of(release), release.limits)
 
 
 class EnsemblePlugin(WorkerPlugin):
     """Opens the session of a job on every worker, also on those that join later."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: RunJob) -> None:
         self.job = job
         self.name = plugin_name(job)
-        self.session: Session | None = None
+        self.session: WorkerSession | None = None
 
     def setup(self, worker: Any) -> None:
         self.session = open_session(self.job)
@@ -96,16 +96,16 @@ class EnsemblePlugin(WorkerPlugin):
         return {"job": self.job, "name": self.name, "session": None}
 
 
-def plugin_name(job: Job) -> str:
+def plugin_name(job: RunJob) -> str:
     """Name of a job's plugin: two attempts on one cluster do not share it."""
     return f"upscale-{job.digest[:8]}-{job.session}"
 
 
-def _session(job_name: str) -> Session:
+def _session(job_name: str) -> WorkerSession:
     plugin: Any = get_worker().plugins[job_name]
     if plugin.session is None:
         raise RuntimeError(f"the ensemble of {job_name} was not loaded on this worker")
-    session: Session = plugin.session
+    session: WorkerSession = plugin.session
     return session
 
 
@@ -118,13 +118,13 @@ def embed_on_worker(job_name: str, tile: Tile, block: int) -> dict[str, float]:
 
 def predict_on_worker(
     job_name: str, item: WorkItem, land: bool, context: dict[str, float] | None
-) -> Entry:
+) -> RunEntry:
     """Task: one work item from drivers to ledger; context: seconds that its embeddings took."""
     return process(_session(job_name), item, land, context)
 
 
 def embed(
-    session: Session, surface: Surface, tile: Tile, block: int, watch: Stopwatch
+    session: WorkerSession, surface: Surface, tile: Tile, block: int, watch: Stopwatch
 ) -> Embeddings:
     """The embeddings of a tile's land cells: the kept ones, or made and kept now."""
     job = session.job
@@ -141,8 +141,8 @@ def embed(
 
 
 def process(
-    session: Session, item: WorkItem, land: bool, context: dict[str, float] | None = None
-) -> Entry:
+    session: WorkerSession, item: WorkItem, land: bool, context: dict[str, float] | None = None
+) -> RunEntry:
     """Read, predict, write, read back and enter one work item into the ledger.
 
     context: seconds that were spent on the tile's embeddings, entered with its first block.
@@ -163,7 +163,9 @@ def process(
     return entry
 
 
-def _predict(session: Session, surface: Surface, item: WorkItem, watch: Stopwatch) -> TileFluxes:
+def _predict(
+    session: WorkerSession, surface: Surface, item: WorkItem, watch: Stopwatch
+) -> TileFluxes:
     job, margin, limits = session.job, session.margin, session.limits
     days = job.layout.days(item.block)
     first, count = job.layout.first + days.start - margin, days.stop - days.start + 2 * margin
@@ -187,19 +189,19 @@ def _predict(session: Session, surface: Surface, item: WorkItem, watch: Stopwatc
         )
 
 
-def _surface(session: Session, tile: Tile) -> Surface:
+def _surface(session: WorkerSession, tile: Tile) -> Surface:
     layout = session.job.layout
     return read_part(session.cube, layout.grid, *tile.slices(layout.grid, layout.tile))
 
 
 def make_entry(
-    session: Session,
+    session: WorkerSession,
     surface: Surface,
     item: WorkItem,
     fluxes: TileFluxes,
     digests: dict[str, str],
     seconds: dict[str, float],
-) -> Entry:
+) -> RunEntry:
     """The ledger entry of a finished work item."""
     counts = {"land": int(surface.land.sum()), "cells": int((~surface.outside).sum())}
     stats = {}
@@ -210,7 +212,7 @@ def make_entry(
         if known.size:
             stats[flux] = _stats(known)
     counts |= count_flags(fluxes.daily["quality"])
-    return Entry(
+    return RunEntry(
         item=item.id,
         run=session.job.digest,
         status="done",
@@ -248,10 +250,10 @@ def _totals(
     return totals
 
 
-def failed_entry(job: Job, item: WorkItem, error: BaseException) -> Entry:
+def failed_entry(job: RunJob, item: WorkItem, error: BaseException) -> RunEntry:
     """The ledger entry of a work item that could not be done."""
     text = f"{type(error).__name__}: {error}"
-    return Entry(
+    return RunEntry(
         item=item.id, run=job.digest, release=job.release, cube=job.cube, version=__version__,
         status="failed", digests={}, counts={}, stats={}, totals={}, seconds={}, memory=0,
         worker=socket.gethostname(), finished=now(), error=text,

@@ -14,7 +14,7 @@ import pandas as pd
 import zarr
 from numpy.typing import NDArray
 
-from upscale.drivers.from_towers import Cell, LeftOut, best_by_cell
+from upscale.drivers.from_towers import Cell, SkippedTower, best_by_cell
 from upscale.grid import Tile
 from upscale.product.cube import layout_of, open_flux_group
 from upscale.product.layout import FluxLayout
@@ -32,7 +32,7 @@ class Comparison:
     suspect: sites whose measured carbon balance is implausible."""
 
     rows: tuple[SkillRow, ...]
-    left_out: tuple[LeftOut, ...]
+    left_out: tuple[SkippedTower, ...]
     unmatched: int
     suspect: frozenset[str]
 
@@ -71,12 +71,12 @@ def compare(store: str, folder: str | Path) -> Comparison:
     best, left_out = best_by_cell(towers, layout.grid)
     measured = {cell: _measured(tower, layout) for cell, tower in best.items()}
     used = {cell: tower for cell, tower in best.items() if np.isfinite(measured[cell]).any()}
-    silent = [LeftOut(t.site, "no good flux day in the period") for t in _rest(best, used)]
+    silent = [SkippedTower(t.site, "no good flux day in the period") for t in _rest(best, used)]
     met = [
         _Meeting(used[cell], cell, measured[cell], predicted)
         for cell, predicted in _read_cells(group, layout, list(used)).items()
     ]
-    empty = [LeftOut(m.tower.site, _why(group, layout, m.cell)) for m in met if not m.days]
+    empty = [SkippedTower(m.tower.site, _why(group, layout, m.cell)) for m in met if not m.days]
     met = [m for m in met if m.days]
     splits = _splits(towers, group.attrs)
     return Comparison(

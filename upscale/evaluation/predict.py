@@ -44,7 +44,7 @@ def release_members(release: Release, device: str = "auto") -> Members:
     return tower_model(release, device).members
 
 
-def rivals(
+def baseline_predictors(
     names: Sequence[str], release: Release, learning: Sequence[Tower], device: str, say: Say
 ) -> dict[str, Members]:
     """What the release is set against, by name.

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from upscale.evaluation.cases import Left, left_out_cases, models_of
 from upscale.evaluation.figures.style import title_of
 from upscale.evaluation.learned import splits_of
-from upscale.evaluation.predict import FITTED, predict_towers, release_members, rivals
+from upscale.evaluation.predict import FITTED, baseline_predictors, predict_towers, release_members
 from upscale.evaluation.results import Evaluation, choose_reference, order_models
 from upscale.network.releases.release import Release, load_release
 from upscale.towers.table import Tower, read_towers
@@ -29,13 +29,13 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Request:
+class EvaluationRequest:
     """What is asked for.
 
-    towers: folder; baselines, training: see `predict.rivals` (training: folder with the towers
-    that baselines learn from, None = `towers`); sites: only these, if given; reference: the
-    model that others are set against; table: of sites, where `towers` has none. Raises
-    ValueError for a device that is not there.
+    towers: folder; baselines, training: see `predict.baseline_predictors` (training: folder
+    with the towers that baselines learn from, None = `towers`); sites: only these, if given;
+    reference: the model that others are set against; table: of sites, where `towers` has none.
+    Raises ValueError for a device that is not there.
     """
 
     towers: Path
@@ -57,7 +57,7 @@ def _no_watch(towers: Sequence[Tower]) -> Iterable[Tower]:
 
 def evaluate(
     release: Release,
-    request: Request,
+    request: EvaluationRequest,
     say: Say = print,
     watch: Callable[[Sequence[Tower]], Iterable[Tower]] = _no_watch,
 ) -> Evaluation:
@@ -74,7 +74,7 @@ def evaluate(
     for warning in _unfair(release, request, learning):
         say(f"WARNING: {warning}")
     models = {main: release_members(release, request.device)}
-    models |= rivals(request.baselines, release, learning, request.device, say)
+    models |= baseline_predictors(request.baselines, release, learning, request.device, say)
     cases, skipped = predict_towers(models, watch(chosen), splits)
     known = _known_to_rivals(request, chosen, splits)
     names = order_models(list(models), main)
@@ -92,7 +92,7 @@ def evaluate(
 
 
 def leave_clusters_out(
-    release: Release, request: Request, folds: int, keep: Path | None, say: Say = print
+    release: Release, request: EvaluationRequest, folds: int, keep: Path | None, say: Say = print
 ) -> Evaluation:
     """Train models like the release's without each fold of clusters, and judge those.
 
@@ -140,7 +140,7 @@ def require_folds(towers: Sequence[Tower], folds: int) -> None:
         )
 
 
-def evaluate_left_out(release: Release, request: Request, folder: Path) -> Evaluation:
+def evaluate_left_out(release: Release, request: EvaluationRequest, folder: Path) -> Evaluation:
     """Judge left-out predictions that were made before and lie in a folder."""
     towers = _chosen(read_towers(request.towers, table=request.table), request.sites)
     judged = judge_left_out(release, read_left_out(folder, towers), request, str(folder))
@@ -165,7 +165,7 @@ def settings_of(release: Release, towers: Path) -> TrainConfig:
 
 
 def judge_left_out(
-    release: Release, left_out: Sequence[Left], request: Request, where: str
+    release: Release, left_out: Sequence[Left], request: EvaluationRequest, where: str
 ) -> Evaluation:
     """Judge predictions that were made while each tower's cluster was left out.
 
@@ -214,7 +214,9 @@ def _describe(release: Release) -> str:
     return f"{release.manifest.name} ({members}, sha256 {release.digest[:12]})"
 
 
-def _unfair(release: Release, request: Request, learning: Sequence[Tower]) -> tuple[str, ...]:
+def _unfair(
+    release: Release, request: EvaluationRequest, learning: Sequence[Tower]
+) -> tuple[str, ...]:
     """A warning where baselines are fitted on fewer towers than the release learned from."""
     fitted = [name for name in request.baselines if name in FITTED]
     listed = release.manifest.learned
@@ -230,7 +232,9 @@ def _unfair(release: Release, request: Request, learning: Sequence[Tower]) -> tu
     )
 
 
-def _known_to_rivals(request: Request, towers: Sequence[Tower], splits: dict[str, str]) -> str:
+def _known_to_rivals(
+    request: EvaluationRequest, towers: Sequence[Tower], splits: dict[str, str]
+) -> str:
     """A sentence on baseline releases that know towers which the release does not."""
     told = ""
     for name in request.baselines:
@@ -256,7 +260,7 @@ def _chosen(towers: Sequence[Tower], sites: Sequence[str]) -> list[Tower]:
 
 
 def _learning(
-    release: Release, request: Request, towers: Sequence[Tower], splits: dict[str, str]
+    release: Release, request: EvaluationRequest, towers: Sequence[Tower], splits: dict[str, str]
 ) -> list[Tower]:
     """The towers that the release learned from, where they can be had."""
     if request.training is not None:

@@ -26,7 +26,7 @@ from upscale.jobs.settings import digest_of
 from upscale.remote.checksums import hex_checksum
 from upscale.remote.errors import ArchiveError, RemoteError
 from upscale.remote.http import Patience
-from upscale.remote.locations import check_place, shown
+from upscale.remote.locations import check_place, redact
 from upscale.remote.pace import AskingSession, Pace
 from upscale.remote.transfer import Carrier, Remote, discard, job_of
 
@@ -171,7 +171,7 @@ def _quietly(work: Callable[[], Remote], key: str) -> Remote:
 
 
 def _first_lines(text: str, key: str) -> str:
-    return shown(" ".join(text.replace(key, "***").split())[:300])
+    return redact(" ".join(text.replace(key, "***").split())[:300])
 
 
 def _noted(note: Path, digest: str) -> str:

@@ -18,13 +18,13 @@ import requests
 from requests.auth import AuthBase
 
 from upscale.archives.source import require
-from upscale.fetch.granules import KINDS, GranulesDue, Place
+from upscale.fetch.granules import KINDS, GranuleKey, GranulesDue
 from upscale.fetch.offers import Listing, WholeFile, months_of, newest, offered
 from upscale.ingest.sources import EarthdataSource
 from upscale.remote.checksums import named_checksum
 from upscale.remote.errors import ArchiveError
 from upscale.remote.http import Patience
-from upscale.remote.locations import check_place, name_of, scheme_of, shown
+from upscale.remote.locations import check_place, name_of, redact, scheme_of
 from upscale.remote.pace import AskingSession, Pace
 from upscale.remote.transfer import Remote
 
@@ -81,7 +81,7 @@ def list_granules(
     Nothing is sent but the question. ArchiveError where it answers with no listing.
     """
     hosts = (*NASA, *source.hosts)
-    best: dict[Place, tuple[str, Any]] = {}
+    best: dict[GranuleKey, tuple[str, Any]] = {}
     with AskingSession(pace, (*hosts, _host(source.catalogue)), patience) as session:
         for product in due.products:
             wanted = due.missing_of(product)
@@ -118,7 +118,7 @@ def _asked(
         raise
     except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise ArchiveError(
-            f"{shown(source.catalogue)}: expected a listing of {product}, found another answer "
+            f"{redact(source.catalogue)}: expected a listing of {product}, found another answer "
             f"({type(error).__name__}); try again later"
         ) from None
 

@@ -12,7 +12,7 @@ from upscale.archives.formats.hdf4 import read_header
 from upscale.archives.satellite.published import published
 from upscale.archives.satellite.recipes import OFFERS, with_platform
 from upscale.archives.source import require
-from upscale.fetch.ledger import Ledger, Record
+from upscale.fetch.ledger import FetchedFile, FetchLedger
 from upscale.grid import Grid
 from upscale.ingest.archive import Fault, TileName, due_dates, tiles_of
 from upscale.ingest.config import Ingest, Satellite
@@ -27,7 +27,7 @@ KINDS = {".hdf": "HDF4", ".h5": "HDF5"}
 
 
 @dataclass(frozen=True, order=True)
-class Place:
+class GranuleKey:
     """What a granule is of. tile: (h, v), () for the whole Earth."""
 
     product: str
@@ -35,14 +35,14 @@ class Place:
     tile: tuple[int, int] | tuple[()]
 
     @classmethod
-    def of(cls, name: str) -> Place:
+    def of(cls, name: str) -> GranuleKey:
         """From a published name; ArchiveError where it is none."""
         named = published(name)
         return cls(named.product, named.date, named.tile or ())
 
 
 @dataclass(frozen=True)
-class Box:
+class Bounds:
     """Degrees; what catalogues are asked for."""
 
     west: float
@@ -66,12 +66,12 @@ class GranulesDue:
     entry: Satellite
     products: tuple[str, ...]
     folder: Path
-    box: Box
+    box: Bounds
     count: int
-    missing: tuple[Place, ...]
+    missing: tuple[GranuleKey, ...]
     damaged: tuple[Fault, ...]
 
-    def missing_of(self, product: str) -> set[Place]:
+    def missing_of(self, product: str) -> set[GranuleKey]:
         return {place for place in self.missing if place.product == product}
 
 
@@ -84,7 +84,7 @@ def granules_due(ingest: Ingest, entry: Satellite, *, deep: bool = False) -> Gra
     products = products_of(entry)
     folder, grid = Path(entry.files[0]), ingest.product_grid
     due = {
-        Place(product, date, tile or ())
+        GranuleKey(product, date, tile or ())
         for product in products
         for tile in _tiles(product, grid)
         for date in due_dates(product, ingest.period.start, ingest.period.end)
@@ -113,23 +113,25 @@ def _tiles(product: str, grid: Grid) -> Sequence[TileName]:
     return [None] if _GLOBAL.fullmatch(product) else sorted(tiles_of(grid))
 
 
-def _around(grid: Grid) -> Box:
+def _around(grid: Grid) -> Bounds:
     lat, lon = grid.lat_bounds, grid.lon_bounds
-    return Box(
+    return Bounds(
         west=max(-180.0, float(lon[0, 0]) - 1), south=max(-90.0, float(lat[-1, 1]) - 1),
         east=min(180.0, float(lon[-1, 1]) + 1), north=min(90.0, float(lat[0, 0]) + 1),
     )  # fmt: skip
 
 
-def _there(folder: Path, due: set[Place], *, deep: bool) -> tuple[set[Place], tuple[Fault, ...]]:
+def _there(
+    folder: Path, due: set[GranuleKey], *, deep: bool
+) -> tuple[set[GranuleKey], tuple[Fault, ...]]:
     """Places of which a whole granule lies in a folder, and the granules that are not whole."""
-    records = Ledger(folder).read()
+    records = FetchLedger(folder).read()
     there, damaged = set(), []
     for path in visible_files(folder):
         if path.suffix not in KINDS:
             continue
         try:
-            place = Place.of(path.name)
+            place = GranuleKey.of(path.name)
         except ArchiveError:
             continue
         if place in due:
@@ -151,7 +153,7 @@ def visible_files(folder: Path) -> list[Path]:
     )
 
 
-def granule_fault(path: Path, record: Record | None, *, deep: bool) -> str:
+def granule_fault(path: Path, record: FetchedFile | None, *, deep: bool) -> str:
     """What is wrong with a granule here: by its record, else by its first bytes and header."""
     if record is not None:
         return record.fault_of(path, deep=deep)

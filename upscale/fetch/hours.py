@@ -16,12 +16,12 @@ from upscale.archives.reanalysis.accumulate import standard_offsets
 from upscale.archives.reanalysis.era5 import RULES
 from upscale.archives.reanalysis.fields import FIELDS
 from upscale.archives.reanalysis.netcdf import magic
-from upscale.fetch.granules import Box, visible_files
-from upscale.fetch.ledger import Ledger
+from upscale.fetch.granules import Bounds, visible_files
+from upscale.fetch.ledger import FetchLedger
 from upscale.grid import Grid
 from upscale.ingest.archive import Fault
 from upscale.ingest.config import Ingest
-from upscale.ingest.hourly import Header, read_header
+from upscale.ingest.hourly import HourlyHeader, read_header
 from upscale.ingest.sources import CdsSource
 from upscale.remote.errors import ArchiveError
 
@@ -49,7 +49,7 @@ class HoursAsked:
     source: CdsSource
     names: tuple[str, ...]
     days: tuple[dt.date, ...]
-    box: Box | None
+    box: Bounds | None
 
     @property
     def file(self) -> str:
@@ -76,7 +76,7 @@ class HoursAsked:
             keys["area"] = [self.box.north, self.box.west, self.box.south, self.box.east]
         return keys
 
-    def fault_of(self, header: Header) -> str:
+    def fault_of(self, header: HourlyHeader) -> str:
         """What an answer lacks, "" where it has all that was asked for."""
         lacking = sorted(set(self.names) - set(header.names))
         first = (self.days[0].toordinal() - _EPOCH) * 24
@@ -129,8 +129,8 @@ def _names(drivers: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(name for name in NAMES if name in needed)
 
 
-def _headers(folder: Path, *, deep: bool) -> tuple[list[Header], tuple[Fault, ...]]:
-    records = Ledger(folder).read()
+def _headers(folder: Path, *, deep: bool) -> tuple[list[HourlyHeader], tuple[Fault, ...]]:
+    records = FetchLedger(folder).read()
     headers, damaged = [], []
     for path in visible_files(folder):
         record = records.get(path.name)
@@ -159,7 +159,7 @@ def _span(ingest: Ingest, name: str) -> tuple[int, int]:
     return low, high + (FIELDS[name].kind != "instant")
 
 
-def _lacking(span: tuple[int, int], headers: Iterable[Header]) -> set[int]:
+def _lacking(span: tuple[int, int], headers: Iterable[HourlyHeader]) -> set[int]:
     """Stamps of a span that no file holds."""
     hours = set(range(span[0], span[1] + 1))
     for header in headers:
@@ -194,7 +194,7 @@ def _months(numbers: set[int]) -> list[tuple[dt.date, ...]]:
     return [tuple(days) for days in runs]
 
 
-def _area(grid: Grid, step: float, headers: Sequence[Header], folder: Path) -> Box | None:
+def _area(grid: Grid, step: float, headers: Sequence[HourlyHeader], folder: Path) -> Bounds | None:
     """The nodes to ask for: those that are there, else those that the cells need.
 
     An ingest takes files of one area alone.
@@ -219,10 +219,10 @@ def _area(grid: Grid, step: float, headers: Sequence[Header], folder: Path) -> B
         )
     if whole:
         return None
-    return Box(round(west, 4), round(south, 4), round(east, 4), round(north, 4))
+    return Bounds(round(west, 4), round(south, 4), round(east, 4), round(north, 4))
 
 
-def _box(grid: Grid, step: float) -> Box | None:
+def _box(grid: Grid, step: float) -> Bounds | None:
     """Nodes of the lattice around the cells of a grid, `_REACH` beyond them."""
 
     def down(value: float) -> float:
@@ -234,5 +234,5 @@ def _box(grid: Grid, step: float) -> Box | None:
     west, east = down(float(grid.lon[0])), up(float(grid.lon[-1]))
     if east - west >= 360:
         return None
-    return Box(max(west, -180.0), max(down(float(grid.lat[-1])), -90.0), min(east, 180.0 - step),
+    return Bounds(max(west, -180.0), max(down(float(grid.lat[-1])), -90.0), min(east, 180.0 - step),
                min(up(float(grid.lat[0])), 90.0))  # fmt: skip

@@ -27,7 +27,7 @@ LEDGER, PARTS = ".fetched.jsonl", ".part"
 
 
 @dataclass(frozen=True)
-class Record:
+class FetchedFile:
     """A fetched file. size: bytes; source: URL or request; time: when it came, UTC."""
 
     name: str
@@ -47,7 +47,7 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Ledger:
+class FetchLedger:
     """The ledger of a folder. For many threads of one process; `held` keeps other ones out."""
 
     folder: Path
@@ -57,16 +57,16 @@ class Ledger:
     def parts(self) -> Path:
         return self.folder / PARTS
 
-    def read(self) -> dict[str, Record]:
+    def read(self) -> dict[str, FetchedFile]:
         """Records by name; none where nothing was fetched yet."""
         path = self.folder / LEDGER
         lines = path.read_text(errors="replace").splitlines() if path.exists() else []
         return {record.name: record for line in lines if (record := _parsed(line)) is not None}
 
-    def keep(self, part: Path, name: str, source: str) -> Record:
+    def keep(self, part: Path, name: str, source: str) -> FetchedFile:
         """Enter a whole file and give it its name, in this order: what lies there is entered."""
         time = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-        record = Record(name, part.stat().st_size, digits_of(part), source, time)
+        record = FetchedFile(name, part.stat().st_size, digits_of(part), source, time)
         with self._lock:
             with (self.folder / LEDGER).open("ab+") as file:
                 file.write(_line(file, json.dumps(asdict(record))))
@@ -107,8 +107,8 @@ def _line(file: BinaryIO, text: str) -> bytes:
     return f"{text}\n".encode()
 
 
-def _parsed(line: str) -> Record | None:
+def _parsed(line: str) -> FetchedFile | None:
     try:
-        return Record(**json.loads(line))
+        return FetchedFile(**json.loads(line))
     except (ValueError, TypeError):
         return None

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from upscale.archives.satellite.published import published
-from upscale.fetch.granules import Place
+from upscale.fetch.granules import GranuleKey
 from upscale.remote.errors import ArchiveError
 from upscale.remote.transfer import Carrier, Remote
 
 
-class Offer(Protocol):
+class AvailableFile(Protocol):
     """A file that can be had."""
 
     @property
@@ -68,7 +68,7 @@ class Unusable:
         raise ArchiveError(self.reason)
 
 
-def offered(name: str, make: Callable[[], Offer]) -> Offer:
+def offered(name: str, make: Callable[[], AvailableFile]) -> AvailableFile:
     """An offer, or the reason why there is none: one entry of a catalogue stops no other one."""
     try:
         return make()
@@ -82,16 +82,18 @@ def offered(name: str, make: Callable[[], Offer]) -> Offer:
 class Listing:
     """What a source has: offers, and places of which it has none."""
 
-    offers: tuple[Offer, ...]
-    absent: tuple[Place, ...] = ()
+    offers: tuple[AvailableFile, ...]
+    absent: tuple[GranuleKey, ...] = ()
 
 
-def newest(found: Iterable[tuple[str, Any]], wanted: set[Place]) -> dict[Place, tuple[str, Any]]:
+def newest(
+    found: Iterable[tuple[str, Any]], wanted: set[GranuleKey]
+) -> dict[GranuleKey, tuple[str, Any]]:
     """Of each wanted place the granule that was made last; found: names and what goes with them."""
-    best: dict[Place, tuple[str, Any]] = {}
+    best: dict[GranuleKey, tuple[str, Any]] = {}
     for name, entry in found:
         try:
-            place = Place.of(name)
+            place = GranuleKey.of(name)
         except ArchiveError:
             continue
         if place in wanted and name == Path(name).name and name.isprintable():
@@ -106,9 +108,9 @@ def _made(name: str) -> tuple[str, str]:
     return named.collection, named.produced
 
 
-def months_of(places: Iterable[Place]) -> list[tuple[Place, Place]]:
+def months_of(places: Iterable[GranuleKey]) -> list[tuple[GranuleKey, GranuleKey]]:
     """First and last place, by date, of each calendar month: catalogues are asked by month."""
-    by_month: dict[tuple[int, int], list[Place]] = {}
+    by_month: dict[tuple[int, int], list[GranuleKey]] = {}
     for place in sorted(places, key=lambda p: p.date):
         by_month.setdefault((place.date.year, place.date.month), []).append(place)
     return [(several[0], several[-1]) for several in by_month.values()]

@@ -21,7 +21,7 @@ from upscale.remote.pace import Pace
 
 
 @dataclass(frozen=True)
-class Errand:
+class FetchRequest:
     """What one entry of INGEST.yaml lacks.
 
     title: of the entry, for a reader; due: how much of it there should be, in words of `unit`;
@@ -41,57 +41,57 @@ class Errand:
 
 
 @dataclass(frozen=True)
-class Plan:
+class FetchPlan:
     """Everything that a fetch of an INGEST.yaml has to do."""
 
-    errands: tuple[Errand, ...]
+    requests: tuple[FetchRequest, ...]
 
     @property
     def folders(self) -> tuple[Path, ...]:
         """The folders that files go to, each once."""
-        return tuple(dict.fromkeys(errand.folder.absolute() for errand in self.errands))
+        return tuple(dict.fromkeys(request.folder.absolute() for request in self.requests))
 
     @property
     def missing(self) -> int:
-        return sum(errand.missing for errand in self.errands)
+        return sum(request.missing for request in self.requests)
 
 
-def make_plan(ingest: Ingest, *, deep: bool = False) -> Plan:
+def make_plan(ingest: Ingest, *, deep: bool = False) -> FetchPlan:
     """Compare what an ingest needs with what its folders hold.
 
     deep: files that were fetched are read and compared with their checksums; else their sizes
     are. ArchiveError where no entry says where its files come from.
     """
-    errands = []
+    requests = []
     source = ingest.meteo.fetch
     if source is not None:
-        errands.append(_hours(hours_due(ingest, source, deep=deep)))
+        requests.append(_hours(hours_due(ingest, source, deep=deep)))
     for entry in ingest.satellite:
         if entry.fetch is not None:
-            errands.append(_granules(granules_due(ingest, entry, deep=deep), entry.fetch))
-    if not errands:
+            requests.append(_granules(granules_due(ingest, entry, deep=deep), entry.fetch))
+    if not requests:
         raise ArchiveError(
             "expected the key fetch in meteo or in an entry of satellite, found none; say where "
             "their files come from"
         )
-    return Plan(tuple(errands))
+    return FetchPlan(tuple(requests))
 
 
-def _hours(due: HoursDue) -> Errand:
-    return Errand(
+def _hours(due: HoursDue) -> FetchRequest:
+    return FetchRequest(
         f"meteo: {due.source.dataset}", due.folder, "hours of variables", due.due, due.missing,
         len(due.asked), due.damaged, lambda pace, patience: list_hours(due, pace, patience),
     )  # fmt: skip
 
 
-def _granules(due: GranulesDue, source: EarthdataSource | StacSource) -> Errand:
+def _granules(due: GranulesDue, source: EarthdataSource | StacSource) -> FetchRequest:
     def listing(pace: Pace, patience: Patience) -> Listing:
         if isinstance(source, EarthdataSource):
             return list_granules(due, source, pace, patience)
         return list_tiles(due, source, pace, patience)
 
     missing = len(due.missing)
-    return Errand(
+    return FetchRequest(
         f"satellite: {', '.join(due.products)}", due.folder, "granules", due.count, missing,
         missing, due.damaged, listing, isinstance(source, EarthdataSource),
     )  # fmt: skip

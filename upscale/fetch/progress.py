@@ -18,7 +18,7 @@ from rich.progress import (
 from rich.progress import Progress as Bar
 
 
-class Progress(Protocol):
+class FetchProgress(Protocol):
     """What a fetch tells, from any thread."""
 
     def start(self, files: int, size: int | None) -> None:
@@ -34,13 +34,13 @@ class Progress(Protocol):
         """The fetch ends, in whatever way."""
 
 
-def make_progress(interval: float, stream: TextIO | None = None) -> Progress:
+def make_progress(interval: float, stream: TextIO | None = None) -> FetchProgress:
     """A bar where the stream is a terminal, else lines every `interval` seconds."""
     stream = stream or sys.stderr
-    return TerminalProgress(stream) if stream.isatty() else LogProgress(stream, interval)
+    return FetchTerminalProgress(stream) if stream.isatty() else FetchLogProgress(stream, interval)
 
 
-class TerminalProgress:
+class FetchTerminalProgress:
     """A live bar with files, bytes and their rate."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -73,7 +73,7 @@ class TerminalProgress:
         return f"{self._done}/{self._files} files{failed}"
 
 
-class LogProgress:
+class FetchLogProgress:
     """Plain lines, for logs."""
 
     def __init__(self, stream: TextIO, interval: float) -> None:

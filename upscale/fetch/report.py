@@ -6,29 +6,29 @@ from collections import Counter
 
 from rich.console import Console
 
-from upscale.fetch.plan import Plan
-from upscale.fetch.run import Outcome
+from upscale.fetch.plan import FetchPlan
+from upscale.fetch.run import FetchOutcome
 from upscale.ingest.report import PLAIN
-from upscale.remote.locations import shown
+from upscale.remote.locations import redact
 
 
-def show_plan(plan: Plan, console: Console) -> None:
+def show_plan(plan: FetchPlan, console: Console) -> None:
     """Print what each entry needs, has and lacks."""
-    for errand in plan.errands:
-        lacks = f"{errand.missing:,} missing, {errand.requests:,} files to ask for"
+    for request in plan.requests:
+        lacks = f"{request.missing:,} missing, {request.requests:,} files to ask for"
         console.print(
-            f"{errand.title}: {errand.due:,} {errand.unit} due, "
-            f"{lacks if errand.missing else 'all there'} ({errand.folder})",
+            f"{request.title}: {request.due:,} {request.unit} due, "
+            f"{lacks if request.missing else 'all there'} ({request.folder})",
             **PLAIN,
         )
-    for errand in plan.errands:
-        for fault in errand.damaged:
-            console.print(f"not whole: {fault.file}: {shown(fault.reason)}", style="red", **PLAIN)
+    for request in plan.requests:
+        for fault in request.damaged:
+            console.print(f"not whole: {fault.file}: {redact(fault.reason)}", style="red", **PLAIN)
     if not plan.missing:
         console.print("nothing to do: all that is due is there", **PLAIN)
 
 
-def show_outcome(outcome: Outcome, console: Console) -> None:
+def show_outcome(outcome: FetchOutcome, console: Console) -> None:
     """Print what came, what no catalogue has, and what failed."""
     size = sum(record.size for record in outcome.fetched)
     if outcome.fetched:

@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from upscale.fetch.earthdata import log_in
-from upscale.fetch.granules import Place
-from upscale.fetch.ledger import Ledger, Record
-from upscale.fetch.offers import Offer
-from upscale.fetch.plan import Errand, Plan
-from upscale.fetch.progress import Progress
+from upscale.fetch.granules import GranuleKey
+from upscale.fetch.ledger import FetchedFile, FetchLedger
+from upscale.fetch.offers import AvailableFile
+from upscale.fetch.plan import FetchPlan, FetchRequest
+from upscale.fetch.progress import FetchProgress
 from upscale.remote.errors import ArchiveError
 from upscale.remote.http import PATIENCE, Patience
-from upscale.remote.locations import shown
+from upscale.remote.locations import redact
 from upscale.remote.pace import Pace, StoppedError
 from upscale.remote.transfer import Carrier, discard
 
@@ -41,11 +41,11 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FetchOutcome:
     """What a fetch did. absent: granules that are due and that no catalogue has."""
 
-    fetched: tuple[Record, ...]
-    absent: tuple[Place, ...]
+    fetched: tuple[FetchedFile, ...]
+    absent: tuple[GranuleKey, ...]
     failed: tuple[Failure, ...]
 
 
@@ -53,9 +53,9 @@ class Outcome:
 class _Task:
     """A file to fetch; there: what lay under its name when it was planned."""
 
-    offer: Offer
+    offer: AvailableFile
     carrier: Carrier
-    ledger: Ledger
+    ledger: FetchLedger
     there: tuple[int, ...]
 
     @property
@@ -63,7 +63,7 @@ class _Task:
         return self.ledger.folder / self.offer.name
 
 
-def fetch(plan: Plan, progress: Progress, speed: Speed = Speed()) -> Outcome:
+def fetch(plan: FetchPlan, progress: FetchProgress, speed: Speed = Speed()) -> FetchOutcome:
     """Get what a plan lacks. A file or an entry that fails stops no other one.
 
     Raises ArchiveError where another fetch is at work in a folder. On KeyboardInterrupt the
@@ -71,7 +71,7 @@ def fetch(plan: Plan, progress: Progress, speed: Speed = Speed()) -> Outcome:
     """
     pace = Pace(speed.per_second)
     _hush()
-    ledgers = {folder: Ledger(folder) for folder in plan.folders}
+    ledgers = {folder: FetchLedger(folder) for folder in plan.folders}
     with ExitStack() as held:
         for ledger in ledgers.values():
             held.enter_context(ledger.held())
@@ -80,14 +80,14 @@ def fetch(plan: Plan, progress: Progress, speed: Speed = Speed()) -> Outcome:
         known = None if None in sizes else sum(size for size in sizes if size is not None)
         progress.start(len(tasks), known)
         records, unfetched = _copied(tasks, pace, progress, speed.parallel)
-    return Outcome(tuple(records), tuple(absent), (*failed, *unfetched))
+    return FetchOutcome(tuple(records), tuple(absent), (*failed, *unfetched))
 
 
 class _Discreet(logging.Filter):
     """Messages of a library without the queries of the URLs in them."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = shown(record.getMessage()), ()
+        record.msg, record.args = redact(record.getMessage()), ()
         return True
 
 
@@ -99,25 +99,29 @@ def _hush() -> None:
 
 
 def _listed(
-    plan: Plan, ledgers: dict[Path, Ledger], pace: Pace, progress: Progress, speed: Speed
-) -> tuple[list[_Task], list[Place], list[Failure]]:
+    plan: FetchPlan,
+    ledgers: dict[Path, FetchLedger],
+    pace: Pace,
+    progress: FetchProgress,
+    speed: Speed,
+) -> tuple[list[_Task], list[GranuleKey], list[Failure]]:
     """Tasks for all that the sources have."""
     tasks: dict[Path, _Task] = {}  # two entries may name one folder and one product
-    absent: list[Place] = []
+    absent: list[GranuleKey] = []
     failed: list[Failure] = []
-    for errand in plan.errands:
-        if not errand.missing:
+    for request in plan.requests:
+        if not request.missing:
             continue
-        ledger = ledgers[errand.folder.absolute()]
+        ledger = ledgers[request.folder.absolute()]
         try:
-            offers, gone = _listing(errand, pace, speed.patience)
+            offers, gone = _listing(request, pace, speed.patience)
             carrier = Carrier(ledger.parts, pace, speed.patience, progress.came)
-            if offers and errand.account:
+            if offers and request.account:
                 carrier = replace(carrier, auth=log_in())
         except StoppedError:
             raise
         except Exception as error:  # one entry that fails stops no other one
-            failed.append(_failure(errand.title, error))
+            failed.append(_failure(request.title, error))
             continue
         for offer in offers:
             task = _Task(offer, carrier, ledger, _state(ledger.folder / offer.name))
@@ -136,16 +140,16 @@ def _state(path: Path) -> tuple[int, ...]:
 
 
 def _listing(
-    errand: Errand, pace: Pace, patience: Patience
-) -> tuple[Sequence[Offer], Sequence[Place]]:
-    listing = errand.listing(pace, patience)
+    request: FetchRequest, pace: Pace, patience: Patience
+) -> tuple[Sequence[AvailableFile], Sequence[GranuleKey]]:
+    listing = request.listing(pace, patience)
     return listing.offers, listing.absent
 
 
 def _copied(
-    tasks: Sequence[_Task], pace: Pace, progress: Progress, parallel: int
-) -> tuple[list[Record], list[Failure]]:
-    records: list[Record] = []
+    tasks: Sequence[_Task], pace: Pace, progress: FetchProgress, parallel: int
+) -> tuple[list[FetchedFile], list[Failure]]:
+    records: list[FetchedFile] = []
     failed: list[Failure] = []
     with ThreadPoolExecutor(parallel, thread_name_prefix="fetch") as pool:
         running = {pool.submit(_fetched, task): task for task in tasks}
@@ -165,7 +169,7 @@ def _copied(
     return records, failed
 
 
-def _fetched(task: _Task) -> Record:
+def _fetched(task: _Task) -> FetchedFile:
     task.carrier.pace.check()
     part = task.offer.bring(task.carrier)
     if _state(task.target) != task.there:
@@ -177,7 +181,7 @@ def _fetched(task: _Task) -> Record:
     return task.ledger.keep(part, task.offer.name, task.offer.source)
 
 
-def _result_of(future: Future[Record], name: str) -> Record | Failure:
+def _result_of(future: Future[FetchedFile], name: str) -> FetchedFile | Failure:
     """What became of a file; a fault of a library stops the others no more than one of a server."""
     try:
         return future.result()
@@ -189,4 +193,4 @@ def _result_of(future: Future[Record], name: str) -> Record | Failure:
 
 def _failure(name: str, error: Exception) -> Failure:
     kind = "" if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: "
-    return Failure(name, f"{kind}{shown(str(error))}")
+    return Failure(name, f"{kind}{redact(str(error))}")

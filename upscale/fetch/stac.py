@@ -21,14 +21,14 @@ from urllib.parse import urlsplit
 
 from upscale.archives.satellite.published import published
 from upscale.archives.source import require
-from upscale.fetch.granules import GranulesDue, Place
+from upscale.fetch.granules import GranuleKey, GranulesDue
 from upscale.fetch.offers import Listing, months_of, newest, offered
 from upscale.fetch.tiles import layers_needed, write_granule
 from upscale.ingest.sources import StacSource
 from upscale.remote.checksums import hex_checksum
 from upscale.remote.errors import ArchiveError
 from upscale.remote.http import Patience
-from upscale.remote.locations import shown
+from upscale.remote.locations import redact
 from upscale.remote.pace import AskingSession, Pace
 from upscale.remote.transfer import Carrier, Remote, discard
 
@@ -44,7 +44,7 @@ def list_tiles(due: GranulesDue, source: StacSource, pace: Pace, patience: Patie
     """What a catalogue has of the granules that are missing; ArchiveError for other answers."""
     hosts = (*source.hosts, _host(source.catalogue))
     signer = None if source.sign is None else Signer(source.sign, source.collection, pace, patience)
-    best: dict[Place, tuple[str, Any]] = {}
+    best: dict[GranuleKey, tuple[str, Any]] = {}
     with AskingSession(pace, hosts, patience) as session:
         for product in due.products:
             wanted = due.missing_of(product)
@@ -81,7 +81,7 @@ def _asked(
             raise
         except client.exceptions.APIError as error:
             if method == "GET" or error.status_code not in (404, 405):
-                raise _no_listing(source, shown(str(error))[:300]) from None
+                raise _no_listing(source, redact(str(error))[:300]) from None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise _no_listing(source, type(error).__name__) from None
     return []
@@ -100,7 +100,7 @@ def _paged(source: StacSource, pages: Iterable[Mapping[str, Any]]) -> Iterator[d
 
 def _no_listing(source: StacSource, found: str) -> ArchiveError:
     return ArchiveError(
-        f"{shown(source.catalogue)}: expected items of {source.collection}, found another answer "
+        f"{redact(source.catalogue)}: expected items of {source.collection}, found another answer "
         f"({found}); check the URL and the collection"
     )
 
@@ -111,13 +111,13 @@ def _offer(
     due: GranulesDue,
     hosts: tuple[str, ...],
     signer: Signer | None,
-) -> Granule:
+) -> StacGranule:
     product = published(name).product
     layers = {
         layer: _remote(name, layer, item.get("assets", {}), hosts, signer)
         for layer in layers_needed(product, due.entry.variables)
     }
-    return Granule(name, product, layers)
+    return StacGranule(name, product, layers)
 
 
 def _remote(
@@ -138,7 +138,7 @@ def _remote(
 
 
 @dataclass(frozen=True)
-class Granule:
+class StacGranule:
     """A granule made of the tiles of its layers."""
 
     name: str
@@ -211,10 +211,10 @@ class Signer:
             expires = dt.datetime.fromisoformat(until)
         except (ValueError, KeyError, TypeError):
             raise ArchiveError(
-                f"{shown(self._url)}: expected a token, found status {response.status_code} and "
+                f"{redact(self._url)}: expected a token, found status {response.status_code} and "
                 "none; check the URL (fetch.sign)"
             ) from None
         if not re.fullmatch(r"[\w.~%=&+/:,;-]+", token):
-            raise ArchiveError(f"{shown(self._url)}: expected a token, found another text")
+            raise ArchiveError(f"{redact(self._url)}: expected a token, found another text")
         utc = expires if expires.tzinfo else expires.replace(tzinfo=dt.UTC)
         return token, utc.timestamp()

@@ -13,8 +13,8 @@ from upscale.drivers.gaps import GapRule
 from upscale.grid import Grid, load_grid
 from upscale.ingest.sources import CdsSource, GranuleSource, check_folder
 from upscale.jobs.sections import Cluster, Period, Region
-from upscale.jobs.settings import ConfigError, Strict, at_home, digest_of, parse, read_yaml
-from upscale.remote.locations import shown
+from upscale.jobs.settings import ConfigError, Strict, digest_of, expand_user, parse, read_yaml
+from upscale.remote.locations import redact
 from upscale.variables import of_kind
 
 
@@ -24,10 +24,10 @@ def _places(given: Any) -> Any:
     for place in several:
         if str(place).startswith(("http://", "https://")) and "?" in place:
             raise ValueError(
-                f"{shown(place)}: expected a URL without a query, which may hold a signature; "
+                f"{redact(place)}: expected a URL without a query, which may hold a signature; "
                 "credentials come from the environment or from netrc"
             )
-    return tuple(at_home(place) if isinstance(place, str) else place for place in several)
+    return tuple(expand_user(place) if isinstance(place, str) else place for place in several)
 
 
 #: At least one path or URL; a single one need not be a list.
@@ -122,7 +122,7 @@ class Static(Strict):
     @field_validator("koppen", "elevation")
     @classmethod
     def _at_home(cls, place: str | None) -> str | None:
-        return None if place is None else at_home(place)
+        return None if place is None else expand_user(place)
 
 
 class Gaps(Strict):
@@ -147,7 +147,7 @@ class Gaps(Strict):
         return GapRule(self.linear, self.limit, self.causal)
 
 
-class Cache(Strict):
+class CacheSettings(Strict):
     """Where copies of remote files are kept while they are needed, and how large it may be."""
 
     folder: str | None = None
@@ -156,7 +156,7 @@ class Cache(Strict):
     @field_validator("folder")
     @classmethod
     def _at_home(cls, place: str | None) -> str | None:
-        return None if place is None else at_home(place)
+        return None if place is None else expand_user(place)
 
 
 class Ingest(Strict):
@@ -174,7 +174,7 @@ class Ingest(Strict):
     gaps: Gaps = Gaps()
     tile: Annotated[int, Field(ge=1, le=1000)] = 100
     block: Annotated[int, Field(ge=1, le=366)] = 30
-    cache: Cache = Cache()
+    cache: CacheSettings = CacheSettings()
     cluster: Cluster = Cluster()
     memory: float = Field(default=2.5, gt=0, description="GiB that one task may take")
     retries: int = Field(default=2, ge=0, description="more attempts at a work item that failed")
@@ -183,7 +183,7 @@ class Ingest(Strict):
     @field_validator("cube")
     @classmethod
     def _at_home(cls, place: str) -> str:
-        return at_home(place.rstrip("/"))
+        return expand_user(place.rstrip("/"))
 
     @model_validator(mode="after")
     def _each_variable_once(self) -> Ingest:
@@ -223,4 +223,4 @@ def parse_ingest(content: dict[str, Any], where: str) -> Ingest:
     try:
         return parse(Ingest, content, f"{where} cannot be ingested")
     except ConfigError as error:
-        raise ConfigError(shown(str(error))) from None
+        raise ConfigError(redact(str(error))) from None

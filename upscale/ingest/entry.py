@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from upscale.jobs.ledger import Records
+from upscale.jobs.ledger import Ledger
 
 Kind = Literal["static", "weather", "granules", "fill"]
 
 
 @dataclass(frozen=True)
-class Entry:
+class IngestEntry:
     """One finished or failed work item.
 
     run: digest of the layout of the cube; inputs: digest of what the item was made from; stamp:
@@ -36,8 +36,8 @@ class Entry:
     error: str = ""
 
 
-class Ledger(Records[Entry]):
+class IngestLedger(Ledger[IngestEntry]):
     """The entries of one driver cube."""
 
     def __init__(self, cube: str) -> None:
-        super().__init__(cube, Entry)
+        super().__init__(cube, IngestEntry)

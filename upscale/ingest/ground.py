@@ -132,7 +132,7 @@ def _judge(counts: NDArray[np.uint32]) -> tuple[Codes, Floats]:
     return igbp.astype(np.uint8), share.astype(np.float32)
 
 
-def _count_classes(granule: modis.Granule, grid: Grid, counts: NDArray[np.uint32]) -> None:
+def _count_classes(granule: modis.ModisGranule, grid: Grid, counts: NDArray[np.uint32]) -> None:
     """Add the pixels of a granule to counts `(class, row, col)`."""
     window = window_of(grid)
     part = granule.between(window.north, window.south)

@@ -40,7 +40,7 @@ class Nodes(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Header:
+class HourlyHeader:
     """What a file says of itself. first, last: hours since 1970-01-01 00 UTC."""
 
     names: tuple[str, ...]
@@ -50,7 +50,7 @@ class Header:
     nodes: Nodes
 
     @classmethod
-    def of(cls, content: dict[str, Any]) -> Header:
+    def of(cls, content: dict[str, Any]) -> HourlyHeader:
         """From plain values, as `to_dict` gives them."""
         made = {"names": tuple(content["names"]), "nodes": Nodes(*content["nodes"])}
         return cls(**content | made)
@@ -64,7 +64,7 @@ class HourlyFile:
     """A file of an archive and its header."""
 
     found: Found
-    header: Header
+    header: HourlyHeader
 
     def identity_of(self, first: int, end: int) -> str:
         """Tells this version of the file from another, for the ordinals `first` to `end - 1`.
@@ -93,7 +93,7 @@ class Gap:
 
 
 @dataclass(frozen=True)
-class Weather:
+class WeatherFiles:
     """The files that make the meteorology of a cube.
 
     nodes: the grid of the group, cut to what the product grid needs. drivers: what is made.
@@ -138,7 +138,7 @@ def needs_of(driver: str, names: Iterable[str]) -> frozenset[str]:
     return frozenset()
 
 
-def read_header(path: str) -> Header:
+def read_header(path: str) -> HourlyHeader:
     """The header of a file or store; ArchiveError where it is none of the known layouts, its
     nodes are not regular, or it holds nothing that drivers are made of."""
     parts = read_published(path, header=True)
@@ -148,7 +148,7 @@ def read_header(path: str) -> Header:
     daily = any(bool(part.attrs["daily"]) for part in parts)
     last = int(hours.max()) // 24 * 24 + 24 if daily else int(hours.max())
     lat, lon = parts[0]["lat"].values, parts[0]["lon"].values
-    return Header(names, int(hours.min()), last, daily, _nodes(path, lat, lon))
+    return HourlyHeader(names, int(hours.min()), last, daily, _nodes(path, lat, lon))
 
 
 def _nodes(path: str, lat: NDArray[np.floating[Any]], lon: NDArray[np.floating[Any]]) -> Nodes:
@@ -164,20 +164,20 @@ def _nodes(path: str, lat: NDArray[np.floating[Any]], lon: NDArray[np.floating[A
 
 
 def survey_weather(
-    headers: Sequence[tuple[Found, Header | Fault]],
+    headers: Sequence[tuple[Found, HourlyHeader | Fault]],
     grid: Grid,
     period: tuple[dt.date, dt.date],
     day: str,
     product: str | None = None,
     drivers: Sequence[str] | None = None,
-) -> Weather:
+) -> WeatherFiles:
     """Sort the files of reanalysis by what their headers say.
 
     grid: the product grid, whose cells need nodes around them. ArchiveError where no file
     serves, a driver cannot be made, or daily files are asked for days of local time.
     """
     faults = [header for _, header in headers if isinstance(header, Fault)]
-    files = [HourlyFile(found, h) for found, h in headers if isinstance(h, Header)]
+    files = [HourlyFile(found, h) for found, h in headers if isinstance(h, HourlyHeader)]
     useful = [file for file in files if _makes(file.header.names)]
     if not useful:
         reasons = "; ".join(fault.reason for fault in faults[:3])
@@ -198,7 +198,7 @@ def survey_weather(
     made = _drivers(names, daily, drivers)
     missing = tuple(gap for name in made for gap in _gaps(name, kept, names, grid, period, day))
     used = product or _product(nodes.step)
-    return Weather(used, _crop(nodes, grid), made, daily, kept, missing, tuple(faults))
+    return WeatherFiles(used, _crop(nodes, grid), made, daily, kept, missing, tuple(faults))
 
 
 def _product(step: float) -> str:
@@ -277,7 +277,7 @@ def _gaps(
 
 
 def _covered(
-    starts: NDArray[np.int64], ends: NDArray[np.int64], headers: Sequence[Header]
+    starts: NDArray[np.int64], ends: NDArray[np.int64], headers: Sequence[HourlyHeader]
 ) -> NDArray[np.bool_]:
     """Which stretches of stamps `(day,)` lie inside what files hold one after the other."""
     spans: list[list[int]] = []

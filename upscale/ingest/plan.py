@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from upscale.archives.cells.cellwise import Window, window_of
+from upscale.archives.cells.cellwise import LatticeRectangle, window_of
 from upscale.calendar import EPOCH
 from upscale.drivers.gaps import GapRule
 from upscale.drivers.writer import SeriesSpec
@@ -22,7 +22,7 @@ from upscale.ingest.archive import File, Holdings
 from upscale.ingest.config import Ingest, Satellite
 from upscale.ingest.entry import Kind
 from upscale.ingest.files import GroundFiles
-from upscale.ingest.hourly import HourlyFile, Weather
+from upscale.ingest.hourly import HourlyFile, WeatherFiles
 from upscale.jobs.settings import absolute, digest_of
 from upscale.remote.files import Found
 
@@ -33,7 +33,7 @@ Part = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Source:
+class SatelliteSeries:
     """Granules of one entry of INGEST.yaml, as a worker needs to know them."""
 
     variables: tuple[str, ...]
@@ -42,7 +42,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Job:
+class IngestJob:
     """What a worker needs for any work item of an ingest; plain values that travel.
 
     first: day number of the first day; count: days; tile: edge of a chunk in cells; block: days
@@ -60,7 +60,7 @@ class Job:
     day: str
     product: str
     drivers: tuple[str, ...]
-    sources: tuple[Source, ...]
+    sources: tuple[SatelliteSeries, ...]
     ground: GroundFiles
     rule: GapRule
     cache: str | None
@@ -79,13 +79,13 @@ class Job:
         chunk = self.block, self.tile, self.tile
         return SeriesSpec(group, grid, self.first, self.count, names, chunk=chunk, growing=True)
 
-    def window(self, rows: Part, cols: Part) -> Window:
+    def window(self, rows: Part, cols: Part) -> LatticeRectangle:
         """Cells of the product grid as a window of the global lattice."""
         return window_of(self.grid.crop(slice(*rows), slice(*cols)))
 
 
 @dataclass(frozen=True)
-class WorkItem:
+class IngestItem:
     """Chunks that one task writes. days: first index of the time axis and the one after the
     last; rows, cols: of the grid of its group; source: which one of the job, for granules."""
 
@@ -102,13 +102,13 @@ class WorkItem:
 
 
 @dataclass(frozen=True)
-class Task:
+class IngestTask:
     """A work item with the files that it is made from and the digest of all its inputs.
 
     names: of weather, the variables of each file.
     """
 
-    item: WorkItem
+    item: IngestItem
     inputs: str
     files: tuple[Found, ...] = ()
     names: tuple[frozenset[str], ...] = ()
@@ -119,12 +119,12 @@ class Task:
 
 
 def make_job(
-    ingest: Ingest, weather: Weather, holdings: Sequence[Holdings], ground: GroundFiles
-) -> Job:
+    ingest: Ingest, weather: WeatherFiles, holdings: Sequence[Holdings], ground: GroundFiles
+) -> IngestJob:
     """What all workers are told."""
     sources = (_source(s, h) for s, h in zip(ingest.satellite, holdings, strict=True))
     cache = ingest.cache
-    return Job(
+    return IngestJob(
         run=ingest.digest,
         cube=absolute(ingest.cube),
         grid=ingest.product_grid,
@@ -144,20 +144,20 @@ def make_job(
     )
 
 
-def _source(asked: Satellite, held: Holdings) -> Source:
-    return Source(held.variables, held.products, asked.least_share)
+def _source(asked: Satellite, held: Holdings) -> SatelliteSeries:
+    return SatelliteSeries(held.variables, held.products, asked.least_share)
 
 
-def ground_task(job: Job) -> Task:
+def ground_task(job: IngestJob) -> IngestTask:
     """The task of the static layers."""
-    item = WorkItem("static", (0, 0), (0, job.grid.rows), (0, job.grid.cols))
+    item = IngestItem("static", (0, 0), (0, job.grid.rows), (0, job.grid.cols))
     inputs = digest_of([job.ground.identity, job.grid.to_dict(), RULES])
-    return Task(item, inputs, job.ground.files)
+    return IngestTask(item, inputs, job.ground.files)
 
 
 def granule_tasks(
-    job: Job, holdings: Sequence[Holdings], ground: str, memory: int
-) -> Iterator[Task]:
+    job: IngestJob, holdings: Sequence[Holdings], ground: str, memory: int
+) -> Iterator[IngestTask]:
     """The tasks of all granules. ground: digest of where the land is; memory: bytes that a
     worker may use."""
     for number, held in enumerate(holdings):
@@ -165,18 +165,18 @@ def granule_tasks(
         for rows in _bands(job, held, memory):
             for cols in _columns(job, held, rows, memory):
                 for days in _blocks(job):
-                    item = WorkItem("granules", days, rows, cols, number)
+                    item = IngestItem("granules", days, rows, cols, number)
                     part = job.grid.crop(slice(*rows), slice(*cols))
                     first, end = (job.first + day + _EPOCH for day in days)
                     files = held.between(first, end, part)
-                    yield Task(item, _inputs(item, source, files, ground), _found(files))
+                    yield IngestTask(item, _inputs(item, source, files, ground), _found(files))
 
 
 #: Ordinal of day number 0.
 _EPOCH = EPOCH.toordinal()
 
 
-def _inputs(item: WorkItem, source: Source, files: Sequence[File], ground: str) -> str:
+def _inputs(item: IngestItem, source: SatelliteSeries, files: Sequence[File], ground: str) -> str:
     made_from = [list(item.days), list(item.rows), list(item.cols), ground, RULES]
     asked = [source.variables, source.products, source.least_share]
     return digest_of([made_from, asked, [file.identity for file in files]])
@@ -186,7 +186,7 @@ def _found(files: Sequence[File]) -> tuple[Found, ...]:
     return tuple(file.found for file in files)
 
 
-def weather_tasks(job: Job, weather: Weather, memory: int) -> Iterator[Task]:
+def weather_tasks(job: IngestJob, weather: WeatherFiles, memory: int) -> Iterator[IngestTask]:
     """The tasks of the meteorology."""
     rows = [_part(n, job.tile, job.nodes.rows) for n in range(0, job.nodes.rows, job.tile)]
     wide = _weather_columns(job, memory)
@@ -202,23 +202,25 @@ def weather_tasks(job: Job, weather: Weather, memory: int) -> Iterator[Task]:
         asked = [job.drivers, job.day, job.product, job.nodes.to_dict(), identities]
         for down in rows:
             for across in cols:
-                item = WorkItem("weather", days, down, across)
+                item = IngestItem("weather", days, down, across)
                 made_from = [list(days), list(down), list(across), RULES, asked]
-                yield Task(item, digest_of(made_from), tuple(f.found for f in files), names)
+                yield IngestTask(item, digest_of(made_from), tuple(f.found for f in files), names)
 
 
-def fill_tasks(job: Job, stamps: Sequence[tuple[WorkItem, str]]) -> Iterator[Task]:
+def fill_tasks(job: IngestJob, stamps: Sequence[tuple[IngestItem, str]]) -> Iterator[IngestTask]:
     """The tasks of gap filling. stamps: of the granule tasks as they were last done."""
     days = 0, job.count
     for top in range(0, job.grid.rows, job.tile):
         rows = _part(top, job.tile, job.grid.rows)
         for left in range(0, job.grid.cols, job.tile):
             cols = _part(left, job.tile, job.grid.cols)
-            item = WorkItem("fill", days, rows, cols)
+            item = IngestItem("fill", days, rows, cols)
             below = sorted(
                 (i.id, stamp) for i, stamp in stamps if _meet(i.rows, rows) and _meet(i.cols, cols)
             )
-            yield Task(item, digest_of([list(days), RULES, asdict(job.rule), job.satellite, below]))
+            yield IngestTask(
+                item, digest_of([list(days), RULES, asdict(job.rule), job.satellite, below])
+            )
 
 
 def _meet(one: Part, other: Part) -> bool:
@@ -229,11 +231,11 @@ def _part(start: int, size: int, end: int) -> Part:
     return start, min(start + size, end)
 
 
-def _blocks(job: Job) -> list[Part]:
+def _blocks(job: IngestJob) -> list[Part]:
     return [_part(n, job.block, job.count) for n in range(0, job.count, job.block)]
 
 
-def _bands(job: Job, held: Holdings, memory: int) -> list[Part]:
+def _bands(job: IngestJob, held: Holdings, memory: int) -> list[Part]:
     """Rows of the bands: tiles between two multiples of 10 degrees; global granules are read by
     rows, so bands are joined up to what memory allows."""
     globally = all(file.named.tile is None for file in held.files)
@@ -247,7 +249,7 @@ def _bands(job: Job, held: Holdings, memory: int) -> list[Part]:
     return bands
 
 
-def _joins(job: Job, held: Holdings, rows: Part, globally: bool, memory: int) -> bool:
+def _joins(job: IngestJob, held: Holdings, rows: Part, globally: bool, memory: int) -> bool:
     """Whether a band may be as high as `rows`."""
     if globally:
         return granule_bytes(job, held, rows, (0, job.grid.cols)) < memory
@@ -260,7 +262,7 @@ def _belt(north: float) -> int:
     return int((90 - north + 1e-6) // 10)
 
 
-def _columns(job: Job, held: Holdings, rows: Part, memory: int) -> list[Part]:
+def _columns(job: IngestJob, held: Holdings, rows: Part, memory: int) -> list[Part]:
     """All columns, or parts of whole tiles where memory does not hold them."""
     parts = 1
     tiles = -(-job.grid.cols // job.tile)
@@ -281,7 +283,7 @@ BASE = 450 * 2**20
 GRANULE, FINE_GRANULE = 450 * 2**20, 700 * 2**20
 
 
-def granule_bytes(job: Job, held: Holdings, rows: Part, cols: Part) -> int:
+def granule_bytes(job: IngestJob, held: Holdings, rows: Part, cols: Part) -> int:
     """Memory of a granule task: packed values of all days, sums of one day, one granule."""
     cells = (rows[1] - rows[0]) * (cols[1] - cols[0])
     count = len(held.variables)
@@ -290,19 +292,19 @@ def granule_bytes(job: Job, held: Holdings, rows: Part, cols: Part) -> int:
     return BASE + granule + cells * (2 * job.block * count + 8 * (3 * count + 6))
 
 
-def weather_bytes(job: Job, rows: int, cols: int) -> int:
+def weather_bytes(job: IngestJob, rows: int, cols: int) -> int:
     """Memory of a weather task: two hourly variables in float32, and in float64 while they are
     summed; packed values of all drivers."""
     hours = (job.block + 3) * 24
     return BASE + rows * cols * (hours * 32 + 2 * job.block * len(job.drivers))
 
 
-def fill_bytes(job: Job) -> int:
+def fill_bytes(job: IngestJob) -> int:
     """Memory of a fill task: one variable of a tile over all days, about 40 bytes a value."""
     return BASE + job.tile**2 * job.count * 40
 
 
-def _weather_columns(job: Job, memory: int) -> int:
+def _weather_columns(job: IngestJob, memory: int) -> int:
     wide = -(-job.nodes.cols // job.tile) * job.tile
     while wide > job.tile and weather_bytes(job, job.tile, wide) > memory:
         wide -= job.tile

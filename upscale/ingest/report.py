@@ -13,10 +13,10 @@ from rich.table import Table
 from upscale.ingest.archive import Holdings, Missing, due_dates
 from upscale.ingest.hourly import Gap
 from upscale.ingest.plan import fill_bytes
-from upscale.ingest.run import Outcome
+from upscale.ingest.run import IngestOutcome
 from upscale.ingest.scan import Scan
 from upscale.jobs.cluster import worker_memory
-from upscale.remote.locations import name_of, shown
+from upscale.remote.locations import name_of, redact
 
 #: Text that is shown as it is: names of files are no markup.
 PLAIN: Any = {"highlight": False, "soft_wrap": True, "markup": False, "emoji": False}
@@ -131,19 +131,19 @@ def _tiles(tiles: Sequence[tuple[int, int]]) -> str:
 
 
 def _name(url: str) -> str:
-    return shown(name_of(url))
+    return redact(name_of(url))
 
 
 def show_faults(faults: Iterable[tuple[str, str]], console: Console) -> None:
     """Print files that are left out, each once."""
     for file, reason in dict.fromkeys(faults):
-        console.print(f"left out: {_name(file)}: {shown(reason)}", style="red", **PLAIN)
+        console.print(f"left out: {_name(file)}: {redact(reason)}", style="red", **PLAIN)
 
 
-def show_outcome(scan: Scan, outcome: Outcome, console: Console) -> None:
+def show_outcome(scan: Scan, outcome: IngestOutcome, console: Console) -> None:
     """Print what was done, what was not, and what the cube is now."""
     for entry in outcome.failed:
-        console.print(f"failed {entry.item}: {shown(entry.error)}", style="red", **PLAIN)
+        console.print(f"failed {entry.item}: {redact(entry.error)}", style="red", **PLAIN)
     show_faults(outcome.faults, console)
     if outcome.failed:
         return

@@ -25,11 +25,11 @@ from upscale.drivers.cube import KIND, series_of
 from upscale.drivers.growing import bytes_digest, combined, grow_series, is_grown
 from upscale.drivers.writer import create_cube, put_land, seal, unseal
 from upscale.grid import Grid
-from upscale.ingest.entry import Entry, Ledger
+from upscale.ingest.entry import IngestEntry, IngestLedger
 from upscale.ingest.ground import climate_of, node_land
 from upscale.ingest.plan import (
-    Job,
-    Task,
+    IngestJob,
+    IngestTask,
     fill_tasks,
     granule_tasks,
     ground_task,
@@ -41,18 +41,18 @@ from upscale.jobs.claim import claimed
 from upscale.jobs.clock import now
 from upscale.jobs.cluster import connect
 from upscale.jobs.progress import Progress
-from upscale.jobs.queue import Window, lost, result_of
+from upscale.jobs.queue import SubmissionQueue, lost, result_of
 from upscale.jobs.settings import ConfigError, digest_of
 from upscale.remote.errors import ArchiveError
 from upscale.stores.location import is_empty
 
 
 @dataclass
-class Outcome:
+class IngestOutcome:
     """What an ingest did: entries of this session, those that failed, how many were there."""
 
-    done: list[Entry] = field(default_factory=list)
-    failed: list[Entry] = field(default_factory=list)
+    done: list[IngestEntry] = field(default_factory=list)
+    failed: list[IngestEntry] = field(default_factory=list)
     kept: int = 0
     faults: list[tuple[str, str]] = field(default_factory=list)
     digest: str = ""
@@ -63,17 +63,17 @@ class Outcome:
 
 
 #: Does tasks somewhere and gives their entries as they end.
-Runner = Callable[[Job, Sequence[Task]], Iterable[Entry]]
+Runner = Callable[[IngestJob, Sequence[IngestTask]], Iterable[IngestEntry]]
 
 
-def ingest(scan: Scan, progress: Progress, runner: Runner | None = None) -> Outcome:
+def ingest(scan: Scan, progress: Progress, runner: Runner | None = None) -> IngestOutcome:
     """Bring the cube of an ingest to what its archive holds now.
 
     runner: where the work is done; by default the cluster that the configuration names. Raises
     ConfigError where the cube is another one, ClusterError where the scheduler is lost,
     ArchiveError where no day has values.
     """
-    ledger = Ledger(scan.job.cube)
+    ledger = IngestLedger(scan.job.cube)
     with claimed(f"{ledger.url}/ingest.claim"):
         check_cube(scan)
         if ledger.read_object(HEADERS) != scan.headers:
@@ -88,7 +88,7 @@ def ingest(scan: Scan, progress: Progress, runner: Runner | None = None) -> Outc
 @contextmanager
 def _cluster(scan: Scan, progress: Progress) -> Iterator[Runner]:
     """Does tasks on the cluster of an ingest, with logs beside the ledger."""
-    ledger = Ledger(scan.job.cube).url
+    ledger = IngestLedger(scan.job.cube).url
     logs = None if "://" in ledger else Path(ledger) / "logs"
     progress.stage("starting cluster")
     with connect(scan.ingest.cluster, logs, tasks=1) as client:
@@ -122,7 +122,7 @@ def check_cube(scan: Scan) -> None:
     )
 
 
-def _check_days(job: Job, attributes: Any) -> None:
+def _check_days(job: IngestJob, attributes: Any) -> None:
     days = int(attributes.get("ingest_days", 0))
     if days > job.count:
         end = date_of(job.first + days - 1)
@@ -132,7 +132,7 @@ def _check_days(job: Job, attributes: Any) -> None:
         )
 
 
-def _check_nodes(job: Job) -> None:
+def _check_nodes(job: IngestJob) -> None:
     root: Any = zarr.open_group(job.cube, mode="r")
     there = root["meteo"].attrs["grid"] if "meteo" in root else None
     if there is not None and Grid(**there) != job.nodes:
@@ -145,10 +145,10 @@ def _check_nodes(job: Job) -> None:
 class _Session:
     """One attempt at an ingest. The cube is unsealed when there is something to do, not before."""
 
-    def __init__(self, scan: Scan, ledger: Ledger, progress: Progress) -> None:
+    def __init__(self, scan: Scan, ledger: IngestLedger, progress: Progress) -> None:
         self.scan, self.job, self.ledger, self.progress = scan, scan.job, ledger, progress
         self.known = ledger.entries(scan.job.run)
-        self.outcome = Outcome()
+        self.outcome = IngestOutcome()
 
     def run(self, runner: Runner) -> None:
         """Do all that is left, and seal the cube where nothing failed."""
@@ -173,7 +173,7 @@ class _Session:
         self._recall(tasks)
         return True
 
-    def _all_tasks(self) -> list[Task] | None:
+    def _all_tasks(self) -> list[IngestTask] | None:
         """Every task, where the ledger knows enough to name them."""
         ground = self.known.get(ground_task(self.job).id)
         if ground is None:
@@ -199,7 +199,7 @@ class _Session:
             self.progress.stage("climate")
             self._attempt_climate()
 
-    def _series(self, ground: Entry) -> list[Task]:
+    def _series(self, ground: IngestEntry) -> list[IngestTask]:
         memory = int(self.scan.ingest.memory * 2**30)
         land = ground.outputs["static/sftlf"]
         return [
@@ -207,7 +207,7 @@ class _Session:
             *granule_tasks(self.job, self.scan.holdings, land, memory),
         ]
 
-    def _forget_others(self, tasks: Sequence[Task]) -> None:
+    def _forget_others(self, tasks: Sequence[IngestTask]) -> None:
         """Forget what was done under another plan: its chunks are cut in another way, or belong
         to a source that is gone, and are written over now."""
         kept = {task.id for task in tasks} | {_CLIMATE}
@@ -215,14 +215,14 @@ class _Session:
             self.ledger.forget(item)
             del self.known[item]
 
-    def _gaps(self, before: Sequence[Task]) -> list[Task]:
+    def _gaps(self, before: Sequence[IngestTask]) -> list[IngestTask]:
         if not self.job.sources:
             return []
         granules = [task for task in before if task.item.kind == "granules"]
         stamps = [(t.item, self.known[t.id].stamp) for t in granules if t.id in self.known]
         return list(fill_tasks(self.job, stamps))
 
-    def _left(self, tasks: Iterable[Task]) -> list[Task]:
+    def _left(self, tasks: Iterable[IngestTask]) -> list[IngestTask]:
         """Tasks without an entry of the same inputs."""
         return [
             task
@@ -230,7 +230,7 @@ class _Session:
             if task.id not in self.known or self.known[task.id].inputs != task.inputs
         ]
 
-    def _do(self, runner: Runner, stage: str, tasks: Sequence[Task]) -> None:
+    def _do(self, runner: Runner, stage: str, tasks: Sequence[IngestTask]) -> None:
         """Do what is left of a stage."""
         left = self._left(tasks)
         self.outcome.kept += len(tasks) - len(left)
@@ -243,7 +243,7 @@ class _Session:
             self._take(entry)
         self._recall(tasks)
 
-    def _take(self, entry: Entry) -> None:
+    def _take(self, entry: IngestEntry) -> None:
         self.progress.advance(entry)
         if entry.status == "failed":
             with suppress(OSError):
@@ -253,7 +253,7 @@ class _Session:
         self.known[entry.item] = entry
         self.outcome.done.append(entry)
 
-    def _recall(self, tasks: Iterable[Task]) -> None:
+    def _recall(self, tasks: Iterable[IngestTask]) -> None:
         """Gather the files that tasks left out, also in former sessions."""
         for task in tasks:
             entry = self.known.get(task.id)
@@ -307,7 +307,7 @@ class _Session:
             self._climate()
         except ArchiveError as error:
             self.outcome.failed.append(
-                Entry(_CLIMATE, self.job.run, "failed", "", "", error=str(error))
+                IngestEntry(_CLIMATE, self.job.run, "failed", "", "", error=str(error))
             )
 
     def _climate(self) -> None:
@@ -326,7 +326,7 @@ class _Session:
             root["static/koppen"][...] = koppen
             outputs["static/koppen"] = bytes_digest(koppen)
         inputs = self._climate_inputs()
-        entry = Entry(_CLIMATE, self.job.run, "done", inputs, now(), outputs, finished=now())
+        entry = IngestEntry(_CLIMATE, self.job.run, "done", inputs, now(), outputs, finished=now())
         self.ledger.write(entry)
         self.known[_CLIMATE] = entry
 
@@ -351,7 +351,7 @@ class _Session:
 _CLIMATE = "climate"
 
 
-def _was_created(job: Job) -> bool:
+def _was_created(job: IngestJob) -> bool:
     return bool(zarr.open_group(job.cube, mode="r").attrs.get("ingest_digest"))
 
 
@@ -362,14 +362,16 @@ def _source(scan: Scan) -> str:
     return ", ".join(dict.fromkeys(names))
 
 
-def _entries(client: Client, retries: int, job: Job, tasks: Sequence[Task]) -> Iterable[Entry]:
+def _entries(
+    client: Client, retries: int, job: IngestJob, tasks: Sequence[IngestTask]
+) -> Iterable[IngestEntry]:
     """What became of each task, as they end."""
 
-    def submit(task: Task, tried: int) -> Any:
+    def submit(task: IngestTask, tried: int) -> Any:
         key = f"ingest-{task.id}-{task.inputs[:8]}-{tried}"
         return client.submit(process, job, task, key=key, pure=False)
 
-    window = Window(client, submit, retries, final=(ArchiveError,))
+    window = SubmissionQueue(client, submit, retries, final=(ArchiveError,))
     try:
         for task, future in window.results(tasks):
             entry = result_of(future, client, partial(failed_entry, job, task))

@@ -13,10 +13,16 @@ from upscale.archives.satellite.published import has_published_name, published
 from upscale.calendar import months_of
 from upscale.ingest.archive import Fault, Holdings, TileName, survey, tiles_of
 from upscale.ingest.config import Ingest
-from upscale.ingest.entry import Ledger
+from upscale.ingest.entry import IngestLedger
 from upscale.ingest.files import GroundFiles, Local
-from upscale.ingest.hourly import Header, Weather, is_growing, read_header, survey_weather
-from upscale.ingest.plan import Job, make_job
+from upscale.ingest.hourly import (
+    HourlyHeader,
+    WeatherFiles,
+    is_growing,
+    read_header,
+    survey_weather,
+)
+from upscale.ingest.plan import IngestJob, make_job
 from upscale.ingest.worker import local_of
 from upscale.jobs.settings import digest_of
 from upscale.remote.errors import ArchiveError
@@ -35,9 +41,9 @@ class Scan:
     """
 
     ingest: Ingest
-    weather: Weather
+    weather: WeatherFiles
     holdings: tuple[Holdings, ...]
-    job: Job
+    job: IngestJob
     headers: dict[str, Any]
 
     @property
@@ -85,7 +91,7 @@ def scan(ingest: Ingest) -> Scan:
     return Scan(ingest, weather, holdings, make_job(ingest, weather, holdings, ground), headers)
 
 
-def _check_climate(ingest: Ingest, weather: Weather) -> None:
+def _check_climate(ingest: Ingest, weather: WeatherFiles) -> None:
     """ArchiveError where the weather will not tell the climate."""
     if not {"ta", "p"} <= set(weather.drivers):
         raise ArchiveError(
@@ -111,14 +117,16 @@ def _each_variable_once(holdings: Sequence[Holdings]) -> None:
         )
 
 
-def _weather(ingest: Ingest) -> tuple[Weather, dict[str, Any]]:
+def _weather(ingest: Ingest) -> tuple[WeatherFiles, dict[str, Any]]:
     """The files of reanalysis, and the headers to be kept for the next scan."""
-    kept = Ledger(ingest.cube).read_object(HEADERS) or {}
+    kept = IngestLedger(ingest.cube).read_object(HEADERS) or {}
     listed = expand(ingest.meteo.files)
     local = local_of(ingest.cache.folder, int(ingest.cache.gigabytes * 1e9))
     headers = {_key(found): _header(local, found, kept.get(_key(found))) for found in listed}
     lasting = {_key(found) for found in listed if not is_growing(found)}
-    known = {k: h.to_dict() for k, h in headers.items() if isinstance(h, Header) and k in lasting}
+    known = {
+        k: h.to_dict() for k, h in headers.items() if isinstance(h, HourlyHeader) and k in lasting
+    }
     days = ingest.period.start, ingest.period.end
     weather = survey_weather(
         [(found, headers[_key(found)]) for found in listed], ingest.product_grid, days,
@@ -131,9 +139,9 @@ def _key(found: Found) -> str:
     return digest_of([found.url, found.size, found.stamp])[:32]
 
 
-def _header(local: Local, found: Found, kept: dict[str, Any] | None) -> Header | Fault:
+def _header(local: Local, found: Found, kept: dict[str, Any] | None) -> HourlyHeader | Fault:
     if kept is not None:
-        return Header.of(kept)
+        return HourlyHeader.of(kept)
     try:
         with local(found) as path:
             return read_header(path)

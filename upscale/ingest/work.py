@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from upscale.archives.cells.cellwise import CellMeans, open_gridded
 from upscale.archives.reanalysis.era5 import Day, NoWholeDayError, Product, assemble, daily
 from upscale.archives.reanalysis.fields import FIELDS, check_range, check_unit
-from upscale.archives.reanalysis.netcdf import Box, magic, read_published, unpacked
+from upscale.archives.reanalysis.netcdf import NodeBounds, magic, read_published, unpacked
 from upscale.archives.satellite.published import published
 from upscale.archives.satellite.recipes import Recipe, days_of, offer_of
 from upscale.calendar import EPOCH, date_of
 from upscale.drivers.packing import MISSING, packing_of
 from upscale.ingest.files import Local
 from upscale.ingest.hourly import needs_of
-from upscale.ingest.plan import Job, Source, Task, WorkItem
+from upscale.ingest.plan import IngestItem, IngestJob, IngestTask, SatelliteSeries
 from upscale.remote.errors import ArchiveError
 from upscale.remote.files import Found
 from upscale.remote.locations import is_store, name_of
@@ -50,12 +50,12 @@ class Made:
         self.faults.append([name_of(found.url), str(error)])
 
 
-def _empty(item: WorkItem, names: Iterable[str]) -> dict[str, Stored]:
+def _empty(item: IngestItem, names: Iterable[str]) -> dict[str, Stored]:
     shape = tuple(end - start for start, end in (item.days, item.rows, item.cols))
     return {name: np.full(shape, MISSING, np.int16) for name in names}
 
 
-def observe(job: Job, task: Task, local: Local, land: NDArray[np.bool_]) -> Made:
+def observe(job: IngestJob, task: IngestTask, local: Local, land: NDArray[np.bool_]) -> Made:
     """The observations of a granule task. land: cells `(row, col)` of the item that may have
     values; where there is none, nothing is read."""
     item, source = task.item, job.sources[task.item.source]
@@ -79,9 +79,9 @@ def _by_product_and_date(files: Sequence[Found]) -> dict[str, dict[dt.date, list
 
 
 def _day(
-    job: Job,
-    item: WorkItem,
-    source: Source,
+    job: IngestJob,
+    item: IngestItem,
+    source: SatelliteSeries,
     product: str,
     files: Sequence[Found],
     local: Local,
@@ -102,14 +102,14 @@ def _day(
     return means.variables()
 
 
-def _recipes(source: Source, product: str) -> dict[str, Recipe]:
+def _recipes(source: SatelliteSeries, product: str) -> dict[str, Recipe]:
     recipes = offer_of(product).recipes
     return {name: recipes[name] for name in source.variables if name in recipes}
 
 
 def _place(
-    job: Job,
-    item: WorkItem,
+    job: IngestJob,
+    item: IngestItem,
     product: str,
     date: dt.date,
     maps: dict[str, NDArray[np.float32]],
@@ -127,7 +127,7 @@ def _place(
             np.copyto(here, packed, where=here == MISSING)
 
 
-def weather(job: Job, task: Task, local: Local) -> Made:
+def weather(job: IngestJob, task: IngestTask, local: Local) -> Made:
     """The meteorology of a weather task; a file, a variable of it or a driver that cannot be had
     is left out."""
     item = task.item
@@ -172,8 +172,8 @@ def _groups(
 
 
 def _parts(
-    job: Job,
-    item: WorkItem,
+    job: IngestJob,
+    item: IngestItem,
     members: Mapping[Found, Sequence[str]],
     needed: frozenset[str],
     made: Made,
@@ -181,7 +181,9 @@ def _parts(
     """Datasets of the hours of an item, of the variables that are needed and sound."""
     nodes = job.nodes.crop(slice(*item.rows), slice(*item.cols))
     half = nodes.resolution / 2
-    box = Box(nodes.lat[-1] - half, nodes.lon[0] - half, nodes.lat[0] + half, nodes.lon[-1] + half)
+    box = NodeBounds(
+        nodes.lat[-1] - half, nodes.lon[0] - half, nodes.lat[0] + half, nodes.lon[-1] + half
+    )
     first, last = (date_of(job.first + day) for day in (item.days[0], item.days[1] - 1))
     for found, paths in members.items():
         for path in paths:
@@ -209,7 +211,7 @@ def _sound(part: xr.Dataset, found: Found, made: Made) -> xr.Dataset:
 
 
 def _make(
-    job: Job, item: WorkItem, parts: list[xr.Dataset], drivers: Sequence[str], made: Made
+    job: IngestJob, item: IngestItem, parts: list[xr.Dataset], drivers: Sequence[str], made: Made
 ) -> None:
     """Drivers from the parts of their files; one that cannot be made costs no other."""
     names = frozenset(str(name) for part in parts for name in part.data_vars)
@@ -231,7 +233,7 @@ def _make(
 
 
 def _put_days(
-    job: Job, item: WorkItem, parts: list[xr.Dataset], drivers: Sequence[str], made: Made
+    job: IngestJob, item: IngestItem, parts: list[xr.Dataset], drivers: Sequence[str], made: Made
 ) -> None:
     """Sum hours to days and put them where they belong; days that lack hours stay missing."""
     nodes = job.nodes.crop(slice(*item.rows), slice(*item.cols))

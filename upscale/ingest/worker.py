@@ -20,10 +20,10 @@ from upscale import __version__
 from upscale.drivers.growing import bytes_digest, fill_series, write_block
 from upscale.drivers.packing import MISSING
 from upscale.drivers.writer import unseal, write_static
-from upscale.ingest.entry import Entry, Ledger
+from upscale.ingest.entry import IngestEntry, IngestLedger
 from upscale.ingest.files import Local
 from upscale.ingest.ground import read_ground
-from upscale.ingest.plan import Job, Task, WorkItem
+from upscale.ingest.plan import IngestItem, IngestJob, IngestTask
 from upscale.ingest.work import Made, observe, weather
 from upscale.jobs.clock import Stopwatch, now
 from upscale.remote.cache import Cache
@@ -31,13 +31,13 @@ from upscale.remote.files import Found
 from upscale.remote.locations import is_store
 
 
-def process(job: Job, task: Task) -> Entry:
+def process(job: IngestJob, task: IngestTask) -> IngestEntry:
     """Do one work item, read back what was written, and enter it into the ledger."""
-    watch, ledger = Stopwatch(), Ledger(job.cube)
+    watch, ledger = Stopwatch(), IngestLedger(job.cube)
     ledger.forget(task.id)  # chunks of which nobody knows whose they are do not count as done
     with watch.stage("work"):
         outputs, made = _WORK[task.item.kind](job, task, local_of(job.cache, job.limit), watch)
-    entry = Entry(
+    entry = IngestEntry(
         item=task.id,
         run=job.run,
         status="done",
@@ -56,9 +56,9 @@ def process(job: Job, task: Task) -> Entry:
     return entry
 
 
-def failed_entry(job: Job, task: Task, error: BaseException) -> Entry:
+def failed_entry(job: IngestJob, task: IngestTask, error: BaseException) -> IngestEntry:
     """The entry of a work item that could not be done."""
-    return Entry(
+    return IngestEntry(
         item=task.id, run=job.run, status="failed", inputs=task.inputs, stamp="",
         worker=socket.gethostname(), version=__version__, finished=now(),
         error=f"{type(error).__name__}: {error}",
@@ -91,20 +91,24 @@ def _counts(made: Made) -> dict[str, int]:
 
 
 Outputs = dict[str, str]
-Work = Callable[[Job, Task, Local, Stopwatch], tuple[Outputs, Made]]
+Work = Callable[[IngestJob, IngestTask, Local, Stopwatch], tuple[Outputs, Made]]
 
 
-def _granules(job: Job, task: Task, local: Local, watch: Stopwatch) -> tuple[Outputs, Made]:
+def _granules(
+    job: IngestJob, task: IngestTask, local: Local, watch: Stopwatch
+) -> tuple[Outputs, Made]:
     made = observe(job, task, local, _land(job, task.item))
     return _write(job, task, "satellite", made, watch), made
 
 
-def _weather(job: Job, task: Task, local: Local, watch: Stopwatch) -> tuple[Outputs, Made]:
+def _weather(
+    job: IngestJob, task: IngestTask, local: Local, watch: Stopwatch
+) -> tuple[Outputs, Made]:
     made = weather(job, task, local)
     return _write(job, task, "meteo", made, watch), made
 
 
-def _write(job: Job, task: Task, group: str, made: Made, watch: Stopwatch) -> Outputs:
+def _write(job: IngestJob, task: IngestTask, group: str, made: Made, watch: Stopwatch) -> Outputs:
     """Write the chunks of an item and read them back; their sha256 by array."""
     item, outputs = task.item, {}
     region = slice(*item.days), slice(*item.rows), slice(*item.cols)
@@ -114,7 +118,7 @@ def _write(job: Job, task: Task, group: str, made: Made, watch: Stopwatch) -> Ou
     return outputs
 
 
-def _fill(job: Job, task: Task, local: Local, watch: Stopwatch) -> tuple[Outputs, Made]:
+def _fill(job: IngestJob, task: IngestTask, local: Local, watch: Stopwatch) -> tuple[Outputs, Made]:
     outputs: Outputs = {}
     if _land(job, task.item).any():
         cells = slice(*task.item.rows), slice(*task.item.cols)
@@ -124,14 +128,16 @@ def _fill(job: Job, task: Task, local: Local, watch: Stopwatch) -> tuple[Outputs
     return outputs, Made({})
 
 
-def _land(job: Job, item: WorkItem) -> NDArray[np.bool_]:
+def _land(job: IngestJob, item: IngestItem) -> NDArray[np.bool_]:
     """Cells `(row, col)` of an item on the product grid that have some land."""
     share: Any = zarr.open_group(job.cube, mode="r")["static/sftlf"]
     land: NDArray[np.bool_] = np.asarray(share[slice(*item.rows), slice(*item.cols)]) > 0
     return land
 
 
-def _static(job: Job, task: Task, local: Local, watch: Stopwatch) -> tuple[Outputs, Made]:
+def _static(
+    job: IngestJob, task: IngestTask, local: Local, watch: Stopwatch
+) -> tuple[Outputs, Made]:
     made = Made({}, len(job.ground.files))
     ground = read_ground(job.ground, job.grid, local, made.leave_out)
     layers: dict[str, Any] = {

@@ -20,7 +20,7 @@ from upscale.stores.location import is_local
 Status = Literal["done", "failed"]
 
 
-class Record(Protocol):
+class LedgerEntry(Protocol):
     """A frozen dataclass of plain values: the work item, the work that it belongs to, how it
     ended."""
 
@@ -36,7 +36,7 @@ class Record(Protocol):
     def status(self) -> Status: ...
 
 
-R = TypeVar("R", bound=Record)
+R = TypeVar("R", bound=LedgerEntry)
 
 
 def beside(store: str, suffix: str) -> str:
@@ -49,7 +49,7 @@ def store_name(store: str) -> str:
     return store.rstrip("/").rsplit("/", 1)[-1]
 
 
-class Records(Generic[R]):
+class Ledger(Generic[R]):
     """The records of one store, on any file system that fsspec opens."""
 
     def __init__(self, store: str, kind: type[R]) -> None:

@@ -31,7 +31,7 @@ T = TypeVar("T")
 Submit = Callable[[I, int], Future]
 
 
-class Window(Generic[I]):
+class SubmissionQueue(Generic[I]):
     """Submits items so that every worker has one more than it holds, and no item waits long.
 
     retries: more attempts at an item; final: errors that another attempt cannot mend.

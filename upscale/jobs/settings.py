@@ -24,7 +24,7 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def at_home(place: str) -> str:
+def expand_user(place: str) -> str:
     """A path with `~` expanded; a URL as it is."""
     return place if "://" in place else str(Path(place).expanduser())
 

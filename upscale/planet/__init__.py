@@ -11,6 +11,6 @@ about the Earth.
 """
 
 from upscale.planet.cube import write_planet
-from upscale.planet.world import Planet, Region, Surface
+from upscale.planet.world import Planet, PlanetGrid, PlanetSurface
 
-__all__ = ["Planet", "Region", "Surface", "write_planet"]
+__all__ = ["Planet", "PlanetGrid", "PlanetSurface", "write_planet"]

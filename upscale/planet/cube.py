@@ -20,7 +20,7 @@ from upscale.drivers.writer import (
 )
 from upscale.grid import Grid
 from upscale.planet import meteo
-from upscale.planet.world import Planet, Region
+from upscale.planet.world import Planet, PlanetGrid
 
 #: Cells that are made at once.
 _CELLS = 80_000
@@ -75,7 +75,7 @@ def write_planet(
     return seal(path)
 
 
-def _tiles(planet: Planet, grid: Grid, edge: int) -> Iterator[tuple[int, int, Region]]:
+def _tiles(planet: Planet, grid: Grid, edge: int) -> Iterator[tuple[int, int, PlanetGrid]]:
     """Row, column and region of parts of a grid: whole chunks, about `_CELLS` cells.
 
     Large parts, because the weather of the globe is made once more for each.
@@ -120,7 +120,11 @@ def _write_group(path: str, planet: Planet, spec: SeriesSpec) -> None:
 
 
 def _write_block(
-    path: str, region: Region, spec: SeriesSpec, days: NDArray[np.int64], at: tuple[int, int, int]
+    path: str,
+    region: PlanetGrid,
+    spec: SeriesSpec,
+    days: NDArray[np.int64],
+    at: tuple[int, int, int],
 ) -> None:
     if spec.group == "meteo":
         for name, values in region.meteo(days, spec.variables).items():

@@ -42,7 +42,7 @@ _WETNESS = Noise(stream=4, peak=4.0, top=12, memory=0.8, depth=14, drift=False)
 
 
 @dataclass(frozen=True)
-class Weather:
+class PlanetWeather:
     """Fields of a block, zero mean and unit variance.
 
     air, storm: `(node, BLOCK)` daily, of temperature and of cloud and rain. warmth, wetness:
@@ -56,10 +56,10 @@ class Weather:
 
 
 @lru_cache(maxsize=14)
-def weather(seed: int, block: int) -> Weather:
+def weather(seed: int, block: int) -> PlanetWeather:
     """The weather of the days `block * BLOCK` and on."""
     first = block * BLOCK
-    return Weather(
+    return PlanetWeather(
         _field(_AIR, seed, first, BLOCK),
         _field(_STORM, seed, first, BLOCK),
         _field(_WARMTH, seed, block, 2),

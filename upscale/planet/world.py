@@ -29,7 +29,7 @@ _PARTS = (np.arange(5) - 2) / 5  # where in a cell the share of land is sampled
 
 
 @dataclass(frozen=True)
-class Surface:
+class PlanetSurface:
     """Static layers `(row, col)`.
 
     sftlf: share of land in %. elevation: m, 0 at sea. igbp: class codes, WAT at sea. koppen:
@@ -52,31 +52,31 @@ class Planet:
 
     seed: int = 0
 
-    def region(self, lat: ArrayLike, lon: ArrayLike) -> Region:
+    def region(self, lat: ArrayLike, lon: ArrayLike) -> PlanetGrid:
         """The cells around centres `lat` `(row,)` and `lon` `(col,)`, degrees, -180..180.
 
         What does not change with time is worked out once here: keep the region to read it
         more than once.
         """
-        return Region(self.seed, np.asarray(lat, float), np.asarray(lon, float))
+        return PlanetGrid(self.seed, np.asarray(lat, float), np.asarray(lon, float))
 
-    def surface(self, lat: ArrayLike, lon: ArrayLike) -> Surface:
-        """Static layers; see `Region.surface`."""
+    def surface(self, lat: ArrayLike, lon: ArrayLike) -> PlanetSurface:
+        """Static layers; see `PlanetGrid.surface`."""
         return self.region(lat, lon).surface
 
     def meteo(self, lat: ArrayLike, lon: ArrayLike, days: ArrayLike) -> dict[str, Floats]:
-        """Daily meteorology; see `Region.meteo`."""
+        """Daily meteorology; see `PlanetGrid.meteo`."""
         return self.region(lat, lon).meteo(days)
 
     def satellite(
         self, lat: ArrayLike, lon: ArrayLike, days: ArrayLike, names: Iterable[str]
     ) -> dict[str, tuple[Floats, Bools]]:
-        """Daily satellite series; see `Region.satellite`."""
+        """Daily satellite series; see `PlanetGrid.satellite`."""
         return self.region(lat, lon).satellite(days, names)
 
 
 @dataclass(frozen=True)
-class Region:
+class PlanetGrid:
     """A regular grid on the planet, `lat` `(row,)` and `lon` `(col,)` in degrees."""
 
     seed: int
@@ -95,13 +95,13 @@ class Region:
         return np.asarray(self._share > 0.0)
 
     @cached_property
-    def surface(self) -> Surface:
+    def surface(self) -> PlanetSurface:
         """Static layers of the region."""
         elevation = relief(self.seed, *self._centres).elevation.reshape(self._shape)
         igbp = np.full(self._shape, _WATER, np.uint8)
         koppen = np.zeros(self._shape, np.uint8)
         igbp[self.land], koppen[self.land] = self._plants.igbp, self._plants.koppen
-        return Surface(self._share, np.where(self.land, elevation, 0), igbp, koppen)
+        return PlanetSurface(self._share, np.where(self.land, elevation, 0), igbp, koppen)
 
     def meteo(self, days: ArrayLike, names: Iterable[str] = NAMES) -> dict[str, Floats]:
         """ta, sw_in, vpd, p `(day, row, col)` in the units of the table, NaN over the sea.

@@ -87,7 +87,7 @@ def check_cube(store: str, *, finished: bool = True, waive: Collection[str] = ()
         checks += [_areas(cube), _land_shares(cube)]
         for cells, block in pieces(cube):
             tally = tally.merge(scan(cube, cells, block))
-        checks += judge(tally, finished)
+        checks += conclude(tally, finished)
     return report(cube, checks, tally, waive)
 
 
@@ -281,7 +281,7 @@ _LIMITS = (
 )  # fmt: skip
 
 
-def judge(tally: Tally, finished: bool = True) -> list[Check]:
+def conclude(tally: Tally, finished: bool = True) -> list[Check]:
     """The checks of the values that a tally has counted."""
     checks = [_counted(tally, *row) for row in _COUNTED]
     if "steps" in tally.moments:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from upscale.calendar import day_of_year
 from upscale.grid import Grid
 from upscale.product.quality import Quality, has
-from upscale.product.reader import Cells, FluxCube, occupied
+from upscale.product.reader import CellSlices, FluxCube, occupied
 from upscale.product.uncertainty import INDEX_BITS
 from upscale.variables import FLUXES
 
@@ -109,7 +109,7 @@ def _coarse(grid: Grid, factor: int) -> Grid:
     return replace(grid, rows=rows, cols=cols, resolution=grid.resolution * factor)
 
 
-def _reduce(cube: FluxCube, cells: Cells, factor: int, made: Composite) -> None:
+def _reduce(cube: FluxCube, cells: CellSlices, factor: int, made: Composite) -> None:
     rows = slice(cells.rows.start // factor, -(-cells.rows.stop // factor))
     cols = slice(cells.cols.start // factor, -(-cells.cols.stop // factor))
     area = cube.land_area(cells)
@@ -121,7 +121,7 @@ def _reduce(cube: FluxCube, cells: Cells, factor: int, made: Composite) -> None:
 
 def _fill_means(
     cube: FluxCube,
-    cells: Cells,
+    cells: CellSlices,
     factor: int,
     made: Composite,
     there: tuple[slice, slice],
@@ -144,7 +144,7 @@ def _fill_means(
 
 
 def _sums(
-    cube: FluxCube, cells: Cells, area: Reals, rows: slice, factor: int, made: Composite
+    cube: FluxCube, cells: CellSlices, area: Reals, rows: slice, factor: int, made: Composite
 ) -> tuple[dict[str, Reals], Reals]:
     """Sums over the period `(row, col)` by flux, and days with a value; fills the season."""
     sums = {flux: np.zeros(cells.shape) for flux in FLUXES}
@@ -182,7 +182,7 @@ def _add_bins(target: Reals, by_row: Reals, bins: NDArray[np.int64], factor: int
     np.add.at(target, (coarse[:, None], bins[None, :]), by_row)
 
 
-def _member_totals(cube: FluxCube, flux: str, cells: Cells) -> Reals:
+def _member_totals(cube: FluxCube, flux: str, cells: CellSlices) -> Reals:
     """Sums over the period `(member, row, col)`, one segment in memory at a time."""
     total = np.zeros((cube.layout.members, *cells.shape))
     for segment in range(len(cube.layout.segments)):
@@ -190,7 +190,7 @@ def _member_totals(cube: FluxCube, flux: str, cells: Cells) -> Reals:
     return total
 
 
-def _limit_sums(cube: FluxCube, cells: Cells) -> dict[str, tuple[Reals, Reals]]:
+def _limit_sums(cube: FluxCube, cells: CellSlices) -> dict[str, tuple[Reals, Reals]]:
     """Sums over days `(row, col)` of each of `_limits`, and the days in them; the steps of one
     block in memory at a time."""
     sums = {name: (np.zeros(cells.shape), np.zeros(cells.shape)) for name in _limits(cube)}
@@ -205,7 +205,7 @@ def _limit_sums(cube: FluxCube, cells: Cells) -> dict[str, tuple[Reals, Reals]]:
     return sums
 
 
-def _limit_values(cube: FluxCube, steps: slice, cells: Cells) -> dict[str, Reals]:
+def _limit_values(cube: FluxCube, steps: slice, cells: CellSlices) -> dict[str, Reals]:
     """Values `(step, row, col)` of each of `_limits`, NaN where there is none; `outside` is 100
     where an index is above its threshold, else 0."""
     stored = [name for name in _limits(cube) if name != "outside"]
@@ -219,7 +219,7 @@ def _limit_values(cube: FluxCube, steps: slice, cells: Cells) -> dict[str, Reals
     return values | {"outside": np.where(known, 100.0 * outside, np.nan)}
 
 
-def _states(cube: FluxCube, cells: Cells, days: Reals, factor: int) -> NDArray[np.uint8]:
+def _states(cube: FluxCube, cells: CellSlices, days: Reals, factor: int) -> NDArray[np.uint8]:
     """The state `(coarse row, coarse col)`: a value where any cell has one, else the
     commonest reason."""
     quality = cube.daily("quality", slice(0, 1), cells)[0]

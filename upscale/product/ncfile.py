@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from upscale.calendar import date_of
 from upscale.product.cube import plain
 from upscale.product.quality import Quality, has
-from upscale.product.reader import Cells, FluxCube, cells_of
+from upscale.product.reader import CellSlices, FluxCube, cells_of
 from upscale.product.uncertainty import STEP_ARRAYS
 
 #: netCDF-C is not safe in threads: whoever opens a NetCDF file here holds this lock.
@@ -79,7 +79,7 @@ class Part:
     def axes(self) -> tuple[str, ...]:
         return _AXES + (_STEP_AXES if self.stepped else ())
 
-    def blocks(self) -> Iterator[Cells]:
+    def blocks(self) -> Iterator[CellSlices]:
         return cells_of(self.cube.grid, self.edge)
 
     def first_date(self) -> str:
@@ -207,7 +207,7 @@ def _axis(part: Part, name: str) -> NDArray[Any]:
     return np.asarray(array[part.days] if name.startswith("time") else array[...])
 
 
-def _block(part: Part, cells: Cells) -> Iterator[tuple[str, NDArray[Any]]]:
+def _block(part: Part, cells: CellSlices) -> Iterator[tuple[str, NDArray[Any]]]:
     """Name and values of every array in one block, one after another."""
     for name in part.layers:
         yield name, part.cube.layer(name, cells)
@@ -220,7 +220,7 @@ def _block(part: Part, cells: Cells) -> Iterator[tuple[str, NDArray[Any]]]:
         yield name, values
 
 
-def _refuse_unfinished(part: Part, cells: Cells, quality: NDArray[np.uint16]) -> None:
+def _refuse_unfinished(part: Part, cells: CellSlices, quality: NDArray[np.uint16]) -> None:
     domain = np.isfinite(part.cube.layer("sftlf", cells))
     waiting = has(quality, Quality.NOT_PRODUCED) & domain
     if waiting.any():
@@ -238,6 +238,6 @@ def _filled(values: NDArray[Any]) -> NDArray[Any]:
     return np.where(np.isnan(values), FILL, values).astype(values.dtype, copy=False)
 
 
-def _region(variable: Any, cells: Cells) -> tuple[slice, ...]:
+def _region(variable: Any, cells: CellSlices) -> tuple[slice, ...]:
     days = (slice(None),) if variable.dimensions[0] in ("time", "step") else ()
     return (*days, cells.rows, cells.cols)

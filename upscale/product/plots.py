@@ -120,7 +120,7 @@ def _atlas(cube: FluxCube, made: Composite, panels: Sequence[Panel], title: str)
     cols = 1 if len(panels) == 1 else 2
     rows = -(-len(panels) // cols)
     view = view_of(made)
-    page = _Page(7.2 if cols == 1 else 10.6, cols, rows, view.aspect, not view.world)
+    page = _MapPage(7.2 if cols == 1 else 10.6, cols, rows, view.aspect, not view.world)
     figure = Figure(figsize=(page.width, page.height))
     for index, panel in enumerate(panels):
         axes, bar = page.axes(figure, index)
@@ -135,7 +135,7 @@ def _atlas(cube: FluxCube, made: Composite, panels: Sequence[Panel], title: str)
 
 
 @dataclass(frozen=True)
-class _Page:
+class _MapPage:
     """Where things go on a page, in inches; maps of regions need room for their degrees."""
 
     width: float

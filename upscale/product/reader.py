@@ -20,7 +20,7 @@ from upscale.product.uncertainty import CALIBRATION_KEYS
 
 
 @dataclass(frozen=True)
-class Cells:
+class CellSlices:
     """A rectangle of cells of the grid, as slices."""
 
     rows: slice
@@ -86,28 +86,28 @@ class FluxCube:
         """The largest edge of whole chunks that has at most `cells` cells, or one chunk."""
         return self.edge * max(1, cells // self.edge)
 
-    def daily(self, name: str, days: slice, cells: Cells) -> NDArray[Any]:
+    def daily(self, name: str, days: slice, cells: CellSlices) -> NDArray[Any]:
         """Values `(day, row, col)` of a daily array; days are indices on the time axis."""
         return np.asarray(self.array(name)[days, cells.rows, cells.cols])
 
-    def steps(self, name: str, steps: slice, cells: Cells) -> NDArray[Any]:
+    def steps(self, name: str, steps: slice, cells: CellSlices) -> NDArray[Any]:
         """Values `(step, row, col)` of an array on the step axis."""
         return np.asarray(self.array(name)[steps, cells.rows, cells.cols])
 
-    def layer(self, name: str, cells: Cells) -> NDArray[Any]:
+    def layer(self, name: str, cells: CellSlices) -> NDArray[Any]:
         """Values `(row, col)` of a static layer."""
         return np.asarray(self.array(name)[cells.rows, cells.cols])
 
-    def member_sums(self, flux: str, segments: slice, cells: Cells) -> NDArray[np.float64]:
+    def member_sums(self, flux: str, segments: slice, cells: CellSlices) -> NDArray[np.float64]:
         """Sums `(member, segment, row, col)` in g m-2, zero where nothing was summed."""
         sums = self.array(f"{flux}_member")[:, segments, cells.rows, cells.cols]
         return np.nan_to_num(np.asarray(sums, np.float64), nan=0.0)
 
-    def segment_days(self, segments: slice, cells: Cells) -> NDArray[np.uint16]:
+    def segment_days(self, segments: slice, cells: CellSlices) -> NDArray[np.uint16]:
         """Days `(segment, row, col)` in each sum."""
         return np.asarray(self.array("segment_days")[segments, cells.rows, cells.cols])
 
-    def land_area(self, cells: Cells) -> NDArray[np.float64]:
+    def land_area(self, cells: CellSlices) -> NDArray[np.float64]:
         """Area of land `(row, col)` in m2: areacella x sftlf / 100, zero where unknown."""
         share = np.nan_to_num(self.layer("sftlf", cells).astype(np.float64), nan=0.0)
         area: NDArray[np.float64] = self.layer("areacella", cells) * share / 100
@@ -128,15 +128,15 @@ def open_flux_cube(url: str) -> FluxCube:
     return FluxCube(url, group, layout_of(group.attrs))
 
 
-def cells_of(grid: Grid, edge: int) -> Iterator[Cells]:
+def cells_of(grid: Grid, edge: int) -> Iterator[CellSlices]:
     """All rectangles of `edge` x `edge` cells, row by row, short at the far edges."""
     for top in range(0, grid.rows, edge):
         for left in range(0, grid.cols, edge):
             rows = slice(top, min(top + edge, grid.rows))
-            yield Cells(rows, slice(left, min(left + edge, grid.cols)))
+            yield CellSlices(rows, slice(left, min(left + edge, grid.cols)))
 
 
-def occupied(cube: FluxCube, edge: int, align: int = 1) -> Iterator[Cells]:
+def occupied(cube: FluxCube, edge: int, align: int = 1) -> Iterator[CellSlices]:
     """As `cells_of`, but only where the store has a domain, and no larger than it.
 
     A cube of towers has a global grid and a few cells: nothing else is looked at. The sides
@@ -149,13 +149,13 @@ def occupied(cube: FluxCube, edge: int, align: int = 1) -> Iterator[Cells]:
             yield _shrunk(cells, known, step)
 
 
-def _shrunk(cells: Cells, known: NDArray[np.bool_], step: int) -> Cells:
+def _shrunk(cells: CellSlices, known: NDArray[np.bool_], step: int) -> CellSlices:
     """The part of a rectangle around its known cells, in multiples of `step`."""
     rows, cols = (
         _around(np.flatnonzero(known.any(axis=axis)), side, step)
         for axis, side in ((1, cells.rows), (0, cells.cols))
     )
-    return Cells(rows, cols)
+    return CellSlices(rows, cols)
 
 
 def _around(known: NDArray[np.intp], side: slice, step: int) -> slice:

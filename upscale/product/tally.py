@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from upscale.calendar import date_of, day_of_year
 from upscale.product.layout import FluxLayout
 from upscale.product.quality import REASONS, Quality, has
-from upscale.product.reader import Cells, FluxCube
+from upscale.product.reader import CellSlices, FluxCube
 from upscale.product.uncertainty import INDEX_BITS
 from upscale.variables import FLUXES, IGBP, variable
 
@@ -77,7 +77,7 @@ def empty_tally(layout: FluxLayout) -> Tally:
     return Tally(np.zeros(layout.count, np.int64))
 
 
-def scan(cube: FluxCube, cells: Cells, block: int) -> Tally:
+def scan(cube: FluxCube, cells: CellSlices, block: int) -> Tally:
     """Count what is in one rectangle of cells in one block of days."""
     tally = empty_tally(cube.layout)
     piece = _Piece.read(cube, cells, block)
@@ -108,7 +108,7 @@ class _Piece:
     igbp: NDArray[np.uint8]
 
     @classmethod
-    def read(cls, cube: FluxCube, cells: Cells, block: int) -> _Piece:
+    def read(cls, cube: FluxCube, cells: CellSlices, block: int) -> _Piece:
         days = cube.layout.days(block)
         names = (*FLUXES, *(f"{flux}_sd" for flux in FLUXES))
         return cls(
@@ -126,7 +126,7 @@ class _Piece:
         return np.isfinite(self.arrays[name])
 
 
-def _place(cube: FluxCube, cells: Cells, days: slice) -> str:
+def _place(cube: FluxCube, cells: CellSlices, days: slice) -> str:
     first = date_of(cube.layout.first + days.start)
     lat, lon = cube.grid.lat[cells.rows], cube.grid.lon[cells.cols]
     return f"{lat[0]:g} to {lat[-1]:g} N, {lon[0]:g} to {lon[-1]:g} E, from {first}"
@@ -181,7 +181,7 @@ def _scan_closure(tally: Tally, piece: _Piece) -> None:
     tally.add("nee_balance", (nee * balance).sum())
 
 
-def _scan_seasons(tally: Tally, piece: _Piece, cube: FluxCube, cells: Cells) -> None:
+def _scan_seasons(tally: Tally, piece: _Piece, cube: FluxCube, cells: CellSlices) -> None:
     """Sums of GPP poleward of 45 degrees in the local summer and winter half-year."""
     doy = day_of_year(cube.layout.first + np.arange(piece.days.start, piece.days.stop))
     warm_north = (doy >= 91) & (doy <= 273)
@@ -197,7 +197,7 @@ def _scan_seasons(tally: Tally, piece: _Piece, cube: FluxCube, cells: Cells) -> 
             tally.add(f"{side} {season} n", there.sum())
 
 
-def _scan_sums(tally: Tally, piece: _Piece, cube: FluxCube, cells: Cells, block: int) -> None:
+def _scan_sums(tally: Tally, piece: _Piece, cube: FluxCube, cells: CellSlices, block: int) -> None:
     """Sums of the members, averaged, against the sums of the daily means."""
     index = cube.layout.segment_index(block)
     segments = cube.layout.segments_of(block)
@@ -215,7 +215,7 @@ def _scan_sums(tally: Tally, piece: _Piece, cube: FluxCube, cells: Cells, block:
             tally.fault("sums", ~(gap <= allowed), place)
 
 
-def _scan_steps(tally: Tally, piece: _Piece, cube: FluxCube, cells: Cells, block: int) -> None:
+def _scan_steps(tally: Tally, piece: _Piece, cube: FluxCube, cells: CellSlices, block: int) -> None:
     """Indices only where there are fluxes, and bits that say the same as their thresholds."""
     steps = cube.layout.steps_of(block)
     step = cube.layout.step_index(piece.days) - steps.start
@@ -234,7 +234,9 @@ def _scan_steps(tally: Tally, piece: _Piece, cube: FluxCube, cells: Cells, block
     _scan_drivers(tally, piece, cube, cells, steps)
 
 
-def _scan_drivers(tally: Tally, piece: _Piece, cube: FluxCube, cells: Cells, steps: slice) -> None:
+def _scan_drivers(
+    tally: Tally, piece: _Piece, cube: FluxCube, cells: CellSlices, steps: slice
+) -> None:
     """A driver is named, and points are counted, where there is an index and nowhere else."""
     known = np.isfinite(cube.steps("extrapolation", steps, cells))
     driver = cube.steps("extrapolation_driver", steps, cells)

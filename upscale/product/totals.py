@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upscale.calendar import years_of
-from upscale.product.reader import Cells, FluxCube, occupied, open_flux_cube
+from upscale.product.reader import CellSlices, FluxCube, occupied, open_flux_cube
 from upscale.variables import FLUXES, IGBP, KOPPEN
 
 GRAMS_PER_PG = 1e15
@@ -127,7 +127,7 @@ class _Account:
         grams = np.zeros((len(FLUXES), members, len(years), *_TABLE))
         return cls(years, days, grams, np.zeros((len(years), *_TABLE)), np.zeros(_TABLE))
 
-    def add(self, cube: FluxCube, cells: Cells) -> None:
+    def add(self, cube: FluxCube, cells: CellSlices) -> None:
         """Add the cells of one tile."""
         area = cube.land_area(cells)
         if not area.any():
@@ -165,7 +165,7 @@ def _spread(members: NDArray[np.float64]) -> float:
 
 
 @dataclass(frozen=True)
-class _Part:
+class _PartialTotals:
     """One year's share of a tile: per flux `(member, row, col)` g m-2; days `(row, col)`."""
 
     year: int
@@ -173,15 +173,15 @@ class _Part:
     days: NDArray[np.integer]
 
 
-def _from_sums(cube: FluxCube, cells: Cells) -> Iterator[_Part]:
+def _from_sums(cube: FluxCube, cells: CellSlices) -> Iterator[_PartialTotals]:
     for index, segment in enumerate(cube.layout.segments):
         one = slice(index, index + 1)
         sums = [cube.member_sums(flux, one, cells)[:, 0] for flux in FLUXES]
         year = int(years_of(np.array([segment.first]))[0])
-        yield _Part(year, sums, cube.segment_days(one, cells)[0])
+        yield _PartialTotals(year, sums, cube.segment_days(one, cells)[0])
 
 
-def _from_days(cube: FluxCube, cells: Cells) -> Iterator[_Part]:
+def _from_days(cube: FluxCube, cells: CellSlices) -> Iterator[_PartialTotals]:
     """Year by year, a stored chunk of days at a time."""
     step = cube.layout.chunk[0]
     for start in range(0, cube.layout.count, step):
@@ -191,10 +191,10 @@ def _from_days(cube: FluxCube, cells: Cells) -> Iterator[_Part]:
         for year in np.unique(years):
             chosen = years == year
             sums = [np.nansum(each[chosen], axis=0)[None] for each in values]
-            yield _Part(int(year), sums, np.isfinite(values[0][chosen]).sum(axis=0))
+            yield _PartialTotals(int(year), sums, np.isfinite(values[0][chosen]).sum(axis=0))
 
 
-def _labels(cube: FluxCube, cells: Cells) -> NDArray[np.int64]:
+def _labels(cube: FluxCube, cells: CellSlices) -> NDArray[np.int64]:
     """Place of each cell `(row, col)` in the joint table."""
     band = np.searchsorted(-np.array(BANDS), -cube.grid.lat[cells.rows], side="left")
     igbp, koppen = (cube.layer(name, cells).astype(np.int64) for name in ("igbp", "koppen"))

@@ -25,7 +25,7 @@ from pathlib import Path
 from upscale.remote.errors import ArchiveError
 from upscale.remote.files import check, download
 from upscale.remote.http import PATIENCE, Patience
-from upscale.remote.locations import Hosts, is_store, name_of, scheme_of, shown
+from upscale.remote.locations import Hosts, is_store, name_of, redact, scheme_of
 
 _ENTRY = re.compile(r"[0-9a-f]{32}-(\d+)")
 
@@ -65,12 +65,12 @@ class Cache:
     def _check_fits(self, url: str, size: int) -> None:
         if is_store(url):
             raise ArchiveError(
-                f"{shown(url)}: expected a file, found a Zarr store; read it in place"
+                f"{redact(url)}: expected a file, found a Zarr store; read it in place"
             )
         if size > self.limit:
             raise ArchiveError(
-                f"{shown(url)}: expected a file of at most {self.limit} bytes, found {size}; raise "
-                f"the limit of the cache in {self.folder} to {size} or more"
+                f"{redact(url)}: expected a file of at most {self.limit} bytes, found {size}; "
+                f"raise the limit of the cache in {self.folder} to {size} or more"
             )
 
     @contextmanager

@@ -19,7 +19,7 @@ from upscale.remote.http import (
     validates,
 )
 from upscale.remote.listing import PACKAGES, named, open_object, tree_of
-from upscale.remote.locations import Hosts, check_catalogue_url, check_place, scheme_of, shown
+from upscale.remote.locations import Hosts, check_catalogue_url, check_place, redact, scheme_of
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def expand(
         entries = {entry.url: entry for entry in named(tree, pattern)}
         if not entries:
             raise ArchiveError(
-                f"{shown(pattern)}: expected files, found none; check the name, and that you may "
+                f"{redact(pattern)}: expected files, found none; check the name, and that you may "
                 "read there"
             )
         rows = tree.described(list(entries.values()))
@@ -139,5 +139,6 @@ class _Copy:
 
     def _unlike(self, found: str) -> ArchiveError:
         return ArchiveError(
-            f"{shown(self.url)}: expected {self.size} bytes as listed, found {found}; list it again"
+            f"{redact(self.url)}: expected {self.size} bytes as listed, found {found}; "
+            "list it again"
         )

@@ -22,7 +22,13 @@ from urllib3.exceptions import HTTPError, InvalidHeader
 from urllib3.util import Retry
 
 from upscale.remote.errors import ArchiveError, RemoteError
-from upscale.remote.locations import Hosts, check_addresses, check_catalogue_url, check_place, shown
+from upscale.remote.locations import (
+    Hosts,
+    check_addresses,
+    check_catalogue_url,
+    check_place,
+    redact,
+)
 from upscale.remote.public import PublicAdapter
 
 T = TypeVar("T")
@@ -87,8 +93,8 @@ def retried(
             broken, failed = error, failed + 1
         if failed >= patience.attempts or broken.wait > patience.longest:
             raise RemoteError(
-                f"{shown(url)}: expected an answer, found after {failed} tries: "
-                f"{shown(str(broken))}; try again later"
+                f"{redact(url)}: expected an answer, found after {failed} tries: "
+                f"{redact(str(broken))}; try again later"
             )
         sleep(max(broken.wait, patience.pause(failed)))
 
@@ -136,7 +142,7 @@ class Client:
                 raise _refusal(response, url)
             size = _whole_size(response)
             if size is None:
-                raise RemoteError(f"{shown(url)}: expected Content-Length, found none; fetch the "
+                raise RemoteError(f"{redact(url)}: expected Content-Length, found none; fetch the "
                                   "file first")  # fmt: skip
             return Head(response.url, size, _stamp(response))
 
@@ -174,7 +180,7 @@ class Client:
             for chunk in body(response, self.patience.read, decode=True):
                 text += chunk
                 if len(text) > _PAGE:
-                    raise ArchiveError(f"{shown(url)}: expected an index page, found > {_PAGE} B")
+                    raise ArchiveError(f"{redact(url)}: expected an index page, found > {_PAGE} B")
             return response.url, text.decode(response.encoding or "utf-8", "replace")
 
     def _ask(self, method: str, url: str, extra: Mapping[str, str] | None = None) -> Any:
@@ -193,7 +199,7 @@ class Client:
                 return _settled(response)
             response.close()
             here = urljoin(here, target)
-        raise RemoteError(f"{shown(url)}: expected a file, found more than {_HOPS} redirects")
+        raise RemoteError(f"{redact(url)}: expected a file, found more than {_HOPS} redirects")
 
     def _check(self, here: str, named: str) -> None:
         """ArchiveError where a hop may not be followed; who may be local gets an open door."""
@@ -219,13 +225,13 @@ class Client:
                 stream=True, allow_redirects=False,
             )  # fmt: skip
         except requests.exceptions.SSLError as error:
-            raise RemoteError(f"{shown(url)}: expected a certificate that can be trusted, found "
-                              f"{shown(str(error))}") from None  # fmt: skip
+            raise RemoteError(f"{redact(url)}: expected a certificate that can be trusted, found "
+                              f"{redact(str(error))}") from None  # fmt: skip
         except ArchiveError:
             raise
         except ValueError as error:  # its text may hold a header, and so a token
             raise RemoteError(
-                f"{shown(url)}: expected a URL and an account that can be sent, found "
+                f"{redact(url)}: expected a URL and an account that can be sent, found "
                 f"{type(error).__name__}; write them again"
             ) from None
         except requests.exceptions.RequestException as error:
@@ -263,12 +269,12 @@ def _same_server(here: str, named: str) -> bool:
 
 def _check_redirect(here: str, named: str) -> None:
     if urlsplit(here).scheme not in _PORTS:
-        raise ArchiveError(f"{shown(named)}: expected a redirect to https, found one to "
-                           f"{shown(here)}; do not use this URL")  # fmt: skip
+        raise ArchiveError(f"{redact(named)}: expected a redirect to https, found one to "
+                           f"{redact(here)}; do not use this URL")  # fmt: skip
     try:
         check_addresses(here, listed=False)
     except ArchiveError as error:
-        raise ArchiveError(f"{shown(named)} redirects elsewhere: {error}") from None
+        raise ArchiveError(f"{redact(named)} redirects elsewhere: {error}") from None
 
 
 class _Bearer(AuthBase):
@@ -304,7 +310,7 @@ def _retry_after(response: requests.Response) -> float:
 
 
 def _refusal(response: requests.Response, url: str) -> RemoteError:
-    found = f"{shown(url)}: expected a file, found status {response.status_code}"
+    found = f"{redact(url)}: expected a file, found status {response.status_code}"
     if response.status_code in (401, 403):
         host = urlsplit(response.url).hostname
         return RemoteError(f"{found}; put your account for {host} into .netrc (for NASA Earthdata, "
@@ -321,7 +327,7 @@ def _check_unchanged(response: requests.Response, url: str, stamp: str) -> None:
     now = response.headers.get(header)
     if validates(stamp) and now is not None and now != stamp:
         response.close()
-        raise ArchiveError(f"{shown(url)}: expected the file as it was listed ({stamp}), found "
+        raise ArchiveError(f"{redact(url)}: expected the file as it was listed ({stamp}), found "
                            f"another ({now}); list it again")  # fmt: skip
 
 

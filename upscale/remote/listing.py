@@ -19,7 +19,7 @@ import fsspec
 
 from upscale.remote.errors import ArchiveError, RemoteError
 from upscale.remote.http import BrokenError, Client, Head, Opened, Patience, retried
-from upscale.remote.locations import STORE_FILES, Hosts, is_store, scheme_of, shown
+from upscale.remote.locations import STORE_FILES, Hosts, is_store, redact, scheme_of
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ _AT_ONCE = 8
 
 
 @dataclass(frozen=True)
-class Entry:
+class ListedFile:
     """A file or folder; size (bytes) and stamp are -1 and "" where a listing does not tell them."""
 
     url: str
@@ -53,15 +53,15 @@ class Tree(Protocol):
     @property
     def deep(self) -> bool: ...
 
-    def look(self, url: str) -> Entry | None:
+    def look(self, url: str) -> ListedFile | None:
         """What lies at a URL, None for nothing."""
         ...
 
-    def inside(self, url: str) -> list[Entry]:
+    def inside(self, url: str) -> list[ListedFile]:
         """What lies in a folder; nothing where there is none."""
         ...
 
-    def described(self, entries: Sequence[Entry]) -> list[Entry]:
+    def described(self, entries: Sequence[ListedFile]) -> list[ListedFile]:
         """The same with size and stamp."""
         ...
 
@@ -74,7 +74,7 @@ def tree_of(location: str, hosts: Hosts, patience: Patience) -> Tree:
     return Pages(hosts, patience) if scheme in ("http", "https") else Disk()
 
 
-def named(tree: Tree, pattern: str) -> Iterator[Entry]:
+def named(tree: Tree, pattern: str) -> Iterator[ListedFile]:
     """The files and Zarr stores that a pattern names; some may come twice."""
     root, parts = split_pattern(pattern)
     found = tree.look(root)
@@ -99,7 +99,7 @@ def split_pattern(pattern: str) -> tuple[str, list[str]]:
     return (f"{head}://{root}" if head else root), [part for part in parts[first:] if part]
 
 
-def _matching(tree: Tree, entry: Entry, parts: Sequence[str]) -> Iterator[Entry]:
+def _matching(tree: Tree, entry: ListedFile, parts: Sequence[str]) -> Iterator[ListedFile]:
     """What is named by the parts of a pattern below an entry."""
     if not parts or (tree.deep and list(parts) == ["**"]):
         yield entry
@@ -113,12 +113,12 @@ def _matching(tree: Tree, entry: Entry, parts: Sequence[str]) -> Iterator[Entry]
 
 
 def _at_any_depth(
-    tree: Tree, entry: Entry, parts: Sequence[str], above: tuple[str, ...]
-) -> Iterator[Entry]:
+    tree: Tree, entry: ListedFile, parts: Sequence[str], above: tuple[str, ...]
+) -> Iterator[ListedFile]:
     """`**`: what the other parts name below an entry and below all its folders."""
     if not tree.deep:
         raise ArchiveError(
-            f"{shown(entry.url)}**: expected `*` at http, found `**`; name each level"
+            f"{redact(entry.url)}**: expected `*` at http, found `**`; name each level"
         )
     yield from _matching(tree, entry, parts[1:])
     here = os.path.realpath(entry.url)
@@ -127,7 +127,7 @@ def _at_any_depth(
             yield from _at_any_depth(tree, row, parts, (*above, here))
 
 
-def _whole(tree: Tree, entry: Entry, above: tuple[str, ...]) -> Iterator[Entry]:
+def _whole(tree: Tree, entry: ListedFile, above: tuple[str, ...]) -> Iterator[ListedFile]:
     """A file or store itself, the files of a folder; a link back to a folder above is left out."""
     if not entry.folder or is_store(entry.url):
         yield entry
@@ -143,11 +143,11 @@ def _whole(tree: Tree, entry: Entry, above: tuple[str, ...]) -> Iterator[Entry]:
             yield from _whole(tree, row, (*above, here))
 
 
-def _visible(rows: list[Entry], pattern: str = "") -> list[Entry]:
+def _visible(rows: list[ListedFile], pattern: str = "") -> list[ListedFile]:
     return rows if pattern.startswith(".") else [r for r in rows if not r.name.startswith(".")]
 
 
-def _holds_store(tree: Tree, entry: Entry) -> bool:
+def _holds_store(tree: Tree, entry: ListedFile) -> bool:
     return entry.folder and (
         is_store(entry.url) or any(row.name in STORE_FILES for row in tree.inside(entry.url))
     )
@@ -159,32 +159,32 @@ class Disk:
 
     deep: bool = True
 
-    def look(self, url: str) -> Entry | None:
+    def look(self, url: str) -> ListedFile | None:
         path = os.path.abspath(url.removeprefix("file://"))
         try:
             return _on_disk(path, os.stat(path))
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    def inside(self, url: str) -> list[Entry]:
+    def inside(self, url: str) -> list[ListedFile]:
         with os.scandir(url) as rows:
             paths = sorted(row.path for row in rows)
         found = map(self.look, paths)
         return [row for row in found if row is not None and (row.folder or row.size >= 0)]
 
-    def described(self, entries: Sequence[Entry]) -> list[Entry]:
+    def described(self, entries: Sequence[ListedFile]) -> list[ListedFile]:
         return [_stamped(self, entry) for entry in entries]
 
 
-def _on_disk(path: str, found: os.stat_result) -> Entry | None:
+def _on_disk(path: str, found: os.stat_result) -> ListedFile | None:
     """A file or folder, None for a socket and the like."""
     if modes.S_ISDIR(found.st_mode):
-        return Entry(path, folder=True)
+        return ListedFile(path, folder=True)
     regular = modes.S_ISREG(found.st_mode)
-    return Entry(path, False, found.st_size, str(found.st_mtime_ns)) if regular else None
+    return ListedFile(path, False, found.st_size, str(found.st_mtime_ns)) if regular else None
 
 
-def _stamped(tree: Tree, entry: Entry) -> Entry:
+def _stamped(tree: Tree, entry: ListedFile) -> ListedFile:
     """A Zarr store gets the stamp of its metadata; files have theirs from the listing."""
     if not entry.folder:
         return entry
@@ -215,7 +215,7 @@ def asked(url: str, call: Callable[[], T]) -> T:
         kind = type(error).__name__
         if isinstance(error, PermissionError) or "Credential" in kind or "Auth" in kind:
             raise RemoteError(
-                f"{shown(url)}: expected to be let in, found {kind} ({shown(str(error))}); check "
+                f"{redact(url)}: expected to be let in, found {kind} ({redact(str(error))}); check "
                 "the name and the credentials in the environment"
             ) from None
         raise BrokenError(f"{kind} ({error})") from None
@@ -228,25 +228,25 @@ class Bucket:
     scheme: str
     system: Any
     patience: Patience
-    listed: dict[str, list[Entry]] = field(default_factory=dict)
+    listed: dict[str, list[ListedFile]] = field(default_factory=dict)
     deep: bool = True
 
-    def look(self, url: str) -> Entry | None:
+    def look(self, url: str) -> ListedFile | None:
         try:
             info = retried(lambda: asked(url, lambda: self.system.info(url)), self.patience, url)
         except FileNotFoundError:
             return None
         return self._entry(info)
 
-    def inside(self, url: str) -> list[Entry]:
+    def inside(self, url: str) -> list[ListedFile]:
         if url not in self.listed:
             self.listed[url] = retried(lambda: self._inside(url), self.patience, url)
         return self.listed[url]
 
-    def described(self, entries: Sequence[Entry]) -> list[Entry]:
+    def described(self, entries: Sequence[ListedFile]) -> list[ListedFile]:
         return [_stamped(self, entry) for entry in entries]
 
-    def _inside(self, url: str) -> list[Entry]:
+    def _inside(self, url: str) -> list[ListedFile]:
         try:
             rows = asked(url, lambda: self.system.ls(url, detail=True))
         except FileNotFoundError:
@@ -254,11 +254,11 @@ class Bucket:
         found = [self._entry(row) for row in rows if not row["name"].endswith("/")]
         return [row for row in found if row.url != url.rstrip("/")]
 
-    def _entry(self, info: dict[str, Any]) -> Entry:
+    def _entry(self, info: dict[str, Any]) -> ListedFile:
         url = f"{self.scheme}://{info['name'].rstrip('/')}"
         if info["type"] == "directory":
-            return Entry(url, folder=True)
-        return Entry(url, False, int(info["size"] or 0), stamp_of(info))
+            return ListedFile(url, folder=True)
+        return ListedFile(url, False, int(info["size"] or 0), stamp_of(info))
 
 
 def stamp_of(info: dict[str, Any]) -> str:
@@ -280,10 +280,10 @@ def open_object(url: str, start: int, stamp: str) -> Opened:
     try:
         info = asked(url, lambda: system.info(url))
     except FileNotFoundError:
-        raise RemoteError(f"{shown(url)}: expected a file, found none; list it again") from None
+        raise RemoteError(f"{redact(url)}: expected a file, found none; list it again") from None
     size, now = int(info["size"] or 0), stamp_of(info)
     if stamp.startswith('"') and now != stamp:
-        raise ArchiveError(f"{shown(url)}: expected the file as it was listed ({stamp}), found "
+        raise ArchiveError(f"{redact(url)}: expected the file as it was listed ({stamp}), found "
                            f"another ({now}); list it again")  # fmt: skip
     begin = start if now == stamp else 0
     return Opened(begin, size, now, _pieces(system, url, begin, size, now))
@@ -295,7 +295,7 @@ def _pieces(system: Any, url: str, start: int, size: int, stamp: str) -> Iterato
         yield asked(url, partial(_piece, system, url, at, end))
     system.invalidate_cache()
     if stamp_of(asked(url, lambda: system.info(url))) != stamp:
-        raise ArchiveError(f"{shown(url)}: expected one state of the file, found that it changed "
+        raise ArchiveError(f"{redact(url)}: expected one state of the file, found that it changed "
                            "while it was read; list it again")  # fmt: skip
 
 
@@ -309,50 +309,50 @@ class Pages:
 
     hosts: Hosts
     patience: Patience
-    listed: dict[str, list[Entry]] = field(default_factory=dict)
+    listed: dict[str, list[ListedFile]] = field(default_factory=dict)
     deep: bool = False
 
-    def look(self, url: str) -> Entry | None:
+    def look(self, url: str) -> ListedFile | None:
         if is_store(url):
-            entry = Entry(url.rstrip("/"), folder=True)
+            entry = ListedFile(url.rstrip("/"), folder=True)
             return entry if _stamped(self, entry).stamp else None
         if urlsplit(url).path.endswith("/"):
-            return Entry(url, folder=True)
+            return ListedFile(url, folder=True)
         return _told(Client(self.hosts, self.patience), url)
 
-    def inside(self, url: str) -> list[Entry]:
+    def inside(self, url: str) -> list[ListedFile]:
         if url not in self.listed:
             page = Client(self.hosts, self.patience).page(url)
             self.listed[url] = [] if page is None else list(_links(*page))
         return self.listed[url]
 
-    def described(self, entries: Sequence[Entry]) -> list[Entry]:
+    def described(self, entries: Sequence[ListedFile]) -> list[ListedFile]:
         """Size and stamp of each file, some asked for at once."""
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             parts = pool.map(self._described, [entries[at::_AT_ONCE] for at in range(_AT_ONCE)])
             return [entry for part in parts for entry in part]
 
-    def _described(self, entries: Sequence[Entry]) -> list[Entry]:
+    def _described(self, entries: Sequence[ListedFile]) -> list[ListedFile]:
         client = Client(self.hosts, self.patience)
         return [entry if entry.size >= 0 else self._one(client, entry) for entry in entries]
 
-    def _one(self, client: Client, entry: Entry) -> Entry:
+    def _one(self, client: Client, entry: ListedFile) -> ListedFile:
         if entry.folder:
             return _stamped(self, entry)
         found = _told(client, entry.url)
         if found is None or found.folder:
-            raise RemoteError(f"{shown(entry.url)}: expected a listed file, found none; try again")
+            raise RemoteError(f"{redact(entry.url)}: expected a listed file, found none; try again")
         return found
 
 
-def _told(client: Client, url: str) -> Entry | None:
+def _told(client: Client, url: str) -> ListedFile | None:
     head: Head | None = client.head(url)
     if head is None:
         return None
     # a server leads from the name of a folder to its index page
     if urlsplit(head.url).path == f"{urlsplit(url).path}/":
-        return Entry(f"{url}/", folder=True)
-    return Entry(url, False, head.size, head.stamp)
+        return ListedFile(f"{url}/", folder=True)
+    return ListedFile(url, False, head.size, head.stamp)
 
 
 class _Links(HTMLParser):
@@ -365,7 +365,7 @@ class _Links(HTMLParser):
             self.found += [value for key, value in attrs if key == "href" and value]
 
 
-def _links(page: str, text: str) -> Iterator[Entry]:
+def _links(page: str, text: str) -> Iterator[ListedFile]:
     """The files and folders of an index page; links to sort it, up, and elsewhere are left out."""
     parser = _Links()
     parser.feed(text)
@@ -374,4 +374,4 @@ def _links(page: str, text: str) -> Iterator[Entry]:
         url = urljoin(base, link)
         below = url.removeprefix(base)
         if url.startswith(base) and re.fullmatch(r"[^/?#]+/?", below) and unquote(below) != "..":
-            yield Entry(url, folder=below.endswith("/"))
+            yield ListedFile(url, folder=below.endswith("/"))

@@ -47,7 +47,7 @@ _SECRET = re.compile(
 )
 
 
-def shown(text: str) -> str:
+def redact(text: str) -> str:
     """A URL, or a message that holds URLs, as it may be printed: without users and queries."""
     return _SECRET.sub(r"\1***", _QUERY.sub(r"\1?***", _USER.sub("***@", text)))
 
@@ -81,7 +81,7 @@ def check_place(location: str, hosts: Hosts = None) -> None:
     other = scheme not in SCHEMES if scheme else prefix in available_protocols()
     if "::" in location or other:
         raise ArchiveError(
-            f"{shown(location)}: expected a path or a URL of {', '.join(SCHEMES)}, found another "
+            f"{redact(location)}: expected a path or a URL of {', '.join(SCHEMES)}, found another "
             "scheme; fetch the file first"
         )
     if scheme:
@@ -99,7 +99,7 @@ def check_catalogue_url(url: str, hosts: Collection[str]) -> None:
     is not known.
     """
     if scheme_of(url) not in ("https", "http", "s3", "gs", "az"):
-        raise ArchiveError(f"{shown(url)}: expected https, s3, gs or az in a catalogue, found "
+        raise ArchiveError(f"{redact(url)}: expected https, s3, gs or az in a catalogue, found "
                            "another scheme; do not use this entry")  # fmt: skip
     check_place(url, hosts)
     parts = _parts(url)
@@ -113,11 +113,11 @@ def check_addresses(url: str, *, listed: bool) -> None:
     public = all(is_public(address) for address in _addresses(url, _host(parts)))
     if not public and not listed:
         raise ArchiveError(
-            f"{shown(url)}: expected a host at a public address, found a private or local one; "
+            f"{redact(url)}: expected a host at a public address, found a private or local one; "
             f"name {_host(parts)!r} itself among the allowed hosts if it is yours"
         )
     if public and parts.scheme != "https":
-        raise ArchiveError(f"{shown(url)}: expected https, found http; do not use this entry")
+        raise ArchiveError(f"{redact(url)}: expected https, found http; do not use this entry")
 
 
 def is_public(address: str) -> bool:
@@ -144,18 +144,18 @@ def _parts(url: str) -> SplitResult:
         parts = urlsplit(url)
         _ = parts.port  # read for its check
     except ValueError:
-        raise ArchiveError(f"{shown(url)}: expected a URL, found a broken one") from None
+        raise ArchiveError(f"{redact(url)}: expected a URL, found a broken one") from None
     if "@" in parts.netloc:
         raise ArchiveError(
-            f"{shown(url)}: expected credentials in the environment or in .netrc, found them "
+            f"{redact(url)}: expected credentials in the environment or in .netrc, found them "
             "in the URL; take them out"
         )
     place = url.partition("://")[2].partition("/")[0] if parts.scheme not in _WEB else parts.netloc
     if re.search(r"[\x00-\x1f\x7f\\]", url) or not re.fullmatch(r"[\w.:\[\]-]*", place, re.ASCII):
-        raise ArchiveError(f"{shown(url)!r}: expected a plain URL, found characters that no host "
+        raise ArchiveError(f"{redact(url)!r}: expected a plain URL, found characters that no host "
                            "or path has; write them percent-encoded")  # fmt: skip
     if bool(place) == (parts.scheme == "file"):
-        raise ArchiveError(f"{shown(url)}: expected scheme://host/path or file:///path")
+        raise ArchiveError(f"{redact(url)}: expected scheme://host/path or file:///path")
     return parts
 
 
@@ -168,7 +168,7 @@ def _check_host(url: str, parts: SplitResult, hosts: Collection[str]) -> None:
     entries = [entry.lower() for entry in hosts]
     if not any(host == entry or host.endswith(f".{entry}") for entry in entries if entry):
         raise ArchiveError(
-            f"{shown(url)}: expected one of the hosts {', '.join(sorted(entries)) or 'none'}, "
+            f"{redact(url)}: expected one of the hosts {', '.join(sorted(entries)) or 'none'}, "
             f"found {host!r}; add it to the allowed hosts if you trust it"
         )
 
@@ -181,7 +181,7 @@ def _addresses(url: str, host: str) -> Sequence[str]:
         if getproxies():
             return ()
         raise RemoteError(
-            f"{shown(url)}: expected a host that can be found, found no address of {host!r}; "
+            f"{redact(url)}: expected a host that can be found, found no address of {host!r}; "
             "check its name and the network"
         ) from None
     return [str(row[4][0]) for row in found]

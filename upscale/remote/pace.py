@@ -11,7 +11,7 @@ from requests.adapters import HTTPAdapter
 
 from upscale.remote.errors import ArchiveError, RemoteError
 from upscale.remote.http import BrokenError, Client, OneHop, Patience, body, retried
-from upscale.remote.locations import Hosts, check_catalogue_url, shown
+from upscale.remote.locations import Hosts, check_catalogue_url, redact
 
 #: Redirects that are followed for one question, and bytes of the largest answer.
 _HOPS, _LARGEST = 10, 256 * 2**20
@@ -103,7 +103,7 @@ class AskingSession(PacedSession):
                 response = hop
         except requests.exceptions.TooManyRedirects:
             raise RemoteError(
-                f"{shown(url)}: expected an answer, found over {_HOPS} redirects; check the URL"
+                f"{redact(url)}: expected an answer, found over {_HOPS} redirects; check the URL"
             ) from None
         return response
 
@@ -113,7 +113,7 @@ class AskingSession(PacedSession):
         except requests.exceptions.RequestException as error:
             if isinstance(error, ValueError):  # no URL that can be asked
                 raise RemoteError(
-                    f"{shown(str(request.url))}: expected a URL that can be asked, found "
+                    f"{redact(str(request.url))}: expected a URL that can be asked, found "
                     f"{type(error).__name__}"
                 ) from None
             raise BrokenError(type(error).__name__) from None
@@ -135,7 +135,7 @@ class AskingSession(PacedSession):
             if len(content) > _LARGEST:
                 response.close()
                 raise ArchiveError(
-                    f"{shown(response.url)}: expected an answer of at most {_LARGEST} bytes, found "
-                    "a larger one; check the URL"
+                    f"{redact(response.url)}: expected an answer of at most {_LARGEST} bytes, "
+                    "found a larger one; check the URL"
                 )
         return bytes(content)

@@ -22,7 +22,7 @@ from upscale.remote.http import (
     retried,
     validates,
 )
-from upscale.remote.locations import shown
+from upscale.remote.locations import redact
 from upscale.remote.pace import Pace, PacedSession
 from upscale.stores.files import first_bytes
 
@@ -111,7 +111,7 @@ class Carrier:
                 break
             discard(part)
             if again:
-                raise ArchiveError(f"{shown(remote.url)}: {fault}, twice; try again later")
+                raise ArchiveError(f"{redact(remote.url)}: {fault}, twice; try again later")
         return part
 
     def _fill(self, remote: Remote, part: Path) -> None:
@@ -172,7 +172,7 @@ def _check_fits(remote: Remote, size: int | None) -> None:
     largest = LARGEST[remote.kind]
     if size is not None and size > largest:
         raise ArchiveError(
-            f"{shown(remote.url)}: expected {remote.kind} of at most {largest} bytes, found more; "
+            f"{redact(remote.url)}: expected {remote.kind} of at most {largest} bytes, found more; "
             "do not use this file"
         )
 

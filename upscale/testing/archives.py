@@ -13,16 +13,16 @@ import numpy as np
 import zarr
 
 from upscale.ingest.config import Ingest, parse_ingest
-from upscale.ingest.entry import Entry
-from upscale.ingest.plan import Job, Task
-from upscale.ingest.run import Outcome
+from upscale.ingest.entry import IngestEntry
+from upscale.ingest.plan import IngestJob, IngestTask
+from upscale.ingest.run import IngestOutcome
 from upscale.ingest.run import ingest as bring_in
 from upscale.ingest.scan import scan
 from upscale.ingest.worker import failed_entry, process
 from upscale.jobs.progress import LogProgress
 from upscale.testing.hourly import Layout, make_hourly, write_months
 from upscale.testing.scenes import (
-    Box,
+    SceneBounds,
     write_map,
     write_mcd12q1,
     write_mcd15a2h,
@@ -30,7 +30,7 @@ from upscale.testing.scenes import (
 )
 
 #: Four sinusoidal tiles meet near its middle.
-BOX = Box(south=49.6, north=50.4, west=15.1, east=16.1)
+BOX = SceneBounds(south=49.6, north=50.4, west=15.1, east=16.1)
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Archive:
 
 
 def make_archive(
-    folder: Path, first: dt.date, last: dt.date, layout: Layout = "netcdf", box: Box = BOX
+    folder: Path, first: dt.date, last: dt.date, layout: Layout = "netcdf", box: SceneBounds = BOX
 ) -> Archive:
     """Write MOD09GA, MCD15A2H, MCD12Q1, hourly ERA5-Land and a climate map around a box."""
     archive = Archive(folder, first, last)
@@ -61,7 +61,7 @@ def make_archive(
             if (day.timetuple().tm_yday - 1) % 8 == 0:
                 write_mcd15a2h(folder / "fapar", box, tile, day)
     write_hours(archive, layout, box)
-    around = Box(box.south - 0.5, box.north + 0.5, box.west - 0.5, box.east + 0.5)
+    around = SceneBounds(box.south - 0.5, box.north + 0.5, box.west - 0.5, box.east + 0.5)
     write_map(folder / "koppen.tif", around, 0.1, {"of": _climate})
     return archive
 
@@ -70,7 +70,7 @@ def _climate(lat: Any, lon: Any) -> Any:
     return np.where(lon > 15.6, 26, 15).astype(np.uint8) + np.zeros(lat.shape, np.uint8)
 
 
-def write_hours(archive: Archive, layout: Layout = "netcdf", box: Box = BOX) -> list[Path]:
+def write_hours(archive: Archive, layout: Layout = "netcdf", box: SceneBounds = BOX) -> list[Path]:
     """Hourly ERA5-Land of the days of an archive and one on either side, a file a month."""
     lat = np.arange(round(box.north * 10) + 2, round(box.south * 10) - 3, -1) / 10
     lon = np.arange(round(box.west * 10) - 2, round(box.east * 10) + 3) / 10
@@ -88,7 +88,7 @@ def config_of(archive: Archive, cube: Path | str, **keys: Any) -> Ingest:
     return parse_ingest(content_of(archive, cube) | keys, "the made archive")
 
 
-def content_of(archive: Archive, cube: Path | str, box: Box = BOX) -> dict[str, Any]:
+def content_of(archive: Archive, cube: Path | str, box: SceneBounds = BOX) -> dict[str, Any]:
     """INGEST.yaml of a made archive as plain values."""
     folder = archive.folder
     return {
@@ -107,12 +107,12 @@ def content_of(archive: Archive, cube: Path | str, box: Box = BOX) -> dict[str, 
     }
 
 
-def ingest_here(ingest: Ingest, runner: Any = None) -> Outcome:
+def ingest_here(ingest: Ingest, runner: Any = None) -> IngestOutcome:
     """An ingest in this process, one work item after the other."""
     return bring_in(scan(ingest), LogProgress(StringIO(), 1e9), runner or in_turn)
 
 
-def in_turn(job: Job, tasks: Sequence[Task]) -> Iterator[Entry]:
+def in_turn(job: IngestJob, tasks: Sequence[IngestTask]) -> Iterator[IngestEntry]:
     """Does tasks one after the other."""
     for task in tasks:
         try:

@@ -58,7 +58,7 @@ MADE_TRUST = Trust(
 
 
 @dataclass(frozen=True)
-class World:
+class MadeFields:
     """Fields of the formulas on a grid, `(row, col)`.
 
     sftlf: %; ice: permanent ice; gap: cells whose drivers fail in the first 40 days.
@@ -86,7 +86,7 @@ def small_layout(
     return FluxLayout(grid, day_number(start), count, tile, members, sums, block)
 
 
-def made_world(grid: Grid) -> World:
+def made_world(grid: Grid) -> MadeFields:
     """Continents of a few sines, ice near the poles, one cell in 41 with a gap."""
     lat, lon = np.meshgrid(np.radians(grid.lat), np.radians(grid.lon), indexing="ij")
     height = np.sin(2 * lon + 1) * np.cos(1.5 * lat) + 0.7 * np.sin(3 * lat + np.cos(lon))
@@ -94,10 +94,12 @@ def made_world(grid: Grid) -> World:
     sftlf = np.clip(np.round(100 * (0.5 + 4 * height)), 0, 100).astype(np.float32)
     ice = (np.abs(lat) > np.radians(75)) & (sftlf > 0)
     row, col = np.indices(grid.shape)
-    return World(grid, sftlf, ice, ((13 * row + 7 * col) % 41 == 0) & (sftlf > 0) & ~ice)
+    return MadeFields(grid, sftlf, ice, ((13 * row + 7 * col) % 41 == 0) & (sftlf > 0) & ~ice)
 
 
-def made_fluxes(world: World, days: NDArray[np.int64], member: float = 0.0) -> dict[str, Floats]:
+def made_fluxes(
+    world: MadeFields, days: NDArray[np.int64], member: float = 0.0
+) -> dict[str, Floats]:
     """GPP, RECO and NEE `(day, row, col)` in g m-2 d-1 of one member, everywhere."""
     lat = np.radians(world.grid.lat)[None, :, None]
     phase = 2 * np.pi * (day_of_year(days) - 196)[:, None, None] / 365.25
@@ -130,7 +132,7 @@ def make_flux_cube(
     return layout
 
 
-def _write_layers(url: str, world: World, rows: slice, cols: slice) -> None:
+def _write_layers(url: str, world: MadeFields, rows: slice, cols: slice) -> None:
     sftlf = world.sftlf[rows, cols]
     write_layer(url, "sftlf", rows, cols, sftlf)
     row, col = np.indices(world.grid.shape)
@@ -139,7 +141,7 @@ def _write_layers(url: str, world: World, rows: slice, cols: slice) -> None:
         write_layer(url, name, rows, cols, codes[rows, cols].astype(np.uint8))
 
 
-def made_item(layout: FluxLayout, world: World, item: WorkItem) -> TileFluxes:
+def made_item(layout: FluxLayout, world: MadeFields, item: WorkItem) -> TileFluxes:
     """What one work item writes."""
     span, rows, cols = layout.region(item)
     days = layout.first + np.arange(span.start, span.stop)
@@ -155,7 +157,7 @@ def made_item(layout: FluxLayout, world: World, item: WorkItem) -> TileFluxes:
 
 
 def _quality(
-    layout: FluxLayout, world: World, days: NDArray[np.int64], rows: slice, cols: slice
+    layout: FluxLayout, world: MadeFields, days: NDArray[np.int64], rows: slice, cols: slice
 ) -> NDArray[np.uint16]:
     sftlf, ice = world.sftlf[rows, cols], world.ice[rows, cols]
     static = np.where(sftlf == 0, int(Quality.WATER), np.where(ice, int(Quality.ICE), 0))

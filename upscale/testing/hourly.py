@@ -147,7 +147,7 @@ def write_layout(
     layout can tell. GRIB needs evenly spaced axes and `eccodes`.
     """
     stored = world.running() if accumulation == "running" else world
-    part = _Part(
+    part = _HourlyPart(
         world.lat, world.lon, world.stamps()[hours], running=accumulation == "running",
         values={name: stored.values[name][hours] for name in names or stored.values},
         preliminary=preliminary,
@@ -177,7 +177,7 @@ def write_months(
 
 
 @dataclass(frozen=True, eq=False)
-class _Part:
+class _HourlyPart:
     """What goes into one file: stamps in hours since 1970 and the values as they are stored."""
 
     lat: Floats
@@ -187,11 +187,11 @@ class _Part:
     running: bool
     preliminary: int
 
-    def only(self, names: Sequence[str]) -> _Part:
+    def only(self, names: Sequence[str]) -> _HourlyPart:
         return replace(self, values={name: self.values[name] for name in names})
 
 
-def _write_netcdf(path: Path, part: _Part) -> None:
+def _write_netcdf(path: Path, part: _HourlyPart) -> None:
     """As the CDS writes NetCDF since 2024."""
     with netCDF4.Dataset(path, "w") as file:
         sizes = {"valid_time": part.stamps.size, "latitude": part.lat.size,
@@ -211,13 +211,13 @@ def _write_netcdf(path: Path, part: _Part) -> None:
             made[:] = data
 
 
-def _streams(part: _Part) -> NDArray[np.str_]:
+def _streams(part: _HourlyPart) -> NDArray[np.str_]:
     """The number of the experiment of each stamp: final, or preliminary at the end."""
     late = np.arange(part.stamps.size) >= part.stamps.size - part.preliminary
     return np.where(late, "0005", "0001")
 
 
-def _write_zip(path: Path, part: _Part) -> None:
+def _write_zip(path: Path, part: _HourlyPart) -> None:
     """As the CDS answers a request of instants and accumulations."""
     kinds = {"instant": [name for name in part.values if name not in AMOUNTS],
              "accum": [name for name in part.values if name in AMOUNTS]}  # fmt: skip
@@ -230,7 +230,7 @@ def _write_zip(path: Path, part: _Part) -> None:
                 member.unlink()
 
 
-def _write_legacy(path: Path, part: _Part, *, streams: bool = False) -> None:
+def _write_legacy(path: Path, part: _HourlyPart, *, streams: bool = False) -> None:
     """As the old CDS wrote it: hours since 1900, int16 packed, perhaps an expver dimension."""
     sizes = {"time": part.stamps.size, "latitude": part.lat.size, "longitude": part.lon.size}
     with netCDF4.Dataset(path, "w", format="NETCDF3_64BIT_OFFSET") as file:
@@ -249,7 +249,7 @@ def _write_legacy(path: Path, part: _Part, *, streams: bool = False) -> None:
             _pack(file, name, known, part if streams else None)
 
 
-def _pack(file: Any, name: str, data: Any, streamed: _Part | None) -> None:
+def _pack(file: Any, name: str, data: Any, streamed: _HourlyPart | None) -> None:
     dims = ("time", "latitude", "longitude")
     kept = (dims[0], "expver", *dims[1:]) if streamed else dims
     made = file.createVariable(name, "i2", kept, fill_value=-32767)
@@ -264,11 +264,11 @@ def _pack(file: Any, name: str, data: Any, streamed: _Part | None) -> None:
     made[:, 1] = np.ma.masked_array(data, ~late)
 
 
-def _write_legacy_streams(path: Path, part: _Part) -> None:
+def _write_legacy_streams(path: Path, part: _HourlyPart) -> None:
     _write_legacy(path, part, streams=True)
 
 
-def _write_zarr(path: Path, part: _Part, *, arco: bool = False) -> None:
+def _write_zarr(path: Path, part: _HourlyPart, *, arco: bool = False) -> None:
     """By time for the Earth Data Hub (short names, valid_time), or by map (ARCO: long names)."""
     dims = ("time" if arco else "valid_time", "latitude", "longitude")
     times = (part.stamps * 3600).astype("datetime64[s]").astype("datetime64[ns]")
@@ -283,11 +283,11 @@ def _write_zarr(path: Path, part: _Part, *, arco: bool = False) -> None:
     store.to_zarr(path, encoding=encoding, zarr_format=3 if arco else 2)
 
 
-def _write_arco(path: Path, part: _Part) -> None:
+def _write_arco(path: Path, part: _HourlyPart) -> None:
     _write_zarr(path, part, arco=True)
 
 
-def _write_grib(path: Path, part: _Part) -> None:
+def _write_grib(path: Path, part: _HourlyPart) -> None:
     """One message for each variable and stamp, hour by hour, missing values by bitmap.
 
     ERA5-Land: all are forecasts of 1 to 24 hours from 00 UTC. ERA5: instants are analyses,
@@ -332,7 +332,7 @@ def _set_values(eccodes: Any, handle: int, values: Floats) -> None:
     eccodes.codes_set_values(handle, filled.ravel())
 
 
-def _message(eccodes: Any, part: _Part, name: str) -> int:
+def _message(eccodes: Any, part: _HourlyPart, name: str) -> int:
     """A message of GRIB 1 on the nodes of a part, as yet without time and values."""
     handle: int = eccodes.codes_grib_new_from_samples("regular_ll_sfc_grib1")
     keys: dict[str, Any] = _nodes(part) | {
@@ -346,7 +346,7 @@ def _message(eccodes: Any, part: _Part, name: str) -> int:
     return handle
 
 
-def _nodes(part: _Part) -> dict[str, Any]:
+def _nodes(part: _HourlyPart) -> dict[str, Any]:
     """The grid section; ValueError where the nodes are not evenly spaced."""
     keys: dict[str, Any] = {"Ni": part.lon.size, "Nj": part.lat.size,
                             "jScansPositively": int(part.lat[-1] > part.lat[0])}  # fmt: skip
@@ -363,7 +363,7 @@ def _nodes(part: _Part) -> dict[str, Any]:
     return keys
 
 
-_WRITERS: Mapping[Layout, Callable[[Path, _Part], None]] = {
+_WRITERS: Mapping[Layout, Callable[[Path, _HourlyPart], None]] = {
     "netcdf": _write_netcdf, "zip": _write_zip, "legacy": _write_legacy,
     "legacy-expver": _write_legacy_streams, "grib": _write_grib, "earthdatahub": _write_zarr,
     "arco": _write_arco,

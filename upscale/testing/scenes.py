@@ -32,7 +32,7 @@ _QC = {"_FillValue": 787410671, "valid_range": (0, 4294966019)}
 
 
 @dataclass(frozen=True)
-class Box:
+class SceneBounds:
     """Degrees: the part of the Earth that a made archive covers."""
 
     south: float
@@ -67,7 +67,7 @@ def cloudy(lat: Floats, lon: Floats, date: dt.date) -> Bools:
 
 
 @lru_cache(maxsize=32)
-def cut_out(box: Box, tile: tuple[int, int], per_tile: int, whole: int) -> Geometry:
+def cut_out(box: SceneBounds, tile: tuple[int, int], per_tile: int, whole: int) -> Geometry:
     """The pixels of a tile that touch a box; rows and columns are multiples of `whole`."""
     left, top = tile_corners(*tile)[:2]
     size = TILE / per_tile
@@ -93,7 +93,7 @@ def _multiple(index: NDArray[np.intp], whole: int, up: bool = False) -> int:
 
 def write_mod09ga(
     folder: Path,
-    box: Box,
+    box: SceneBounds,
     tile: tuple[int, int],
     date: dt.date,
     *,
@@ -128,7 +128,11 @@ def write_mod09ga(
 
 
 def write_mcd15a2h(
-    folder: Path, box: Box, tile: tuple[int, int], date: dt.date, produced: str = "2020001000000"
+    folder: Path,
+    box: SceneBounds,
+    tile: tuple[int, int],
+    date: dt.date,
+    produced: str = "2020001000000",
 ) -> Path:
     """fAPAR of 8 days of a tile, main algorithm throughout."""
     geometry = cut_out(box, tile, 2400, 2)
@@ -150,7 +154,7 @@ def fapar(lat: Floats, lon: Floats, date: dt.date) -> Floats:
     return np.asarray(np.round(0.5 + 0.3 * season + 0.1 * np.sin(8 * lat + 5 * lon), 2))
 
 
-def write_mcd12q1(folder: Path, box: Box, tile: tuple[int, int], year: int) -> Path:
+def write_mcd12q1(folder: Path, box: SceneBounds, tile: tuple[int, int], year: int) -> Path:
     """Land cover of a tile: see `land_class`."""
     geometry = cut_out(box, tile, 2400, 2)
     lat, lon = pixel_centres(geometry)
@@ -182,7 +186,7 @@ def _name(product: str, date: dt.date, tile: tuple[int, int], produced: str) -> 
     return f"{product}.A{date:%Y%j}.h{h:02d}v{v:02d}.061.{produced}.hdf"
 
 
-def write_map(path: Path, box: Box, step: float, codes: Mapping[str, Any]) -> Path:
+def write_map(path: Path, box: SceneBounds, step: float, codes: Mapping[str, Any]) -> Path:
     """A GeoTIFF of classes in degrees: `codes['of']` is a function of latitudes and longitudes."""
     import rioxarray  # noqa: F401, adds .rio
     import xarray as xr

@@ -17,7 +17,7 @@ import pandas as pd
 from upscale.towers.clusters import cluster_names
 from upscale.towers.layouts.badm import read_badm
 from upscale.towers.layouts.parse import truth
-from upscale.towers.layouts.text_files import Source
+from upscale.towers.layouts.text_files import TextFile
 from upscale.towers.tower import TowerWarning
 from upscale.variables import IGBP, KOPPEN, class_code
 
@@ -28,7 +28,7 @@ FILES = ("sites.parquet", "sites.csv")
 
 
 def known_sites(
-    folder: Path, table: Path | None = None, files: Iterable[Source] = ()
+    folder: Path, table: Path | None = None, files: Iterable[TextFile] = ()
 ) -> pd.DataFrame:
     """What is known of sites, one row each, in the order of their names; may be incomplete.
 

@@ -22,7 +22,7 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Window(_Section):
+class WindowSettings(_Section):
     """Windows in days, as `upscale.network.windows.WindowRule`."""
 
     length: Count = 45
@@ -34,9 +34,9 @@ class Window(_Section):
 _GIVEN: dict[str, dict[str, Any]] = {
     "tamlstm": {"context": "query"},
     "ct-lstm": {"context": "query"},
-    "tamrl-carbonfluxbench": {"context": "query", "window": Window(length=30, stride=15)},
-    "xgboost": {"context": "query", "window": Window(length=1, stride=1)},
-    "lightgbm": {"context": "query", "window": Window(length=1, stride=1)},
+    "tamrl-carbonfluxbench": {"context": "query", "window": WindowSettings(length=30, stride=15)},
+    "xgboost": {"context": "query", "window": WindowSettings(length=1, stride=1)},
+    "lightgbm": {"context": "query", "window": WindowSettings(length=1, stride=1)},
 }
 
 
@@ -48,7 +48,7 @@ class Holdout(_Section):
     folds: Annotated[int, Field(ge=2)] = 5
 
 
-class Network(_Section):
+class NetworkSettings(_Section):
     """Sizes of a network; one takes those that it has. Channels and classes follow from data."""
 
     hidden: Count = 64
@@ -156,9 +156,9 @@ class TrainConfig(_Section):
     members: Count = 5
     workers: Count = 1
     cross_validation: Annotated[int, Field(ge=0)] = 0
-    window: Window = Window()
+    window: WindowSettings = WindowSettings()
     holdout: Holdout = Holdout()
-    network: Network = Network()
+    network: NetworkSettings = NetworkSettings()
     draw: Draw = Draw()
     augmentation: Augmentation = Augmentation()
     loss: LossWeights = LossWeights()

@@ -20,7 +20,7 @@ from upscale.towers.splits import folds as deal
 from upscale.towers.table import Tower
 from upscale.training.baselines import fit_seasonal_cycle, fit_trees
 from upscale.training.config import Model, TrainConfig, with_model
-from upscale.training.evaluate import Predict, clipped, judge
+from upscale.training.evaluate import Predict, clipped, score
 from upscale.training.material import material_of, with_good_days
 from upscale.training.networks.progress import Say
 from upscale.training.trained import tower_model_of, train_model
@@ -105,7 +105,7 @@ def skill_of(left_out: Sequence[LeftOut]) -> list[SkillRow]:
         return "suspect" if site in suspect else SPLIT
 
     models = {name: mean_of(name) for name in left_out[0].members}
-    return list(judge([each.tower for each in left_out], models, label))
+    return list(score([each.tower for each in left_out], models, label))
 
 
 def closure_of(left_out: Sequence[LeftOut], model: str) -> dict[str, float]:

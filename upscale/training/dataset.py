@@ -31,7 +31,7 @@ _LEAST_VARIANCE = 0.03
 
 
 @dataclass(frozen=True, eq=False)
-class Place:
+class DatasetTower:
     """Where one tower lies on the day axis of its dataset; all indices count along that axis.
 
     first, length: its stretch of days. starts: `(window,)` first day of every window that
@@ -65,7 +65,7 @@ class Dataset:
     quality: Tensor
     codes: NDArray[np.int64]
     weights: NDArray[np.float32]
-    places: tuple[Place, ...]
+    places: tuple[DatasetTower, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,9 +181,9 @@ def draw_faults(
 
 def _place(
     tower: Tower, valid: NDArray[np.bool_], first: int, window: WindowRule, rule: SupportRule
-) -> Place:
+) -> DatasetTower:
     assigned = assign(valid[None], int(tower.days[0]), window)
-    return Place(
+    return DatasetTower(
         first=first,
         length=len(valid),
         starts=first + _starts(valid, tower.good, window),
@@ -217,7 +217,7 @@ def _chosen(valid: NDArray[np.bool_], tower: Tower, rule: SupportRule) -> Indice
     return np.asarray(start[start >= 0], np.int64)
 
 
-def _draw_support(place: Place, plan: Draw, rng: np.random.Generator) -> Indices:
+def _draw_support(place: DatasetTower, plan: Draw, rng: np.random.Generator) -> Indices:
     """Support windows `(plan.support,)` from one to three random years, -1 for none."""
     count = rng.integers(1, min(plan.years, len(place.years)) + 1)
     picked = rng.choice(len(place.years), count, replace=False)

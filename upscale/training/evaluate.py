@@ -98,7 +98,7 @@ def clipped(fluxes: NDArray[np.floating]) -> NDArray[np.floating]:
     return np.asarray(np.maximum(fluxes, np.array([0, 0, -np.inf], fluxes.dtype)))
 
 
-def judge(
+def score(
     towers: Sequence[Tower],
     models: dict[str, Predict],
     label: Callable[[str], str],

@@ -32,7 +32,7 @@ from upscale.training.crossvalidate import (
     skill_of,
     write_left_out,
 )
-from upscale.training.evaluate import Predict, clipped, judge
+from upscale.training.evaluate import Predict, clipped, score
 from upscale.training.material import Material, data_digest, prepare, rules, with_good_days
 from upscale.training.networks.curve_figure import plot_curves
 from upscale.training.networks.curves import CURVES, FIGURE, curve_csv, curve_table
@@ -126,7 +126,7 @@ def judge_release(
         )
         models["xgboost"] = lambda tower: clipped(trees.predict(tower))
     unseen = [tower for tower in towers if tower.site not in material.split.train]
-    return list(judge(unseen, models, material.split.label))
+    return list(score(unseen, models, material.split.label))
 
 
 def _spec(

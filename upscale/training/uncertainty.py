@@ -18,7 +18,7 @@ from upscale.drivers.features import classes_of, features_of
 from upscale.network.importance import driver_importance, embedding_importance
 from upscale.network.releases.release import CARD, SKILL, Release, save_release
 from upscale.network.uncertainty.calibration import Calibration, Judged, fit_calibration
-from upscale.network.uncertainty.training_points import Place, fit_applicability
+from upscale.network.uncertainty.training_points import LearnedTower, fit_applicability
 from upscale.towers.table import Tower
 from upscale.training.crossvalidate import LeftOut
 from upscale.training.evaluate import TowerModel, tower_model
@@ -171,7 +171,7 @@ def _folds(towers: Sequence[Tower], left_out: Sequence[LeftOut]) -> dict[str, in
     return {t.site: known[t.site] if t.site in known else own[t.cluster] for t in towers}
 
 
-def _place(tower: Tower, fold: int, runner: TowerModel) -> Place:
+def _place(tower: Tower, fold: int, runner: TowerModel) -> LearnedTower:
     scaler = runner.predictor.scaler
     drivers = features_of(tower, scaler.names, scaler.composites)
-    return Place(fold, drivers, int(tower.days[0]), tower.good, _embedding(runner, tower))
+    return LearnedTower(fold, drivers, int(tower.days[0]), tower.good, _embedding(runner, tower))

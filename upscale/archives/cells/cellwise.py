@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from upscale.archives.cells.sinusoidal import Cells, CellSums, cells_of, sum_layers
+from upscale.archives.cells.sinusoidal import CellSums, PixelCells, cells_of, sum_layers
 from upscale.archives.formats.scaling import Numbers
 from upscale.archives.formats.structure import Geometry
 from upscale.archives.granule import Layer
@@ -43,7 +43,7 @@ class Gridded(Protocol):
 
 
 @dataclass(frozen=True)
-class Window:
+class LatticeRectangle:
     """Cells `rows` x `cols` from (`row`, `col`) on, on the global lattice of `resolution`
     degrees that begins at 90 N, 180 W."""
 
@@ -61,19 +61,19 @@ class Window:
     def south(self) -> float:
         return 90 - (self.row + self.rows) * self.resolution
 
-    def cells(self, geometry: Geometry) -> Cells:
+    def cells(self, geometry: Geometry) -> PixelCells:
         """The cells of the window that the pixels of a grid touch."""
         rows = slice(self.row, self.row + self.rows)
         return cells_of(geometry, self.resolution).crop(rows, slice(self.col, self.col + self.cols))
 
-    def place(self, cells: Cells | CellSums) -> tuple[slice, slice]:
+    def place(self, cells: PixelCells | CellSums) -> tuple[slice, slice]:
         """Where such cells, or their sums, lie in the window."""
         top, left = cells.row - self.row, cells.col - self.col
         rows, cols = cells.pixels.shape
         return slice(top, top + rows), slice(left, left + cols)
 
 
-def window_of(grid: Grid) -> Window:
+def window_of(grid: Grid) -> LatticeRectangle:
     """A grid of the lattice that begins at 90 N, 180 W as a window of it; ArchiveError for a
     grid that lies between its cells."""
     step = grid.resolution
@@ -88,7 +88,7 @@ def window_of(grid: Grid) -> Window:
             f"expected a grid whose cells begin at 90 N and 180 W, found {grid.name} from "
             f"{grid.north} N, {grid.west} E every {step} degree; take one such as global-0p05"
         )
-    return Window(row, col, grid.rows, grid.cols, step)
+    return LatticeRectangle(row, col, grid.rows, grid.cols, step)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +108,7 @@ class _Group:
     sums: Mapping[str, CellSums]
 
 
-def open_gridded(path: str, window: Window | None = None) -> Gridded:
+def open_gridded(path: str, window: LatticeRectangle | None = None) -> Gridded:
     """A granule of MODIS or VIIRS by its name; of a global one, the rows of the window alone."""
     if path.rsplit("/", 1)[-1].startswith(("VNP", "VJ")):
         return viirs.open_granule(path)
@@ -126,7 +126,7 @@ class CellMeans:
 
     def __init__(
         self,
-        window: Window,
+        window: LatticeRectangle,
         recipes: Mapping[str, Recipe],
         least_share: float = 0.0,
         wanted: NDArray[np.bool_] | None = None,
@@ -180,7 +180,7 @@ class CellMeans:
                 for layers, sums in _sums_of(granule, groups, cells.unrolled()):
                     yield (layers, False), sums
 
-    def _cells(self, geometry: Geometry) -> Cells | None:
+    def _cells(self, geometry: Geometry) -> PixelCells | None:
         """The wanted cells of the window that a grid touches; None where it touches none."""
         cells = self._window.cells(geometry)
         if self._wanted is not None:
@@ -213,7 +213,7 @@ class CellMeans:
         return np.where(possible, value, np.nan).astype(np.float32)
 
 
-def _directions(granule: Gridded, layer: str, cells: Cells) -> Sequence[CellSums]:
+def _directions(granule: Gridded, layer: str, cells: PixelCells) -> Sequence[CellSums]:
     """Sums of the sines and of the cosines of an angle in degrees."""
     read = granule.layer(layer)
     angle = np.radians(read.values)
@@ -221,7 +221,7 @@ def _directions(granule: Gridded, layer: str, cells: Cells) -> Sequence[CellSums
 
 
 def _sums_of(
-    granule: Gridded, groups: Sequence[Layers], cells: Cells
+    granule: Gridded, groups: Sequence[Layers], cells: PixelCells
 ) -> Iterator[tuple[Layers, Sequence[CellSums]]]:
     """Physical sums of each group of layers over the pixels where all of the group are good.
 

@@ -30,7 +30,7 @@ _BLOCK, _STRIP = 1 << 16, 64
 
 
 @dataclass(frozen=True, eq=False)
-class Cells:
+class PixelCells:
     """The cell of every pixel of a grid, inside the window of cells that it touches.
 
     Neighbours in a row mostly share a cell: such runs are kept. `places`: (run,), place in the
@@ -61,11 +61,11 @@ class Cells:
         """The place of every pixel (row * col,)."""
         return self.places if self.lengths is None else self.places.repeat(self.lengths)
 
-    def unrolled(self) -> Cells:
+    def unrolled(self) -> PixelCells:
         """The same without runs: for a grid that is summed several times."""
         return replace(self, places=self.index, lengths=None)
 
-    def crop(self, rows: slice, cols: slice) -> Cells:
+    def crop(self, rows: slice, cols: slice) -> PixelCells:
         """The cells in a window of the lattice; the pixels of others then count nowhere.
 
         `rows`, `cols`: first and past the last row and column of the global lattice. What the
@@ -81,7 +81,7 @@ class Cells:
         places[:-1].reshape(self.shape)[window] = inside
         return replace(self, places=places[self.places], row=top, col=left, pixels=pixels)
 
-    def only(self, wanted: NDArray[np.bool_]) -> Cells:
+    def only(self, wanted: NDArray[np.bool_]) -> PixelCells:
         """The same window, of which only `wanted` cells (row, col) are to have sums."""
         places = np.full(wanted.size + 1, wanted.size, np.int32)
         kept = np.flatnonzero(wanted)
@@ -147,7 +147,7 @@ def _centres(geometry: Geometry, rows: slice) -> tuple[NDArray[np.float64], NDAr
     return np.degrees(lat), np.degrees(x[None, :] / (EARTH_RADIUS * np.cos(lat)[:, None]))
 
 
-def cells_of(geometry: Geometry, resolution: float = CELL) -> Cells:
+def cells_of(geometry: Geometry, resolution: float = CELL) -> PixelCells:
     """The cell of every pixel of a sinusoidal grid or of (a part of) a climate-modelling grid.
 
     `resolution`: size of a cell in degrees, from 90 N, 180 W on. The tiles between two multiples
@@ -172,7 +172,7 @@ _KEPT = 2 * 36
 
 
 @lru_cache(maxsize=_KEPT)
-def _sinusoidal_cells(geometry: Geometry, resolution: float) -> Cells:
+def _sinusoidal_cells(geometry: Geometry, resolution: float) -> PixelCells:
     strips = [
         _runs(geometry, slice(top, min(top + _STRIP, geometry.rows)), resolution)
         for top in range(0, geometry.rows, _STRIP)
@@ -194,7 +194,7 @@ def _runs(
 
 
 @lru_cache(maxsize=1)
-def _geographic_cells(geometry: Geometry, resolution: float) -> Cells:
+def _geographic_cells(geometry: Geometry, resolution: float) -> PixelCells:
     lat, lon = pixel_centres(geometry)
     # one row is like another: 26 million need not be computed
     rows, cols = _places(lat, lon[:1], resolution)
@@ -218,7 +218,7 @@ def _window(
     cols: NDArray[np.int32],
     resolution: float,
     lengths: NDArray[np.uint16] | None = None,
-) -> Cells:
+) -> PixelCells:
     """Places in the window that holds them all; each counts as `lengths` pixels."""
     seen = cols[cols >= 0]
     row, height = int(rows.min()), int(rows.max() - rows.min()) + 1
@@ -226,11 +226,11 @@ def _window(
     inside = (rows - np.int32(row)) * np.int32(width) + (cols - np.int32(col))
     places = np.where(cols >= 0, inside, np.int32(height * width)).ravel()
     counts = np.bincount(places, lengths, minlength=height * width + 1)[:-1].astype(np.int64)
-    return Cells(places, row, col, counts.reshape(height, width), resolution)
+    return PixelCells(places, row, col, counts.reshape(height, width), resolution)
 
 
 def sum_cells(
-    values: NDArray[np.floating[Any]], usable: NDArray[np.bool_] | None, cells: Cells
+    values: NDArray[np.floating[Any]], usable: NDArray[np.bool_] | None, cells: PixelCells
 ) -> CellSums:
     """Sums of the good pixels of `values` (row, col) over the cells of its grid.
 
@@ -243,7 +243,7 @@ def sum_cells(
 def sum_layers(
     layers: Sequence[NDArray[Any]],
     usable: NDArray[np.bool_] | None,
-    cells: Cells,
+    cells: PixelCells,
     *,
     valid: Valid | None = None,
     accepted: Sequence[NDArray[np.bool_] | None] = (),
@@ -280,7 +280,7 @@ class _Block:
     count: NDArray[np.intp]
 
 
-def _blocks(usable: NDArray[np.bool_] | None, cells: Cells) -> Iterator[_Block]:
+def _blocks(usable: NDArray[np.bool_] | None, cells: PixelCells) -> Iterator[_Block]:
     """The pixels that count, as many at a time as stay in a processor's cache."""
     mask = None if usable is None else usable.ravel()
     whole = cells.index
@@ -303,7 +303,7 @@ class _Tally:
         layer: NDArray[Any],
         accepted: NDArray[np.bool_] | None,
         valid: Valid | None,
-        cells: Cells,
+        cells: PixelCells,
     ) -> None:
         self.values, self.valid, self.cells = layer.ravel(), valid, cells
         self.accepted = None if accepted is None else accepted.ravel()

@@ -43,7 +43,7 @@ _DIMS = ("valid_time", "latitude", "longitude")
 
 
 @dataclass(frozen=True, eq=False)
-class _Grid:
+class _GribNodes:
     """Nodes in the order of the file, degrees: `(row,)` and `(col,)`."""
 
     lat: NDArray[np.float64]
@@ -91,7 +91,7 @@ def open_grib(path: Path) -> list[xr.Dataset]:
     return [_dataset(path, grids[key[0]], variables) for key, variables in parts.items()]
 
 
-def _dataset(path: Path, grid: _Grid, variables: dict[str, list[_Message]]) -> xr.Dataset:
+def _dataset(path: Path, grid: _GribNodes, variables: dict[str, list[_Message]]) -> xr.Dataset:
     first = next(iter(variables.values()))
     stamps = np.array([message.stamp for message in first]).astype("datetime64[ns]")
     early = np.any([[message.early for message in row] for row in variables.values()], axis=0)
@@ -121,10 +121,10 @@ def _series(messages: list[_Message]) -> Iterator[tuple[int, list[_Message]]]:
             yield again, [layer[stamp] for stamp in sorted(layer)]
 
 
-def _scan(path: Path) -> tuple[list[_Message], dict[str, _Grid]]:
+def _scan(path: Path) -> tuple[list[_Message], dict[str, _GribNodes]]:
     """Every message at the surface, and the grids by their digest; values stay in the file."""
     eccodes = library()
-    grids: dict[str, _Grid] = {}
+    grids: dict[str, _GribNodes] = {}
     messages = []
     aloft = set()
     with ECCODES, _damage(eccodes), closing(_handles(eccodes, path)) as handles:
@@ -188,7 +188,7 @@ def _message(eccodes: Any, handle: int) -> _Message:
     )
 
 
-def _grid(eccodes: Any, handle: int, path: Path) -> _Grid:
+def _grid(eccodes: Any, handle: int, path: Path) -> _GribNodes:
     """The nodes of a message; ArchiveError where they are not rows and columns in degrees."""
     kind = eccodes.codes_get(handle, "gridType")
     turned = ("iScansNegatively", "jPointsAreConsecutive", "alternativeRowScanning")
@@ -202,7 +202,7 @@ def _grid(eccodes: Any, handle: int, path: Path) -> _Grid:
         eccodes.codes_get(handle, f"{axis}Of{end}GridPointInDegrees", float)
         for axis in ("latitude", "longitude") for end in ("First", "Last")
     )  # fmt: skip
-    return _Grid(
+    return _GribNodes(
         np.linspace(top, bottom, rows), np.linspace(left, right + 360 * (right < left), cols)
     )
 
@@ -212,7 +212,7 @@ class _Stack(BackendArray):
 
     dtype = np.dtype(np.float32)
 
-    def __init__(self, path: Path, grid: _Grid, messages: list[_Message]) -> None:
+    def __init__(self, path: Path, grid: _GribNodes, messages: list[_Message]) -> None:
         self._path, self._messages = path, messages
         self.shape = len(messages), grid.lat.size, grid.lon.size
 

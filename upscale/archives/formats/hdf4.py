@@ -27,7 +27,7 @@ LOCK = threading.RLock()
 
 
 @dataclass(frozen=True)
-class Dataset:
+class ScientificDataset:
     """A scientific dataset: names of its dimensions, its shape and its attributes."""
 
     name: str
@@ -37,10 +37,10 @@ class Dataset:
 
 
 @dataclass(frozen=True)
-class Header:
+class Hdf4Header:
     """All that a file says of itself: its datasets in their order, and its own attributes."""
 
-    datasets: tuple[Dataset, ...]
+    datasets: tuple[ScientificDataset, ...]
     attributes: Mapping[str, Any]
 
 
@@ -49,12 +49,12 @@ def is_hdf4(path: str) -> bool:
     return first_bytes(path, 4) == MAGIC
 
 
-def read_header(path: str) -> Header:
+def read_header(path: str) -> Hdf4Header:
     """What a file holds; ArchiveError where it is no whole HDF4 file."""
     with _open(path) as file:
         listed = sorted(file.datasets().items(), key=lambda item: item[1][3])
         datasets = [_dataset(file, name, entry) for name, entry in listed]
-        return Header(tuple(datasets), dict(file.attributes()))
+        return Hdf4Header(tuple(datasets), dict(file.attributes()))
 
 
 def read_dataset(path: str, name: str, rows: tuple[int, int] | None = None) -> NDArray[Any]:
@@ -71,11 +71,11 @@ def read_dataset(path: str, name: str, rows: tuple[int, int] | None = None) -> N
         return stored
 
 
-def _dataset(file: Any, name: str, entry: tuple[Any, ...]) -> Dataset:
+def _dataset(file: Any, name: str, entry: tuple[Any, ...]) -> ScientificDataset:
     dimensions, shape = entry[0], entry[1]
     # pyhdf gives a plain number for the length of a dataset of one dimension
     lengths = (shape,) if isinstance(shape, int) else tuple(shape)
-    return Dataset(name, tuple(dimensions), lengths, dict(file.select(name).attributes()))
+    return ScientificDataset(name, tuple(dimensions), lengths, dict(file.select(name).attributes()))
 
 
 @contextmanager

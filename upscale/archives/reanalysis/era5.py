@@ -27,7 +27,7 @@ from upscale.archives.reanalysis.accumulate import (
 )
 from upscale.archives.reanalysis.fields import FIELDS
 from upscale.archives.reanalysis.netcdf import (
-    Box,
+    NodeBounds,
     Period,
     join,
     read_published,
@@ -48,7 +48,7 @@ _SECONDS = 86400.0
 def read_era5(
     paths: Sequence[str | Path],
     product: Product | None = None,
-    box: Box | None = None,
+    box: NodeBounds | None = None,
     period: Period | None = None,
 ) -> xr.Dataset:
     """Files and stores of one area as one dataset `(time, lat, lon)` of short names.

@@ -50,7 +50,7 @@ _FINAL, _PRELIMINARY = 1, 5
 
 
 @dataclass(frozen=True)
-class Box:
+class NodeBounds:
     """Nodes wanted, degrees, edges included; longitudes -180 to 180."""
 
     south: float = -90.0
@@ -88,7 +88,7 @@ def variables_of(part: xr.Dataset) -> dict[str, str]:
 
 def read_published(
     path: str | Path,
-    box: Box | None = None,
+    box: NodeBounds | None = None,
     period: Period | None = None,
     *,
     header: bool = False,
@@ -165,7 +165,7 @@ def _unknown(path: Path) -> ArchiveError:
 
 def _read(
     path: Path,
-    box: Box | None = None,
+    box: NodeBounds | None = None,
     period: Period | None = None,
     *,
     header: bool = False,
@@ -184,7 +184,7 @@ def _read(
 
 def _read_netcdf(
     path: Path,
-    box: Box | None = None,
+    box: NodeBounds | None = None,
     period: Period | None = None,
     *,
     header: bool = False,
@@ -318,7 +318,7 @@ def _is_daily(dataset: xr.Dataset, name: str) -> bool:
 
 def _cropped(
     dataset: xr.Dataset,
-    box: Box | None,
+    box: NodeBounds | None,
     period: Period | None,
     names: Collection[str] | None = None,
 ) -> xr.Dataset:

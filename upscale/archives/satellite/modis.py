@@ -22,7 +22,7 @@ from upscale.archives.formats.bits import STATE, bits, passes, released_clouds, 
 from upscale.archives.formats.scaling import Numbers, as_numbers, numbers_of, physical, units_of
 from upscale.archives.formats.structure import Geometry
 from upscale.archives.granule import Description, Layer
-from upscale.archives.satellite.products import Check, Product, Rule, product_row
+from upscale.archives.satellite.products import Product, QualityTest, Rule, product_row
 from upscale.archives.satellite.published import Published, has_published_name, published
 from upscale.remote.errors import ArchiveError
 from upscale.variables import IGBP
@@ -37,7 +37,7 @@ _MADE_OF = {"clouds": _STATE_LAYER, "cloud_state": _STATE_LAYER}
 
 
 @dataclass(frozen=True)
-class Granule:
+class ModisGranule:
     """One granule: what its name and header say, and its layers on demand.
 
     QA layers that were read are kept until the granule goes, as several bands need them, and so
@@ -48,7 +48,7 @@ class Granule:
 
     path: str
     named: Published
-    header: hdf4.Header
+    header: hdf4.Hdf4Header
     rows: tuple[int, int] | None = None
 
     @cached_property
@@ -67,7 +67,7 @@ class Granule:
         return whole if self.rows is None else tuple(g.cut(*self.rows) for g in whole)
 
     @cached_property
-    def datasets(self) -> Mapping[str, hdf4.Dataset]:
+    def datasets(self) -> Mapping[str, hdf4.ScientificDataset]:
         """The datasets of rows and columns by name, in the order of the file."""
         found = {d.name: d for d in self.header.datasets if len(d.shape) == 2}
         if self.rows is None:
@@ -75,7 +75,7 @@ class Granule:
         high = self.rows[1] - self.rows[0]
         return {name: replace(d, shape=(high, d.shape[1])) for name, d in found.items()}
 
-    def between(self, north: float, south: float) -> Granule:
+    def between(self, north: float, south: float) -> ModisGranule:
         """The rows of a global granule between two latitudes; a tile stays whole."""
         first = self.geometries[0]
         if first.sinusoidal or len(self.geometries) != 1:
@@ -97,7 +97,7 @@ class Granule:
             f"found {dataset.shape}; fetch it again"
         )
 
-    def _dataset(self, layer: str) -> hdf4.Dataset:
+    def _dataset(self, layer: str) -> hdf4.ScientificDataset:
         if layer not in self.datasets:
             raise ArchiveError(
                 f"{self.path}: expected layer {layer}, found {', '.join(self.datasets)}"
@@ -152,7 +152,7 @@ class Granule:
             good &= self._verdict(check, shape)
         return good
 
-    def _verdict(self, check: Check, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    def _verdict(self, check: QualityTest, shape: tuple[int, ...]) -> NDArray[np.bool_]:
         """`_spread`, with the last verdict of each QA layer kept: bands share their state."""
         kept: dict[str, tuple[Any, NDArray[np.bool_]]] = self.__dict__.setdefault("_verdicts", {})
         asked = check.conditions, shape
@@ -160,7 +160,7 @@ class Granule:
             kept[check.layer] = asked, self._spread(check, shape)
         return kept[check.layer][1]
 
-    def _spread(self, check: Check, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    def _spread(self, check: QualityTest, shape: tuple[int, ...]) -> NDArray[np.bool_]:
         """A check on the pixels of a layer: one pixel of 1 km QA speaks for 2 x 2 of 500 m."""
         good = passes(self.codes(check.layer), check.conditions)
         down, across = shape[0] // good.shape[0], shape[1] // good.shape[1]
@@ -171,9 +171,9 @@ class Granule:
         return good if down == across == 1 else widened(good, down, across)
 
 
-def open_granule(path: str) -> Granule:
+def open_granule(path: str) -> ModisGranule:
     """A granule; ArchiveError where it is damaged, misnamed or on a grid that is not its own."""
-    granule = Granule(path, published(path), hdf4.read_header(path))
+    granule = ModisGranule(path, published(path), hdf4.read_header(path))
     said = _SHORT_NAME.search(str(granule.header.attributes.get("CoreMetadata.0", "")))
     if said and said[1] != granule.named.product:
         raise ArchiveError(
@@ -185,7 +185,7 @@ def open_granule(path: str) -> Granule:
     return granule
 
 
-def derived_layers(granule: Granule) -> Iterator[Layer]:
+def derived_layers(granule: ModisGranule) -> Iterator[Layer]:
     """What is made from codes: `clouds` and `cloud_state` of MOD09GA, `igbp` of MCD12.
 
     `clouds`: 1 where bit 0, 1 or 2 of state_1km is set, as the released code has it;
@@ -205,7 +205,7 @@ def derived_layers(granule: Granule) -> Iterator[Layer]:
             yield Layer("igbp", "1", igbp_classes(granule.stored(name), granule.named.product))
 
 
-def derived_names(granule: Granule) -> tuple[str, ...]:
+def derived_names(granule: ModisGranule) -> tuple[str, ...]:
     """Names of `derived_layers`, without reading them."""
     clouds = ("clouds", "cloud_state") if _STATE_LAYER in granule.datasets else ()
     classes = ("igbp",) if any(name in granule.datasets for name in IGBP_LAYERS) else ()

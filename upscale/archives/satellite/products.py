@@ -24,7 +24,7 @@ from upscale.archives.formats.bits import (
 
 
 @dataclass(frozen=True)
-class Check:
+class QualityTest:
     """Conditions on the bits of one QA layer."""
 
     layer: str
@@ -32,7 +32,7 @@ class Check:
 
 
 #: The checks that make a value usable; all of them.
-Rule = tuple[Check, ...]
+Rule = tuple[QualityTest, ...]
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,10 @@ def _bands(name: str, state: str, qc: str | None) -> dict[str, tuple[Rule, ...]]
     """Surface reflectance: clear, and each band of highest quality (climatology allowed)."""
     rules: dict[str, tuple[Rule, ...]] = {}
     for band in range(1, 8):
-        checks = [Check(state, _CLEAR)]
+        checks = [QualityTest(state, _CLEAR)]
         if qc is not None:
             good = {"modland": (0, 1), f"band_{band}": (0, 12)}
-            checks.append(Check(qc, accepted(BAND_QC, **good)))
+            checks.append(QualityTest(qc, accepted(BAND_QC, **good)))
         rules[name.format(band)] = (tuple(checks),)
     return rules
 
@@ -78,23 +78,27 @@ def _bands(name: str, state: str, qc: str | None) -> dict[str, tuple[Rule, ...]]
 def _lst(size: str) -> dict[str, tuple[Rule, ...]]:
     """Land surface temperature: produced, and its error not above 2 K."""
     good = accepted(LST_QC, mandatory=(0, 1), lst_error=(0, 1))
-    return {f"LST_{time}_{size}": ((Check(f"QC_{time}", good),),) for time in ("Day", "Night")}
+    return {
+        f"LST_{time}_{size}": ((QualityTest(f"QC_{time}", good),),) for time in ("Day", "Night")
+    }
 
 
 def _full_inversion() -> Iterator[tuple[str, tuple[Rule, ...]]]:
     """MCD43A3 and A4: full inversions of the band."""
     good = accepted(CODE, code=(0,))
     for band in (*(f"Band{n}" for n in range(1, 8)), "vis", "nir", "shortwave"):
-        check = Check(f"BRDF_Albedo_Band_Mandatory_Quality_{band}", good)
+        check = QualityTest(f"BRDF_Albedo_Band_Mandatory_Quality_{band}", good)
         for name in ("Nadir_Reflectance", "Albedo_BSA", "Albedo_WSA"):
             yield f"{name}_{band}", ((check,),)
 
 
 def _cmg_inversion() -> dict[str, tuple[Rule, ...]]:
     """MCD43C4: at most a quarter filled (quality 0 to 3), no snow; both names of the quality."""
-    snowless = Check("Percent_Snow", accepted(CODE, code=(0,)))
+    snowless = QualityTest("Percent_Snow", accepted(CODE, code=(0,)))
     good = accepted(CODE, code=(0, 1, 2, 3))
-    rules = tuple((Check(name, good), snowless) for name in ("Albedo_Quality", "BRDF_Quality"))
+    rules = tuple(
+        (QualityTest(name, good), snowless) for name in ("Albedo_Quality", "BRDF_Quality")
+    )
     return {f"Nadir_Reflectance_Band{band}": rules for band in range(1, 8)}
 
 
@@ -108,8 +112,8 @@ def _vegetation_index() -> dict[str, tuple[Rule, ...]]:
     reliable, quality = accepted(CODE, code=(0, 1)), accepted(VI_QC, modland=(0, 1))
     return {
         prefix + layer: (
-            (Check(f"{prefix}pixel reliability", reliable),),
-            (Check(f"{prefix}VI Quality", quality),),
+            (QualityTest(f"{prefix}pixel reliability", reliable),),
+            (QualityTest(f"{prefix}VI Quality", quality),),
         )
         for prefix in prefixes
         for layer in layers
@@ -120,7 +124,7 @@ def _fapar() -> dict[str, tuple[Rule, ...]]:
     """MCD15A2H: main algorithm, no dead detector, no significant or mixed cloud."""
     good = accepted(FPAR_QC, modland=(0,), dead_detector=(0,), cloud=(0, 3), scf=(0, 1))
     layers = ("Fpar_500m", "Lai_500m", "FparStdDev_500m", "LaiStdDev_500m")
-    return {layer: ((Check("FparLai_QC", good),),) for layer in layers}
+    return {layer: ((QualityTest("FparLai_QC", good),),) for layer in layers}
 
 
 _REFLECTANCE = {"_FillValue": -28672, "valid_range": (-100, 16000), "scale_factor": 1e-4,

@@ -44,7 +44,7 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Offer:
+class ProductVariables:
     """What a product gives: recipes by variable, and how many days a granule stands for.
 
     usual: the variables that are taken where nobody names any.
@@ -80,7 +80,7 @@ _ANGLES = {
 _GREEN = ("ndvi", "evi", "nirv")
 
 
-def _vegetation(prefix: str, span: Span) -> Offer:
+def _vegetation(prefix: str, span: Span) -> ProductVariables:
     """MOD13: its own NDVI and EVI; NIRv is NDVI x NIR of the means."""
     ndvi, nir = f"{prefix} NDVI", f"{prefix} NIR reflectance"
     recipes = {
@@ -88,34 +88,37 @@ def _vegetation(prefix: str, span: Span) -> Offer:
         "evi": Recipe((f"{prefix} EVI",)),
         "nirv": Recipe((ndvi, nir), _product),
     }
-    return Offer(recipes, span, _GREEN)
+    return ProductVariables(recipes, span, _GREEN)
 
 
-def _temperature(grid: str, span: Span) -> Offer:
+def _temperature(grid: str, span: Span) -> ProductVariables:
     recipes = {f"lst_{half.lower()}": Recipe((f"LST_{half}_{grid}",)) for half in ("Day", "Night")}
-    return Offer(recipes, span, tuple(recipes))
+    return ProductVariables(recipes, span, tuple(recipes))
 
 
 _FAPAR = {"fapar": Recipe(("Fpar_500m",))}
-_NBAR = Offer(_reflectances(_seven("Nadir_Reflectance_Band{}")), 1, _GREEN)
+_NBAR = ProductVariables(_reflectances(_seven("Nadir_Reflectance_Band{}")), 1, _GREEN)
 _VIIRS = {1: "SurfReflect_I1_1", 2: "SurfReflect_I2_1", 6: "SurfReflect_I3_1"}
 _VIIRS_1KM = {1: "SurfReflect_M5_1", 2: "SurfReflect_M7_1", 3: "SurfReflect_M3_1",
               7: "SurfReflect_M11_1"}  # fmt: skip
 
 
-def _viirs() -> Offer:
+def _viirs() -> ProductVariables:
     """500 m bands where there are any; what needs blue or 2.2 um is made of 1 km bands alone."""
     recipes = _reflectances(_VIIRS_1KM) | _reflectances(_VIIRS)
-    return Offer(recipes, 1, _GREEN)
+    return ProductVariables(recipes, 1, _GREEN)
 
 
 #: By product without its platform; VIIRS by `09GA_VIIRS`.
-OFFERS: Mapping[str, Offer] = {
-    "09GA": Offer(_reflectances(_seven("sur_refl_b{:02d}_1")) | _ANGLES, 1, _GREEN),
-    "09A1": Offer(_reflectances(_seven("sur_refl_b{:02d}")), 8, _GREEN),
-    "09Q1": Offer(_reflectances({1: "sur_refl_b01", 2: "sur_refl_b02"}), 8, ("ndvi", "nirv")),
-    "09CMG": Offer(_reflectances(_seven("Coarse Resolution Surface Reflectance Band {}")), 1,
-                   _GREEN),
+OFFERS: Mapping[str, ProductVariables] = {
+    "09GA": ProductVariables(_reflectances(_seven("sur_refl_b{:02d}_1")) | _ANGLES, 1, _GREEN),
+    "09A1": ProductVariables(_reflectances(_seven("sur_refl_b{:02d}")), 8, _GREEN),
+    "09Q1": ProductVariables(
+        _reflectances({1: "sur_refl_b01", 2: "sur_refl_b02"}), 8, ("ndvi", "nirv")
+    ),
+    "09CMG": ProductVariables(
+        _reflectances(_seven("Coarse Resolution Surface Reflectance Band {}")), 1, _GREEN
+    ),
     "09GA_VIIRS": _viirs(),
     "43A4": _NBAR,
     "43C4": _NBAR,
@@ -133,12 +136,12 @@ OFFERS: Mapping[str, Offer] = {
     "13A3": _vegetation("1 km monthly", "month"),
     "13C1": _vegetation("CMG 0.05 Deg 16 days", 16),
     "13C2": _vegetation("CMG 0.05 Deg Monthly", "month"),
-    "15A2H": Offer(_FAPAR, 8, ("fapar",)),
-    "15A3H": Offer(_FAPAR, 4, ("fapar",)),
+    "15A2H": ProductVariables(_FAPAR, 8, ("fapar",)),
+    "15A3H": ProductVariables(_FAPAR, 4, ("fapar",)),
 }  # fmt: skip
 
 
-def offer_of(product: str) -> Offer:
+def offer_of(product: str) -> ProductVariables:
     """What a product such as `MYD09GA` gives; ArchiveError names the known ones."""
     viirs = product.startswith(("VNP", "VJ1", "VJ2"))
     name = product[3:] + ("_VIIRS" if viirs else "")

@@ -94,7 +94,7 @@ def _open(path: str) -> Iterator[Any]:
 
 
 @dataclass(frozen=True)
-class Granule:
+class ViirsGranule:
     """One granule: its name, its grids and its fields."""
 
     path: str
@@ -155,7 +155,7 @@ class Granule:
         return stored.view(f"u{stored.dtype.itemsize}")
 
 
-def open_granule(path: str) -> Granule:
+def open_granule(path: str) -> ViirsGranule:
     """A granule; ArchiveError where it is damaged, misnamed or on a grid that is not its own."""
     named = published(path)
     with _open(path) as file:
@@ -169,7 +169,7 @@ def open_granule(path: str) -> Granule:
                 f"{path}: expected field {name} on one of the grids of its StructMetadata.0 "
                 f"({shapes or 'none'}), found {found.shape}; fetch it again"
             )
-    return Granule(path, named, geometries, fields)
+    return ViirsGranule(path, named, geometries, fields)
 
 
 def _fields(file: Any, path: str) -> Iterator[tuple[str, _Field]]:

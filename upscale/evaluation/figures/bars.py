@@ -40,7 +40,7 @@ class Section:
 
 
 @dataclass(frozen=True)
-class _Page:
+class _BarPage:
     """Where panels go, in inches; widths: classes of the panels of a row."""
 
     widths: tuple[int, ...]
@@ -79,7 +79,7 @@ def bars_by_class(table: pd.DataFrame, models: Sequence[str], note: str) -> Figu
         _section(table, "IGBP land cover", "igbp"),
         _section(table, "Köppen–Geiger climate", "climate"),
     ]
-    page = _Page(tuple(len(section.classes) for section in sections), len(FLUXES))
+    page = _BarPage(tuple(len(section.classes) for section in sections), len(FLUXES))
     figure = Figure(figsize=(page.width, page.height))
     shown = looks(models)
     for row, flux in enumerate(FLUXES):
@@ -101,7 +101,7 @@ def bars_by_season(table: pd.DataFrame, models: Sequence[str], note: str) -> Fig
     """RMSE by season, one panel per flux; table: of `season_scores`."""
     table = table.dropna(subset=["rmse"])
     section = _section(table, "", "season")
-    page = _Page((1, 1, 1), 1, between=0.55, panel=2.3)
+    page = _BarPage((1, 1, 1), 1, between=0.55, panel=2.3)
     figure = Figure(figsize=(page.width, page.height))
     shown = looks(models)
     for axes, flux in zip(page.axes(figure, 0), FLUXES, strict=True):
@@ -171,7 +171,7 @@ def _share_height(panels: Sequence[Axes]) -> None:
         axes.set_ylim(0, top)
 
 
-def _legend(figure: Figure, shown: Mapping[str, Look], page: _Page) -> None:
+def _legend(figure: Figure, shown: Mapping[str, Look], page: _BarPage) -> None:
     handles: list[Patch | Line2D] = [
         Patch(facecolor=look.colour, label=look.title) for look in shown.values()
     ]

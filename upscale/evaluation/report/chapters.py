@@ -11,7 +11,15 @@ from upscale.evaluation.cases import Quality
 from upscale.evaluation.coverage import covered, stored_coverage
 from upscale.evaluation.figures.style import CLIMATES, classes_in_order, title_of
 from upscale.evaluation.learned import SPLITS
-from upscale.evaluation.report.document import Block, Bullets, Grid, Heading, Text, number, percent
+from upscale.evaluation.report.document import (
+    Block,
+    Bullets,
+    Heading,
+    TableBlock,
+    Text,
+    number,
+    percent,
+)
 from upscale.evaluation.report.words import (
     UNITS,
     calibration_words,
@@ -73,7 +81,9 @@ def towers_chapter(evaluation: Evaluation) -> list[Block]:
     blocks: list[Block] = [
         Heading("Towers"),
         Text(evaluation.source),
-        Grid(pd.DataFrame(rows), "Towers by what the model knows of them.", {"towers": _whole}),
+        TableBlock(
+            pd.DataFrame(rows), "Towers by what the model knows of them.", {"towers": _whole}
+        ),
     ]
     if evaluation.skipped:
         blocks.append(Text("Not judged:"))
@@ -108,7 +118,7 @@ def skill_chapter(
     return blocks
 
 
-def tower_table(evaluation: Evaluation, part: Results) -> Grid:
+def tower_table(evaluation: Evaluation, part: Results) -> TableBlock:
     """Every tower, worst NEE first."""
     own = part.scores[part.scores["model"] == evaluation.main]
     wide = own.pivot(index=["tower", "igbp", "koppen"], columns="flux", values=["n", "rmse", "r2"])
@@ -123,7 +133,7 @@ def tower_table(evaluation: Evaluation, part: Results) -> Grid:
         f"{flux.upper()} {head}": _two for flux in FLUXES for head in ("RMSE", "R2")
     }
     caption = f"{title_of(evaluation.main)} at every tower, worst NEE first; RMSE in {UNITS}."
-    return Grid(table, caption, formats)
+    return TableBlock(table, caption, formats)
 
 
 def differences_chapter(evaluation: Evaluation, part: Results) -> list[Block]:
@@ -154,7 +164,7 @@ def differences_chapter(evaluation: Evaluation, part: Results) -> list[Block]:
         f"“{NO_DIFFERENCE}”: the interval holds zero. Fewer than {LEAST_CLUSTERS} clusters give "
         "no interval. Intervals are not corrected for their number."
     )
-    return [Heading("Differences, and how sure they are"), Grid(table, caption, formats)]
+    return [Heading("Differences, and how sure they are"), TableBlock(table, caption, formats)]
 
 
 def classes_chapter(part: Results) -> list[Block]:
@@ -203,7 +213,7 @@ def tails_chapter(part: Results) -> list[Block]:
     formats = {"towers": _whole, "mean RMSE": _two, "RMSE from": _two, "times the mean": _two,
                "median R2": _two, "mean bias": _signed}  # fmt: skip
     caption = f"The worst 10 % of the towers by RMSE (at least one), of each model; {UNITS}."
-    return [Heading("The worst towers"), Grid(table, caption, formats)]
+    return [Heading("The worst towers"), TableBlock(table, caption, formats)]
 
 
 def closure_chapter(part: Results) -> list[Block]:
@@ -221,7 +231,7 @@ def closure_chapter(part: Results) -> list[Block]:
         "each member were clipped at zero, beside that of the measurements; and the mean with its "
         "sign. Means over days, then over towers."
     )
-    return [Heading("Carbon balance"), Grid(table, caption, formats)]
+    return [Heading("Carbon balance"), TableBlock(table, caption, formats)]
 
 
 def coverage_chapter(evaluation: Evaluation, part: Results, splits: Sequence[str]) -> list[Block]:
@@ -246,7 +256,7 @@ def coverage_chapter(evaluation: Evaluation, part: Results, splits: Sequence[str
         f"towers; width in {UNITS}. The spread of an ensemble is what its members disagree on, not "
         f"their common error. {calibration_words(evaluation, splits)}"
     )
-    return [Heading("Uncertainty"), Grid(table, caption, {**formats, "mean width": _two})]
+    return [Heading("Uncertainty"), TableBlock(table, caption, {**formats, "mean width": _two})]
 
 
 def method_chapter() -> list[Block]:
@@ -287,15 +297,17 @@ def _population(splits: Sequence[str]) -> str:
     return "; ".join(SPLITS[split] for split in splits)
 
 
-def _skill_grid(table: pd.DataFrame, caption: str) -> Grid:
+def _skill_grid(table: pd.DataFrame, caption: str) -> TableBlock:
     kept = {*_SKILL, "model", "flux", "season", "split"}
     names = [name for name in table.columns if name in kept]
     shown = table[names].assign(model=table["model"].map(title_of), flux=table["flux"].str.upper())
     formats = dict(_SKILL.values())
-    return Grid(shown.rename(columns={n: h for n, (h, _) in _SKILL.items()}), caption, formats)
+    return TableBlock(
+        shown.rename(columns={n: h for n, (h, _) in _SKILL.items()}), caption, formats
+    )
 
 
-def _class_grid(table: pd.DataFrame, column: str, caption: str) -> Grid:
+def _class_grid(table: pd.DataFrame, column: str, caption: str) -> TableBlock:
     """One row per class and model; RMSE and median R2 of the three fluxes side by side."""
     scores = ["rmse", "r2_median", "bias"]
     wide = table.pivot(index=[column, "model"], columns="flux", values=scores)
@@ -317,10 +329,12 @@ def _class_grid(table: pd.DataFrame, column: str, caption: str) -> Grid:
         for flux in FLUXES
         for head, form in (("RMSE", _two), ("R2", _two), ("bias", _signed))
     }
-    return Grid(pd.DataFrame(rows), f"{caption} Mean RMSE and bias in {UNITS}, median R2.", formats)
+    return TableBlock(
+        pd.DataFrame(rows), f"{caption} Mean RMSE and bias in {UNITS}, median R2.", formats
+    )
 
 
-def _typical_grid(name: str, found: pd.DataFrame, unit: str) -> Grid:
+def _typical_grid(name: str, found: pd.DataFrame, unit: str) -> TableBlock:
     table = pd.DataFrame({
         "model": found["model"].map(title_of), "flux": found["flux"].str.upper(),
         "towers": found["towers"], f"median {unit}": found["n"], "mean RMSE": found["rmse"],
@@ -334,4 +348,4 @@ def _typical_grid(name: str, found: pd.DataFrame, unit: str) -> Grid:
         "means that the model varies too little; no correlation is given for a series that does "
         "not vary."
     )
-    return Grid(table, caption, formats)
+    return TableBlock(table, caption, formats)

@@ -48,7 +48,7 @@ class Picture:
 
 
 @dataclass(frozen=True, eq=False)
-class Grid:
+class TableBlock:
     """A table. formats: by column, how its values become text; other columns as they are.
 
     Columns with a format are numbers and stand at the right.
@@ -72,7 +72,7 @@ class Grid:
         return self.formats[name](value) if name in self.formats else str(value)  # type: ignore[arg-type]
 
 
-Block = Heading | Text | Bullets | Picture | Grid
+Block = Heading | Text | Bullets | Picture | TableBlock
 
 
 def number(digits: int, signed: bool = False) -> Callable[[float], str]:
@@ -119,11 +119,11 @@ def _markdown(block: Block, folder: Path) -> str:
         case Picture(path, caption):
             where = path.relative_to(folder).as_posix()
             return f"![{_first_sentence(caption)}]({where})\n\n*{caption}*"
-        case Grid():
+        case TableBlock():
             return _markdown_table(block)
 
 
-def _markdown_table(grid: Grid) -> str:
+def _markdown_table(grid: TableBlock) -> str:
     names = [str(name) for name in grid.table.columns]
     rule = ["---:" if name in grid.formats else "---" for name in names]
     rows = [names, rule, *grid.rows()]
@@ -145,11 +145,11 @@ def _html(block: Block) -> str:
             alt = escape(_first_sentence(caption))
             image = f'<img alt="{alt}" src="data:image/png;base64,{data}">'
             return f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>"
-        case Grid():
+        case TableBlock():
             return _html_table(block)
 
 
-def _html_table(grid: Grid) -> str:
+def _html_table(grid: TableBlock) -> str:
     names = [str(name) for name in grid.table.columns]
     sides = [' class="n"' if name in grid.formats else "" for name in names]
     columns = zip(names, sides, strict=True)

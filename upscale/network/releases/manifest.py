@@ -107,8 +107,8 @@ class ReleaseSpec(_Strict):
 
     model: a name in `upscale.network.networks.architectures` or a library of boosted trees, whose
     sizes `architecture` holds; training_digest: of the training data; seeds: one for each
-    member, in order; skill: per flux, numbers on towers left out; held_out: clusters of towers that the
-    weights never saw; learned: sites whose fluxes they saw, and learned_places: where
+    member, in order; skill: per flux, numbers on towers left out; held_out: clusters of towers
+    that the weights never saw; learned: sites whose fluxes they saw, and learned_places: where
     those stand; calibration: of the spread, on towers left out.
     """
 

@@ -66,7 +66,7 @@ class Release:
     weights: {name: `(member, ...)`} of networks, float32, on the CPU; trees: `(member, flux)`
     regressors; applicability: the tensors of `upscale.network.uncertainty.applicability` as they
     were saved, empty where the release has none; digest: sha256 over `release.yaml` and the
-    digest of the weights; it names this release in the provenance of everything that is made with it.
+    digest of the weights; it names this release in the provenance of all that is made with it.
     """
 
     path: Path

@@ -223,7 +223,7 @@ def _against(
     scale = _scale(space, rows)
     nearest = np.zeros(len(rows), np.int64)
     density = np.zeros(len(rows), np.float32)
-    desk = _Desk(target, batch, device)
+    desk = _DistanceBuffers(target, batch, device)
     for first in range(0, len(rows), batch):
         part = slice(first, first + batch)
         nearest[part], density[part] = _near(space, rows[part], scale[part], desk)
@@ -241,7 +241,7 @@ def _scale(space: Space, rows: Floats) -> Floats:
     return np.divide(total, present, out=np.zeros_like(total), where=present > 0)
 
 
-class _Desk:
+class _DistanceBuffers:
     """A target on the device that computes, and room for one batch of rows.
 
     The room is used again by every batch: memory that is asked for anew costs as much as what
@@ -256,7 +256,7 @@ class _Desk:
 
 
 def _near(
-    space: Space, rows: Floats, scale: Floats, desk: _Desk
+    space: Space, rows: Floats, scale: Floats, desk: _DistanceBuffers
 ) -> tuple[NDArray[np.int64], Floats]:
     """Nearest training point and density of at most one batch of weighted rows.
 

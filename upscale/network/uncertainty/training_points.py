@@ -25,7 +25,7 @@ MOST_POINTS, MOST_OF_TOWER = 2000, 120
 
 
 @dataclass(frozen=True, eq=False)
-class Place:
+class LearnedTower:
     """A tower that the model learned from.
 
     fold: of the cross-validation; drivers: `(day, feature)` in physical units from day number
@@ -41,7 +41,7 @@ class Place:
 
 
 def fit_applicability(
-    places: Sequence[Place],
+    places: Sequence[LearnedTower],
     scaler: Scaler,
     importance: Reals,
     latent: Reals | None = None,
@@ -65,7 +65,7 @@ def fit_applicability(
     return Applicability(drivers, fit_space(z, folds, latent.ravel(), most))
 
 
-def _points_of(place: Place, scaler: Scaler, seed: int) -> Floats:
+def _points_of(place: LearnedTower, scaler: Scaler, seed: int) -> Floats:
     """Training points `(point, feature)` of one tower: steps whose 45 days lie in its record
     and that hold a day that was learned from."""
     last = place.first + len(place.drivers)

@@ -63,7 +63,7 @@ Fault = Refuse | Drop | Redirect | Slow
 
 
 @dataclass
-class Request:
+class ReceivedRequest:
     """What was asked and what it got; `sent`: bytes of the body that were handed to the network."""
 
     method: str
@@ -89,7 +89,7 @@ class Server:
     heads: bool = True
     lengths: bool = True
     index: str = "apache"
-    requests: list[Request] = field(default_factory=list)
+    requests: list[ReceivedRequest] = field(default_factory=list)
     faults: dict[str, list[Fault]] = field(default_factory=dict)
     always: dict[str, Fault] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -103,7 +103,7 @@ class Server:
         """How often a path was asked for."""
         return len(self.asked(path, method))
 
-    def asked(self, path: str, method: str = "GET") -> list[Request]:
+    def asked(self, path: str, method: str = "GET") -> list[ReceivedRequest]:
         """The requests for a path, in their order."""
         return [row for row in self.requests if (row.path, row.method) == (path, method)]
 
@@ -174,7 +174,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         path = unquote(urlsplit(self.path).path)
-        self.record = Request(self.command, path, {k.lower(): v for k, v in self.headers.items()})
+        self.record = ReceivedRequest(
+            self.command, path, {k.lower(): v for k, v in self.headers.items()}
+        )
         self.served.requests.append(self.record)
         self.fault = self.served.next_fault(path)
         with suppress(ConnectionError):

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from upscale.towers.layouts.text_files import Source
+from upscale.towers.layouts.text_files import TextFile
 
 #: BADM variable of every column of the table of sites that it can fill.
 _VARIABLES = {
@@ -32,7 +32,7 @@ def is_badm(name: str) -> bool:
     return _NAME.search(name) is not None
 
 
-def read_badm(files: Iterable[Source]) -> pd.DataFrame:
+def read_badm(files: Iterable[TextFile]) -> pd.DataFrame:
     """Metadata of sites, indexed by site: lat, lon, elevation, igbp, koppen, name.
 
     files: those that hold metadata are read, the others passed over. Where a value is given
@@ -51,7 +51,7 @@ def read_badm(files: Iterable[Source]) -> pd.DataFrame:
     return wide
 
 
-def _rows(file: Source) -> pd.DataFrame:
+def _rows(file: TextFile) -> pd.DataFrame:
     table = file.table(dtype=str, encoding_errors="replace", on_bad_lines="skip")
     table.columns = [str(name).strip().upper() for name in table.columns]
     if missing := [name for name in _NEEDED if name not in table.columns]:

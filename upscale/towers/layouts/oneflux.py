@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from upscale.calendar import day_numbers
 from upscale.towers.layouts.parse import numbers
-from upscale.towers.layouts.text_files import Source
+from upscale.towers.layouts.text_files import TextFile
 from upscale.towers.tower import DRIVERS, good_days
 from upscale.variables import FLUXES
 
@@ -51,7 +51,7 @@ _BELOW_ZERO = {"sw_in": -10.0, "vpd": -1.0, "p": -1.0}
 class DailyFile:
     """A daily file and what its name says; years and version are empty where it is silent."""
 
-    source: Source
+    source: TextFile
     network: str
     site: str
     product: str
@@ -95,7 +95,7 @@ class Daily:
         return f"{self.file.label}: {self.version}{quality}"
 
 
-def daily_files(files: Iterable[Source]) -> tuple[DailyFile, ...]:
+def daily_files(files: Iterable[TextFile]) -> tuple[DailyFile, ...]:
     """The daily ONEFlux files among `files`; of copies (unpacked, packed) the first."""
     found: dict[tuple[str, ...], DailyFile] = {}
     for source in files:

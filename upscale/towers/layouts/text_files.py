@@ -22,7 +22,7 @@ _TEXTS = (".csv", ".csv.gz")
 
 
 @dataclass(frozen=True)
-class Source:
+class TextFile:
     """A text file: `path`, or its member `member` where `path` is a zip archive."""
 
     path: Path
@@ -65,17 +65,17 @@ class Source:
             return archive.read(self.member)
 
 
-def sources(folder: Path) -> tuple[Source, ...]:
+def sources(folder: Path) -> tuple[TextFile, ...]:
     """Every text file below `folder`, unpacked ones first, then by path.
 
     Raises ValueError where a zip is damaged or a member would lie outside of it.
     """
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    plain = [Source(path) for path in paths if path.name.endswith(_TEXTS)]
+    plain = [TextFile(path) for path in paths if path.name.endswith(_TEXTS)]
     return (*plain, *(s for path in paths if path.suffix == ".zip" for s in _members(path)))
 
 
-def _members(path: Path) -> Iterator[Source]:
+def _members(path: Path) -> Iterator[TextFile]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
@@ -88,4 +88,4 @@ def _members(path: Path) -> Iterator[Source]:
                 f"{path}: member {name!r} lies outside of the archive; do not trust it"
             )
         if name.endswith(_TEXTS):
-            yield Source(path, name)
+            yield TextFile(path, name)

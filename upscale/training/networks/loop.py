@@ -24,7 +24,7 @@ from upscale.training.config import Stage, TrainConfig
 from upscale.training.dataset import Dataset
 from upscale.training.networks.checkpoint import Checkpoint, Weights
 from upscale.training.networks.curves import Epoch
-from upscale.training.networks.tasks import Task, Trainable, tasks_of
+from upscale.training.networks.tasks import Trainable, TrainingStage, tasks_of
 
 Report = Callable[[Epoch], None]
 Keep = Callable[[Checkpoint], None]
@@ -138,7 +138,7 @@ def _finish(course: _Course, name: str) -> None:
     course.network.load_state_dict(course.kept)
 
 
-def _run_epoch(course: _Course, task: Task) -> Epoch:
+def _run_epoch(course: _Course, task: TrainingStage) -> Epoch:
     """All steps of an epoch and its validation; the best mean weights are copied."""
     start, network, stage = time.monotonic(), course.network, task.stage
     network.train()
@@ -160,7 +160,7 @@ def _run_epoch(course: _Course, task: Task) -> Epoch:
     )
 
 
-def _step(course: _Course, task: Task, step: int) -> tuple[float, float]:
+def _step(course: _Course, task: TrainingStage, step: int) -> tuple[float, float]:
     """One step of the optimiser at its rate; returns what the curve shows."""
     for group in course.optimiser.param_groups:
         group["lr"] = task.stage.rate * _cosine(step, task.stage.epochs * task.stage.steps)
@@ -186,7 +186,7 @@ def _average(mean: Weights, network: Network, decay: float) -> None:
             mean[key].copy_(value)
 
 
-def _score(course: _Course, task: Task) -> float:
+def _score(course: _Course, task: TrainingStage) -> float:
     """Validation of the running mean of the weights."""
     present = copy_weights(course.network)
     course.network.load_state_dict(course.mean)

@@ -99,7 +99,7 @@ def _one_thread() -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class _Teller:
+class _PipeWatcher:
     """The watcher of a worker process: it tells its parent."""
 
     line: Connection
@@ -182,7 +182,7 @@ def _train_for(
 ) -> Message:
     """The member, or what went wrong with it, as a message."""
     try:
-        member = train_one(config, number, print, material, _Teller(line), work)
+        member = train_one(config, number, print, material, _PipeWatcher(line), work)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         raise
     except Exception as error:

@@ -34,7 +34,7 @@ class StepLoss(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class TrainingStage:
     """One stage: its name and settings, the loss of a new batch, the score of validation."""
 
     name: str
@@ -43,7 +43,9 @@ class Task:
     score: Callable[[Network], float]
 
 
-def tasks_of(config: TrainConfig, learned: Dataset, validated: Dataset) -> tuple[Task, ...]:
+def tasks_of(
+    config: TrainConfig, learned: Dataset, validated: Dataset
+) -> tuple[TrainingStage, ...]:
     """The stages of a model in order, see `upscale.training.config.stages_of`."""
     return tuple(
         _pretrain_task(stage, config, learned, validated)
@@ -90,7 +92,7 @@ def flux_step(
 
 def _flux_task(
     name: str, stage: Stage, config: TrainConfig, learned: Dataset, validated: Dataset
-) -> Task:
+) -> TrainingStage:
     joint = name == "joint"
 
     def loss(network: Network, rng: np.random.Generator) -> StepLoss:
@@ -100,12 +102,12 @@ def _flux_task(
     def score(network: Network) -> float:
         return validate(network, validated, joint, config.context)
 
-    return Task(name, stage, loss, score)
+    return TrainingStage(name, stage, loss, score)
 
 
 def _pretrain_task(
     stage: Pretraining, config: TrainConfig, learned: Dataset, validated: Dataset
-) -> Task:
+) -> TrainingStage:
     def loss(network: Network, rng: np.random.Generator) -> StepLoss:
         views = draw_views(learned, config.draw, config.augmentation, rng)
         total = view_loss(network, views, stage.temperature)
@@ -114,4 +116,4 @@ def _pretrain_task(
     def score(network: Network) -> float:
         return score_views(network, validated, config.draw, stage.temperature)
 
-    return Task("pretrain", stage, loss, score)
+    return TrainingStage("pretrain", stage, loss, score)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from upscale.network.networks.architectures import Network
-from upscale.training.dataset import Dataset, Place
+from upscale.training.dataset import Dataset, DatasetTower
 
 #: Windows per tower at most: every n-th window of a long record, so that no tower takes long.
 MOST_WINDOWS = 96
@@ -40,7 +40,7 @@ def _tower_error(network: Network, data: Dataset, tower: int, joint: bool, conte
     return float(squares.mean(dim=0).sqrt().mean())
 
 
-def _served(data: Dataset, place: Place) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _served(data: Dataset, place: DatasetTower) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Starts `(row,)` and served days `(row, stride)`, -1 for none, of some of the windows."""
     rows = place.rows
     day = rows.first[:, None].astype(np.int64) + np.arange(data.window.stride)
