@@ -24,6 +24,7 @@ from zarr.errors import ContainsArrayError
 from upscale.calendar import CALENDAR, TIME_UNITS
 from upscale.drivers.packing import Packing
 from upscale.grid import Grid
+from upscale.stores.location import is_url
 from upscale.variables import of_kind, variable
 
 SERIES = ("meteo", "satellite")
@@ -197,7 +198,7 @@ def _open_root(url: str, storage_options: Mapping[str, Any] | None) -> zarr.Grou
 
 
 def _options(url: str, options: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    return dict(options or {}) if "://" in url else None
+    return dict(options or {}) if is_url(url) else None
 
 
 def _open_series(url: str, name: str, group: zarr.Group) -> SeriesGroup:

@@ -16,6 +16,7 @@ from upscale.jobs.settings import ConfigError, absolute, digest_of
 from upscale.network.releases.release import Release
 from upscale.network.support import SupportRule
 from upscale.product.layout import FluxLayout, WorkItem
+from upscale.stores.location import is_url
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def make_job(run: Run, release: Release, cube: DriverCube, layout: FluxLayout) -
         release=release.digest,
         cube=cube.digest,
         embeddings=digest_of(made_from),
-        model=run.model if "://" in run.model else absolute(str(release.path)),
+        model=run.model if is_url(run.model) else absolute(str(release.path)),
         drivers=absolute(run.drivers),
         store=absolute(run.output.store),
         context_store=absolute(run.context.store or beside(run.output.store, "context.zarr")),

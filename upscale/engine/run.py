@@ -29,7 +29,7 @@ from upscale.product.cube import (
     open_flux_group,
 )
 from upscale.product.shards import write_layer
-from upscale.stores.location import is_empty
+from upscale.stores.location import is_empty, is_url
 
 Part = tuple[int, int]
 
@@ -128,7 +128,7 @@ def execute(checked: Checked, progress: Progress, part: Part = (1, 1)) -> RunOut
 
 def _logs(ledger: RunLedger) -> Path | None:
     """Where the logs of workers are kept: with a ledger on this machine, nowhere else."""
-    return None if "://" in ledger.url else Path(ledger.url) / "logs"
+    return None if is_url(ledger.url) else Path(ledger.url) / "logs"
 
 
 def _reopen(store: str) -> None:

@@ -23,7 +23,7 @@ from upscale.jobs.ledger import store_name
 from upscale.jobs.settings import ConfigError
 from upscale.network.releases.release import Release, ReleaseError, load_release
 from upscale.product.cube import open_flux_group, was_begun
-from upscale.stores.location import is_empty
+from upscale.stores.location import is_empty, is_url
 
 T = TypeVar("T")
 
@@ -148,7 +148,7 @@ def _feature_faults(release: Release, cube: DriverCube) -> list[str]:
 def _room_faults(plan: RunPlan) -> list[str]:
     """Whether the items that are still to be done fit on the disk."""
     store, layout = plan.job.store, plan.job.layout
-    if "://" in store:
+    if is_url(store):
         return []
     items = len(plan.tiles) * layout.blocks
     left = items - len(RunLedger(store).entries(plan.job.digest))

@@ -44,7 +44,7 @@ from upscale.jobs.progress import Progress
 from upscale.jobs.queue import SubmissionQueue, lost, result_of
 from upscale.jobs.settings import ConfigError, digest_of
 from upscale.remote.errors import ArchiveError
-from upscale.stores.location import is_empty
+from upscale.stores.location import is_empty, is_url
 
 
 @dataclass
@@ -89,7 +89,7 @@ def ingest(scan: Scan, progress: Progress, runner: Runner | None = None) -> Inge
 def _cluster(scan: Scan, progress: Progress) -> Iterator[Runner]:
     """Does tasks on the cluster of an ingest, with logs beside the ledger."""
     ledger = IngestLedger(scan.job.cube).url
-    logs = None if "://" in ledger else Path(ledger) / "logs"
+    logs = None if is_url(ledger) else Path(ledger) / "logs"
     progress.stage("starting cluster")
     with connect(scan.ingest.cluster, logs, tasks=1) as client:
         yield partial(_entries, client, scan.ingest.retries)

@@ -7,7 +7,6 @@ written and read back.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -15,7 +14,7 @@ from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 import fsspec
 
-from upscale.stores.location import is_local
+from upscale.stores.location import write_object
 
 Status = Literal["done", "failed"]
 
@@ -76,21 +75,7 @@ class Ledger(Generic[R]):
     def write_object(self, name: str, content: Any) -> None:
         """Store plain values as JSON under a name."""
         payload = json.dumps(content, indent=1, sort_keys=True).encode()
-        path = f"{self._root}/{name}"
-        if not is_local(self._fs):
-            self._fs.pipe_file(path, payload)
-            return
-        os.makedirs(self._root, exist_ok=True)
-        part = f"{path}.{os.getpid()}.part"
-        try:
-            with open(part, "wb") as file:
-                file.write(payload)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, path)
-        finally:
-            if os.path.exists(part):
-                os.unlink(part)
+        write_object(self._fs, f"{self._root}/{name}", payload)
 
     def read_object(self, name: str) -> Any:
         """The values stored under a name, None where there are none that can be read."""

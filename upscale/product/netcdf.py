@@ -12,7 +12,6 @@ import datetime as dt
 import errno
 import fcntl
 import hashlib
-import os
 import resource
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -26,11 +25,11 @@ from upscale.calendar import dates_of, day_number
 from upscale.product.ncfile import Part, first_difference, write_part
 from upscale.product.reader import FluxCube, open_flux_cube
 from upscale.product.shards import ReadBackError
+from upscale.stores.files import replacing, sync, unfinished, write_whole
 from upscale.variables import FLUXES, variable
 
 MANIFEST = "SHA256SUMS"
 _LOCK = ".publish.lock"
-_PARTIAL = ".partial"
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 _EVERY_DAILY = (*FLUXES, *(f"{flux}_sd" for flux in FLUXES), "quality", "filled_share")
 
@@ -160,21 +159,16 @@ def _renew(path: Path, part: Part) -> bool:
 
 def _write_safely(path: Path, part: Part) -> str:
     """Write, sync, compare, rename; returns the sha256 of the file."""
-    partial = path.with_name(f".{path.name}{_PARTIAL}")
     try:
-        write_part(partial, part)
-        _sync(partial)
-        difference = first_difference(partial, part)
-        if difference:
-            raise ReadBackError(f"{path}: differs from the store after writing ({difference})")
-        digest = _digest(partial)
-        os.replace(partial, path)
-        _sync(path.parent)
+        with replacing(path) as partial:
+            write_part(partial, part)
+            sync(partial)
+            difference = first_difference(partial, part)
+            if difference:
+                raise ReadBackError(f"{path}: differs from the store after writing ({difference})")
+            return _digest(partial)
     except (OSError, RuntimeError) as error:
         raise _explained(error, path) from error
-    finally:
-        partial.unlink(missing_ok=True)
-    return digest
 
 
 def _explained(error: Exception, path: Path) -> Exception:
@@ -200,17 +194,9 @@ def _alone(folder: Path) -> Iterator[None]:
             raise PublishError(
                 f"another process publishes into {folder}; wait for it, or choose another folder"
             ) from error
-        for left in folder.glob(f".*{_PARTIAL}"):
+        for left in unfinished(folder):
             left.unlink()
         yield
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _digest(path: Path) -> str:
@@ -228,7 +214,5 @@ def _read_manifest(folder: Path) -> dict[str, str]:
 
 def _write_manifest(folder: Path, digests: dict[str, str]) -> None:
     """Replace the manifest at once; `sha256sum -c SHA256SUMS` understands it."""
-    partial = folder / f".{MANIFEST}{_PARTIAL}"
-    partial.write_text("".join(f"{digests[name]}  {name}\n" for name in sorted(digests)))
-    _sync(partial)
-    os.replace(partial, folder / MANIFEST)
+    rows = (f"{digests[name]}  {name}\n" for name in sorted(digests))
+    write_whole(folder / MANIFEST, "".join(rows))

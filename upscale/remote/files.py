@@ -20,6 +20,7 @@ from upscale.remote.http import (
 )
 from upscale.remote.listing import PACKAGES, named, open_object, tree_of
 from upscale.remote.locations import Hosts, check_catalogue_url, check_place, redact, scheme_of
+from upscale.stores.files import take_place
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def download(
         except ArchiveError:
             copy.part.unlink(missing_ok=True)
             raise
-    copy.part.replace(target)
+    take_place(copy.part, target)
 
 
 @dataclass

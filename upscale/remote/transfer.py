@@ -24,7 +24,7 @@ from upscale.remote.http import (
 )
 from upscale.remote.locations import redact
 from upscale.remote.pace import Pace, PacedSession
-from upscale.stores.files import first_bytes
+from upscale.stores.files import first_bytes, take_place
 
 #: First bytes of the kinds of files that are fetched; any of them will do.
 STARTS = {
@@ -196,7 +196,7 @@ def discard(part: Path) -> None:
 
 def taken(part: Path, target: Path) -> None:
     """Give a whole copy its name, or let a whole file take its place."""
-    part.replace(target)
+    take_place(part, target)
     for note in (_note_of(part), job_of(part.parent, target.name)):
         note.unlink(missing_ok=True)
 

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import fsspec
+
+from upscale.stores.files import write_whole
+
+
+def is_url(location: str) -> bool:
+    """Whether a location names its file system (`s3://...`, `file://...`), as no path does."""
+    return "://" in location
 
 
 def is_local(fs: Any) -> bool:
@@ -13,10 +21,26 @@ def is_local(fs: Any) -> bool:
 
 
 def is_empty(url: str) -> bool:
-    """Whether nothing lies at a URL or path; an empty folder counts as nothing."""
+    """Whether nothing lies at or below a URL or path; an empty folder counts as nothing."""
     fs, path = fsspec.core.url_to_fs(url)
     fs.invalidate_cache()
     try:
-        return not fs.ls(path, detail=False)
+        found = fs.ls(path, detail=False)
     except (FileNotFoundError, NotADirectoryError):
         return not fs.exists(path)
+    # A bucket may hold an empty object that stands for the folder itself.
+    inside = [name for name in found if name.rstrip("/") != path.rstrip("/")]
+    return not inside and not fs.isfile(path)
+
+
+def write_object(fs: Any, path: str, content: bytes) -> None:
+    """Write a small object of an fsspec file system so that readers see the old or the new one.
+
+    A local file is written beside its place and renamed, in a folder that is made where it is
+    lacking; an object store shows an upload when it is whole.
+    """
+    if is_local(fs):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        write_whole(Path(path), content)
+    else:
+        fs.pipe_file(path, content)

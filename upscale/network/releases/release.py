@@ -38,6 +38,7 @@ from upscale.network.scaler import Scaler
 from upscale.network.support import SupportRule
 from upscale.network.uncertainty.applicability import Applicability, read_applicability
 from upscale.network.windows import WindowRule
+from upscale.stores.files import write_whole
 from upscale.variables import FLUXES
 
 __all__ = [
@@ -158,7 +159,7 @@ def save_release(
     files |= {CARD: card.encode(), SKILL: skill.encode(), MANIFEST: text.encode()}
     folder.mkdir(parents=True, exist_ok=True)
     for name, payload in files.items():
-        _replace(folder / name, payload)
+        write_whole(folder / name, payload)
     return load_release(folder)
 
 
@@ -338,10 +339,3 @@ def _stack(members: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
         }
     except (KeyError, RuntimeError) as error:
         raise ReleaseError(f"the members are not of one architecture: {error}") from None
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file so that nobody ever reads half of it."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_bytes(content)
-    part.replace(path)

@@ -10,6 +10,8 @@ from pathlib import Path
 import yaml
 
 from upscale import shipped
+from upscale.stores.files import write_whole
+from upscale.stores.location import is_url
 
 MANIFEST = "release.yaml"
 
@@ -34,7 +36,7 @@ def find_release(name_or_path: str | Path) -> Path:
     if (path / MANIFEST).is_file():
         return path
     text = str(name_or_path)
-    if "://" in text:
+    if is_url(text):
         return _fetched(text.rstrip("/"))
     known = {folder.name: folder for folder in _shipped()}
     name = text.removeprefix("models/")  # as a checkout calls it, for those without one
@@ -60,8 +62,8 @@ def _fetched(url: str) -> Path:
     manifest = _download(f"{url}/{MANIFEST}")
     for name, digest in _files_of(manifest, url):
         if not _holds(folder / name, digest):
-            _put(folder / name, _download(f"{url}/{name}"))
-    _put(folder / MANIFEST, manifest)
+            write_whole(folder / name, _download(f"{url}/{name}"))
+    write_whole(folder / MANIFEST, manifest)
     return folder
 
 
@@ -98,9 +100,3 @@ def _download(url: str) -> bytes:
             f"cannot read {url} ({type(error).__name__}: {error}): correct the URL, or fetch "
             "the folder by hand and name its path"
         ) from error
-
-
-def _put(path: Path, content: bytes) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_bytes(content)
-    part.replace(path)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ import torch
 from torch import Tensor
 
 from upscale import __version__
+from upscale.stores.files import write_whole
 from upscale.training.config import TrainConfig
 from upscale.training.dataset import Dataset
 from upscale.training.networks.curves import Epoch
@@ -88,12 +88,7 @@ def write_checkpoint(path: Path, key: str, checkpoint: Checkpoint) -> None:
     }  # fmt: skip
     payload = safetensors.torch.save(tensors, {"key": key, "state": json.dumps(rest)})
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    with part.open("wb") as file:
-        file.write(payload)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    write_whole(path, payload)
 
 
 def read_checkpoint(path: Path, key: str) -> Checkpoint | None:
