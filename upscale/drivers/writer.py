@@ -11,18 +11,15 @@ import fsspec
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec
-from zarr.core.buffer import default_buffer_prototype
-from zarr.core.sync import sync
 
 from upscale import __version__
-from upscale.calendar import CALENDAR, TIME_UNITS
 from upscale.drivers.cube import KIND
 from upscale.drivers.packing import MISSING, packing_of
 from upscale.grid import Grid
+from upscale.stores.arrays import PLAIN, create_array, put_array, shuffled
+from upscale.stores.axes import CELLS, DAILY, put_bare_axes
+from upscale.stores.location import is_empty
 from upscale.variables import class_attributes, variable
-
-_CODEC: Any = {"cname": "zstd", "clevel": 3, "shuffle": "bitshuffle"}
 
 
 @dataclass(frozen=True)
@@ -92,7 +89,7 @@ def _may_replace(url: str, overwrite: bool) -> bool:
     try:
         there = zarr.open_group(url, mode="r").attrs
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError):  # no Zarr group
-        if not _is_empty(url):
+        if not is_empty(url):
             raise FileExistsError(
                 f"{url}: expected nothing there, or a driver cube; found something else that is "
                 "no driver cube; give another path, or remove it yourself"
@@ -110,19 +107,6 @@ def _may_replace(url: str, overwrite: bool) -> bool:
             "another path, or replace it with --overwrite (overwrite=True)"
         )
     return True
-
-
-def _is_empty(url: str) -> bool:
-    """Whether nothing lies at or below a path or a URL that fsspec opens."""
-    files, path = fsspec.core.url_to_fs(url)
-    files.invalidate_cache()
-    try:
-        found = files.ls(path, detail=False)
-    except FileNotFoundError:
-        return True
-    # A bucket may hold an empty object that stands for the folder itself.
-    inside = [name for name in found if name.rstrip("/") != path.rstrip("/")]
-    return not inside and not files.isfile(path)
 
 
 def create_series(url: str, spec: SeriesSpec, land: NDArray[np.bool_] | None = None) -> None:
@@ -146,16 +130,13 @@ def create_series(url: str, spec: SeriesSpec, land: NDArray[np.bool_] | None = N
 
 def put_axes(group: zarr.Group, spec: SeriesSpec) -> None:
     """Write the axes of a group, or replace them."""
-    _coordinates(group, spec.grid)
-    days = np.arange(spec.first, spec.first + spec.count, dtype=np.int32)
-    calendar = {"standard_name": "time", "units": TIME_UNITS, "calendar": CALENDAR}
-    _put(group, "time", days, ("time",), calendar)
+    put_bare_axes(group, spec.grid, spec.first + np.arange(spec.count))
 
 
 def put_land(group: zarr.Group, land: NDArray[np.bool_]) -> None:
     """Write which nodes `(row, col)` of a group have values, or replace it."""
     text = {"long_name": "nodes of the source that are land", "units": "1"}
-    _put(group, "land", land.astype(np.uint8), ("lat", "lon"), text)
+    _put(group, "land", land.astype(np.uint8), text)
 
 
 def create_driver(group: zarr.Group, name: str, spec: SeriesSpec) -> None:
@@ -166,32 +147,31 @@ def create_driver(group: zarr.Group, name: str, spec: SeriesSpec) -> None:
         packing = packing_of(name)
         attributes |= {"scale_factor": packing.scale, "add_offset": packing.offset}
         attributes["_FillValue"] = MISSING  # xarray masks by this, not by the fill value of Zarr
-    group.create_array(
-        name,
-        shape=(spec.count, *spec.grid.shape),
-        dtype=np.int16 if packed else np.float32,
-        chunks=spec.chunks,
-        compressors=BloscCodec(typesize=2 if packed else 4, **_CODEC),
-        fill_value=MISSING if packed else np.nan,
-        dimension_names=("time", "lat", "lon"),
-        attributes=attributes,
-    )
+    dtype: type[np.generic] = np.int16 if packed else np.float32
+    _create(group, name, spec, dtype, MISSING if packed else np.nan, attributes)
 
 
 def create_bytes(
     group: zarr.Group, name: str, spec: SeriesSpec, fill: int, attributes: Mapping[str, Any]
 ) -> None:
     """Write the metadata of an array of bytes `(time, lat, lon)` that tells of a driver."""
-    group.create_array(
-        name,
-        shape=(spec.count, *spec.grid.shape),
-        dtype=np.uint8,
-        chunks=spec.chunks,
-        compressors=BloscCodec(typesize=1, **_CODEC),
-        fill_value=fill,
-        dimension_names=("time", "lat", "lon"),
-        attributes=dict(attributes),
-    )
+    _create(group, name, spec, np.uint8, fill, attributes)
+
+
+def _create(
+    group: zarr.Group,
+    name: str,
+    spec: SeriesSpec,
+    dtype: type[np.generic],
+    fill: float,
+    attributes: Mapping[str, Any],
+) -> None:
+    """Write the metadata of an array over all days and cells of a group."""
+    shape = (spec.count, *spec.grid.shape)
+    create_array(
+        group, name, shape, dtype, DAILY, fill=fill, chunks=spec.chunks, attributes=attributes,
+        codec=shuffled(dtype),
+    )  # fmt: skip
 
 
 def write_series(
@@ -230,43 +210,22 @@ def write_static(
     there are replaced."""
     group = zarr.open_group(url, mode="r+").create_group("static", overwrite=True)
     group.attrs["grid"] = grid.to_dict()
-    _coordinates(group, grid)
-    dims = ("lat", "lon")
-    _put(group, "igbp", igbp.astype(np.uint8), dims, class_attributes("igbp"), chunk)
-    _put(group, "koppen", koppen.astype(np.uint8), dims, class_attributes("koppen"), chunk)
+    put_bare_axes(group, grid)
+    _put(group, "igbp", igbp.astype(np.uint8), class_attributes("igbp"), chunk)
+    _put(group, "koppen", koppen.astype(np.uint8), class_attributes("koppen"), chunk)
     for name, layer in (("sftlf", sftlf), ("elevation", elevation)):
         text = variable(name).attributes
-        _put(group, name, layer.astype(np.float32), dims, text, chunk)
-
-
-def _coordinates(group: zarr.Group, grid: Grid) -> None:
-    lat = {"standard_name": "latitude", "units": "degrees_north", "axis": "Y"}
-    lon = {"standard_name": "longitude", "units": "degrees_east", "axis": "X"}
-    _put(group, "lat", grid.lat, ("lat",), lat)
-    _put(group, "lon", grid.lon, ("lon",), lon)
+        _put(group, name, layer.astype(np.float32), text, chunk)
 
 
 def _put(
     group: zarr.Group,
     name: str,
-    values: NDArray[Any],
-    dims: tuple[str, ...],
+    layer: NDArray[Any],
     attributes: Mapping[str, Any],
     chunk: int | None = None,
 ) -> None:
-    """Write a small array whole; float layers are NaN, and classes 0, where never written."""
-    chunks = tuple(min(n, chunk or n) for n in values.shape)
-    array = group.create_array(
-        name,
-        shape=values.shape,
-        dtype=values.dtype,
-        chunks=chunks,
-        fill_value=np.nan if values.dtype.kind == "f" else 0,
-        dimension_names=dims,
-        attributes=dict(attributes),
-        overwrite=True,
-    )
-    array[...] = values
+    put_array(group, name, layer, CELLS, attributes, chunk=chunk, codec=PLAIN, overwrite=True)
 
 
 def unseal(url: str) -> None:
@@ -281,24 +240,19 @@ def seal(url: str, digest: str | None = None) -> str:
     of the store and the sha256 of each object, but for the root metadata that holds it.
     """
     root = zarr.open_group(url, mode="r+")
-    found = digest or _digest(root)
+    found = digest or _digest(url)
     if root.attrs.get("digest") != found:
         root.attrs["digest"] = found
     return found
 
 
-def _digest(root: zarr.Group) -> str:
+def _digest(url: str) -> str:
+    """sha256 of the sorted keys of a store and of the sha256 of each object, but its root's."""
+    files, root = fsspec.core.url_to_fs(url)
+    files.invalidate_cache()
     digest = hashlib.sha256()
-    for key in sorted(key for key in _keys(root) if key != "zarr.json"):
-        content = sync(root.store.get(key, default_buffer_prototype()))
-        if content is not None:
-            digest.update(key.encode() + hashlib.sha256(content.to_bytes()).digest())
+    for path in sorted(files.find(root)):
+        key = path.removeprefix(root).lstrip("/")
+        if key != "zarr.json":
+            digest.update(key.encode() + hashlib.sha256(files.cat_file(path)).digest())
     return digest.hexdigest()
-
-
-def _keys(root: zarr.Group) -> list[str]:
-    async def collect() -> list[str]:
-        return [key async for key in root.store.list()]
-
-    keys: list[str] = sync(collect())
-    return keys

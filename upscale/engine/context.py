@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import ZstdCodec
 
 from upscale.drivers.cube import DriverCube
 from upscale.drivers.tiles import Surface, read_features
@@ -23,8 +22,9 @@ from upscale.jobs.claim import claimed
 from upscale.network.predictor import Predictor
 from upscale.network.scaler import Scaler
 from upscale.network.support import Support, SupportRule, choose
+from upscale.stores.arrays import create_array
+from upscale.stores.axes import CELLS
 
-_CODEC = ZstdCodec(level=3, checksum=True)
 #: Cells that are encoded in one call.
 _CELLS = 512
 #: Days of drivers that are read at once.
@@ -64,39 +64,28 @@ def create_context(job: RunJob, latent: int) -> None:
 
 
 def _create_group(root: zarr.Group, job: RunJob, latent: int) -> None:
+    """Write the metadata of the embeddings of a job; the mark that all is there comes last."""
     group = root.create_group(group_path(job), overwrite=True)
-    tile, grid = job.layout.tile, job.layout.grid
+    tile, grid, members = job.layout.tile, job.layout.grid, job.layout.members
     blocks = job.layout.blocks if job.strict_past else 1
-    lead = (blocks, job.layout.members, latent)
-    dims: tuple[str, ...] = ("block", "member", "z", "lat", "lon")
-    cells: tuple[int, ...]
-    names: tuple[str, ...]
-    cells = (*lead, *grid.shape)
-    _array(group, "z", cells, (1, *lead[1:], tile, tile), np.float32, np.nan, dims)
     years = job.support.most_windows // job.support.windows_per_year
-    cells = (blocks, years, *grid.shape)
-    names = ("block", "year", "lat", "lon")
-    _array(group, "support_years", cells, (1, years, tile, tile), np.int16, 0, names)
-    cells, names = (blocks, *grid.shape), ("block", "lat", "lon")
-    _array(group, "context_short", cells, (1, tile, tile), np.uint8, 0, names)
-    cells, names = (blocks, *tile_counts(grid, tile)), ("block", "tile_row", "tile_col")
-    _array(group, "done", cells, (1, 1, 1), np.uint8, 0, names)
-    group.attrs.update({"grid": grid.to_dict(), "digest": job.embeddings, "complete": True})
-
-
-def _array(
-    group: zarr.Group,
-    name: str,
-    shape: tuple[int, ...],
-    chunks: tuple[int, ...],
-    dtype: Any,
-    fill: float,
-    dims: tuple[str, ...],
-) -> None:
-    group.create_array(
-        name, shape=shape, chunks=chunks, dtype=dtype, fill_value=fill,
-        dimension_names=dims, compressors=_CODEC,
+    create_array(
+        group, "z", (blocks, members, latent, *grid.shape), np.float32,
+        ("block", "member", "z", *CELLS), fill=np.nan, chunks=(1, members, latent, tile, tile),
     )  # fmt: skip
+    create_array(
+        group, "support_years", (blocks, years, *grid.shape), np.int16,
+        ("block", "year", *CELLS), fill=0, chunks=(1, years, tile, tile),
+    )  # fmt: skip
+    create_array(
+        group, "context_short", (blocks, *grid.shape), np.uint8,
+        ("block", *CELLS), fill=0, chunks=(1, tile, tile),
+    )  # fmt: skip
+    create_array(
+        group, "done", (blocks, *tile_counts(grid, tile)), np.uint8,
+        ("block", "tile_row", "tile_col"), fill=0, chunks=(1, 1, 1),
+    )  # fmt: skip
+    group.attrs.update({"grid": grid.to_dict(), "digest": job.embeddings, "complete": True})
 
 
 def read_embeddings(

@@ -13,20 +13,17 @@ from typing import Any
 
 import numpy as np
 import zarr
-from numpy.typing import NDArray
-from odc.geo.crs import CRS
-from zarr.codecs import ZstdCodec
 from zarr.errors import ContainsArrayError, ZarrUserWarning
 
-from upscale.calendar import CALENDAR, TIME_UNITS, date_of
+from upscale.calendar import date_of
 from upscale.grid import EARTH_RADIUS, Grid, cell_areas
 from upscale.product.layout import FluxLayout
 from upscale.product.quality import FILL, flag_attributes
 from upscale.product.uncertainty import NO_TRUST, STEP_ARRAYS, Trust
+from upscale.stores.arrays import create_array, put_array
+from upscale.stores.axes import CELLS, DAILY, put_axes, put_stretches
 from upscale.variables import FLUXES, class_attributes, variable
 
-_DIMS = ("time", "lat", "lon")
-_CODEC = ZstdCodec(level=3, checksum=True)
 _CELLS = {"grid_mapping": "crs", "cell_measures": "area: areacella"}
 _PER_LAND = "area: mean where land time: mean"
 
@@ -80,7 +77,7 @@ def create_flux_cube(
     mark = {"kind": UNFINISHED}
     again = overwrite or was_begun(url)
     root = zarr.create_group(url, overwrite=again, attributes=mark, zarr_format=3)
-    _write_axes(root, layout)
+    put_axes(root, layout.grid, layout.first + np.arange(layout.count))
     _create_daily(root, layout, trust)
     _create_static(root, layout)
     _create_sums(root, layout)
@@ -154,35 +151,7 @@ def _extent(layout: FluxLayout) -> dict[str, Any]:
     }
 
 
-def _write_axes(root: zarr.Group, layout: FluxLayout) -> None:
-    days = np.arange(layout.first, layout.first + layout.count, dtype=np.int32)
-    calendar = {"units": TIME_UNITS, "calendar": CALENDAR}
-    time = {"standard_name": "time", "long_name": "first instant of the day", "axis": "T"}
-    time["units_metadata"] = "leap_seconds: none"  # asked for by the checkers of CF-1.11
-    _put(root, "time", days, ("time",), time | calendar | {"bounds": "time_bnds"})
-    _put(root, "time_bnds", np.stack([days, days + 1], 1), ("time", "bnds"), {})
-    grid = layout.grid
-    lat = {"standard_name": "latitude", "long_name": "latitude", "units": "degrees_north"}
-    lon = {"standard_name": "longitude", "long_name": "longitude", "units": "degrees_east"}
-    _put(root, "lat", grid.lat, ("lat",), lat | {"axis": "Y", "bounds": "lat_bnds"})
-    _put(root, "lon", grid.lon, ("lon",), lon | {"axis": "X", "bounds": "lon_bnds"})
-    _put(root, "lat_bnds", grid.lat_bounds, ("lat", "bnds"), {})
-    _put(root, "lon_bnds", grid.lon_bounds, ("lon", "bnds"), {})
-    _put(root, "crs", np.array(0, np.int32), (), _crs())
-
-
-def _crs() -> dict[str, Any]:
-    return {
-        "long_name": "latitude and longitude; cell areas are those of a sphere",
-        "grid_mapping_name": "latitude_longitude",
-        "semi_major_axis": 6378137.0,
-        "inverse_flattening": 298.257223563,
-        "crs_wkt": CRS("EPSG:4326").to_wkt(),
-    }
-
-
 def _create_daily(root: zarr.Group, layout: FluxLayout, trust: Trust) -> None:
-    shape = (layout.count, *layout.grid.shape)
     for name in (*FLUXES, *(f"{flux}_sd" for flux in FLUXES)):
         text = dict[str, Any](variable(name).attributes | _CELLS | {"cell_methods": _PER_LAND})
         text |= trust.spread_attributes(name.removesuffix("_sd")) if name not in FLUXES else {}
@@ -190,38 +159,32 @@ def _create_daily(root: zarr.Group, layout: FluxLayout, trust: Trust) -> None:
         text["coverage_content_type"] = content
         if name in FLUXES:
             text["ancillary_variables"] = f"{name}_sd"
-        _create(root, name, shape, np.float32, np.nan, layout, text)
+        _create(root, name, np.float32, np.nan, layout, text)
     flags = flag_attributes(trust.unused_flags)
-    _create(root, "quality", shape, np.uint16, FILL, layout, flags | _CELLS)
+    _create(root, "quality", np.uint16, FILL, layout, flags | _CELLS)
     share = {
         "long_name": "share of the days of the window whose drivers were filled",
         "units": "%",
         "comment": "255 where there is no prediction.",
         "valid_range": [0, 100],
     }
-    _create(root, "filled_share", shape, np.uint8, 255, layout, share | _CELLS)
+    _create(root, "filled_share", np.uint8, 255, layout, share | _CELLS)
 
 
 def _create(
     root: zarr.Group,
     name: str,
-    shape: tuple[int, int, int],
     dtype: Any,
     fill: float,
     layout: FluxLayout,
     attributes: Mapping[str, Any],
 ) -> None:
-    root.create_array(
-        name,
-        shape=shape,
-        dtype=dtype,
-        chunks=layout.chunk,
-        shards=layout.shard,
-        compressors=_CODEC,
-        fill_value=fill,
-        dimension_names=_DIMS,
-        attributes=dict(attributes),
-    )
+    """Write the metadata of a daily array."""
+    shape = (layout.count, *layout.grid.shape)
+    create_array(
+        root, name, shape, dtype, DAILY, fill=fill, chunks=layout.chunk, shards=layout.shard,
+        attributes=attributes,
+    )  # fmt: skip
 
 
 def _create_static(root: zarr.Group, layout: FluxLayout) -> None:
@@ -229,7 +192,8 @@ def _create_static(root: zarr.Group, layout: FluxLayout) -> None:
     areas = np.broadcast_to(cell_areas(grid)[:, None], grid.shape).astype(np.float32)
     sphere = f"On a sphere of radius {EARTH_RADIUS} m."
     text = variable("areacella").attributes | {"comment": sphere, "cell_methods": "area: sum"}
-    _put(root, "areacella", areas, _DIMS[1:], text | {"grid_mapping": "crs"}, layout.layer_chunk)
+    text |= {"grid_mapping": "crs"}
+    put_array(root, "areacella", areas, CELLS, text, chunk=layout.layer_chunk)
     land = variable("sftlf").attributes | _CELLS | {"cell_methods": "area: mean"}
     _layer(root, "sftlf", np.float32, np.nan, layout, land)
     _layer(root, "igbp", np.uint8, 0, layout, class_attributes("igbp") | _CELLS)
@@ -244,46 +208,38 @@ def _layer(
     layout: FluxLayout,
     attributes: Mapping[str, Any],
 ) -> None:
-    root.create_array(
-        name,
-        shape=layout.grid.shape,
-        dtype=dtype,
-        chunks=(layout.layer_chunk, layout.layer_chunk),
-        compressors=_CODEC,
-        fill_value=fill,
-        dimension_names=_DIMS[1:],
-        attributes=dict(attributes),
-    )
+    """Write the metadata of a static layer."""
+    edges = (layout.layer_chunk, layout.layer_chunk)
+    create_array(
+        root, name, layout.grid.shape, dtype, CELLS, fill=fill, chunks=edges,
+        attributes=attributes,
+    )  # fmt: skip
 
 
 def _create_sums(root: zarr.Group, layout: FluxLayout) -> None:
     if layout.sums == "none":
         return
-    segments = layout.segments
-    first = np.array([s.first for s in segments], np.int32)
-    bounds = np.stack([first, first + [s.count for s in segments]], 1).astype(np.int32)
-    calendar = {"units": TIME_UNITS, "calendar": CALENDAR}
-    text = {"long_name": "first day of the segment", "bounds": "segment_bnds"} | calendar
-    _put(root, "segment", first, ("segment",), text)
-    _put(root, "segment_bnds", bounds, ("segment", "bnds"), {})
+    bounds = [[s.first, s.first + s.count] for s in layout.segments]
+    put_stretches(root, "segment", np.array(bounds, np.int32))
     numbers = np.arange(layout.members, dtype=np.int32)
     text = {"standard_name": "realization", "long_name": "member of the ensemble", "units": "1"}
-    _put(root, "member", numbers, ("member",), text)
+    put_array(root, "member", numbers, ("member",), text)
     for flux in FLUXES:
         _create_sum(root, flux, layout)
     _create_days(root, layout)
 
 
 def _create_sum(root: zarr.Group, flux: str, layout: FluxLayout) -> None:
-    row = variable(flux)
-    root.create_array(
+    """Write the metadata of the sums of each member over each segment."""
+    row, members = variable(flux), layout.members
+    create_array(
+        root,
         f"{flux}_member",
-        shape=(layout.members, len(layout.segments), *layout.grid.shape),
-        dtype=np.float32,
-        chunks=(layout.members, 1, layout.tile, layout.tile),
-        compressors=_CODEC,
-        fill_value=np.nan,
-        dimension_names=("member", "segment", "lat", "lon"),
+        (members, len(layout.segments), *layout.grid.shape),
+        np.float32,
+        ("member", "segment", *CELLS),
+        fill=np.nan,
+        chunks=(members, 1, layout.tile, layout.tile),
         attributes={
             "long_name": f"{row.long_name}, sum over the days of the segment, by member",
             "units": "g m-2",
@@ -294,14 +250,15 @@ def _create_sum(root: zarr.Group, flux: str, layout: FluxLayout) -> None:
 
 
 def _create_days(root: zarr.Group, layout: FluxLayout) -> None:
-    root.create_array(
+    """Write the metadata of the days that the sums of the members are made of."""
+    create_array(
+        root,
         "segment_days",
-        shape=(len(layout.segments), *layout.grid.shape),
-        dtype=np.uint16,
+        (len(layout.segments), *layout.grid.shape),
+        np.uint16,
+        ("segment", *CELLS),
+        fill=0,
         chunks=(1, layout.tile, layout.tile),
-        compressors=_CODEC,
-        fill_value=0,
-        dimension_names=("segment", "lat", "lon"),
         attributes={
             "long_name": "days with a value in the sums of the members",
             "units": "1",
@@ -312,43 +269,19 @@ def _create_days(root: zarr.Group, layout: FluxLayout) -> None:
 
 
 def _create_steps(root: zarr.Group, layout: FluxLayout, trust: Trust) -> None:
+    """Write the step axis, and the metadata of the arrays of `trust` that stand on it."""
     if not trust.arrays:
         return
-    calendar = {"units": TIME_UNITS, "calendar": CALENDAR}
-    text = {"long_name": "first day of the step", "bounds": "step_bnds"} | calendar
-    _put(root, "step", layout.step_bounds[:, 0], ("step",), text)
-    _put(root, "step_bnds", layout.step_bounds, ("step", "bnds"), {})
+    put_stretches(root, "step", layout.step_bounds)
     for name in trust.arrays:
         dtype, fill = STEP_ARRAYS[name]
-        root.create_array(
+        create_array(
+            root,
             name,
-            shape=(len(layout.step_bounds), *layout.grid.shape),
-            dtype=dtype,
+            (len(layout.step_bounds), *layout.grid.shape),
+            dtype,
+            ("step", *CELLS),
+            fill=fill,
             chunks=(len(layout.step_numbers(0)), layout.tile, layout.tile),
-            compressors=_CODEC,
-            fill_value=fill,
-            dimension_names=("step", "lat", "lon"),
             attributes=trust.step_attributes(name) | _CELLS,
         )
-
-
-def _put(
-    root: zarr.Group,
-    name: str,
-    values: NDArray[Any],
-    dims: tuple[str, ...],
-    attributes: Mapping[str, Any],
-    chunk: int | None = None,
-) -> None:
-    """Write a small array whole, in chunks of at most `chunk` along each axis."""
-    array = root.create_array(
-        name,
-        shape=values.shape,
-        dtype=values.dtype,
-        chunks=tuple(min(n, chunk or n) for n in values.shape),
-        compressors=_CODEC,
-        fill_value=np.nan if values.dtype.kind == "f" else 0,
-        dimension_names=dims,
-        attributes=dict(attributes),
-    )
-    array[...] = values

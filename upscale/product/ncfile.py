@@ -22,6 +22,7 @@ from upscale.product.cube import plain
 from upscale.product.quality import Quality, has
 from upscale.product.reader import CellSlices, FluxCube, cells_of
 from upscale.product.uncertainty import STEP_ARRAYS
+from upscale.stores.axes import AXES, DAILY
 
 #: netCDF-C is not safe in threads: whoever opens a NetCDF file here holds this lock.
 NETCDF_LOCK = threading.RLock()
@@ -32,9 +33,7 @@ FILL = np.float32(1e20)
 #: Cells along each side of a chunk, about; chunks of the store decide the rest.
 CHUNK = 600
 
-_AXES = ("time", "time_bnds", "lat", "lat_bnds", "lon", "lon_bnds", "crs")
 _STEP_AXES = ("step", "step_bnds")
-_DIMS = ("time", "lat", "lon")
 _FILLS = {"filled_share": np.uint8(255)}
 _KEPT_OUT = {"kind", "layout", "initialised"}
 
@@ -77,7 +76,7 @@ class Part:
 
     @property
     def axes(self) -> tuple[str, ...]:
-        return _AXES + (_STEP_AXES if self.stepped else ())
+        return AXES + (_STEP_AXES if self.stepped else ())
 
     def blocks(self) -> Iterator[CellSlices]:
         return cells_of(self.cube.grid, self.edge)
@@ -152,7 +151,7 @@ def _equal(one: Any, other: Any) -> bool:
 
 def _define(file: Dataset, part: Part) -> None:
     grid = part.cube.grid
-    for name, size in zip((*_DIMS, "bnds"), (None, *grid.shape, 2), strict=True):
+    for name, size in zip((*DAILY, "bnds"), (None, *grid.shape, 2), strict=True):
         file.createDimension(name, size)
     if part.stepped:
         file.createDimension("step", part.steps.stop - part.steps.start)

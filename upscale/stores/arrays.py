@@ -1,0 +1,93 @@
+"""Arrays of a Zarr store: how each is encoded, and what it reads as where nothing was written.
+
+Every array that this package writes is created here, so that one place decides on codecs, and
+fill values, dimension names and attributes are never left to a default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import DTypeLike, NDArray
+from zarr.codecs import BloscCodec, ZstdCodec
+
+#: What a run writes over days: a checksum in every chunk tells a torn one from a whole one.
+CHECKED = ZstdCodec(level=3, checksum=True)
+
+#: Axes and static layers of a driver cube, whose digest is made of all their bytes.
+PLAIN = ZstdCodec(level=0, checksum=False)
+
+
+def shuffled(dtype: DTypeLike) -> BloscCodec:
+    """The codec of daily drivers: bits of a kind lie together, which is what packs well in
+    series of 16-bit steps and in flags."""
+    size = np.dtype(dtype).itemsize
+    return BloscCodec(typesize=size, cname="zstd", clevel=3, shuffle="bitshuffle")
+
+
+def create_array(
+    group: zarr.Group,
+    name: str,
+    shape: Sequence[int],
+    dtype: DTypeLike,
+    dims: tuple[str, ...],
+    *,
+    fill: float,
+    chunks: Sequence[int],
+    shards: Sequence[int] | None = None,
+    attributes: Mapping[str, Any] | None = None,
+    codec: BloscCodec | ZstdCodec = CHECKED,
+    overwrite: bool = False,
+) -> zarr.Array[Any]:
+    """Write the metadata of an array; no value is written.
+
+    dims: names of the axes; fill: what reads where nothing was written; chunks, shards: their
+    lengths along each axis, shards where each of them has one writer; overwrite: an array of
+    this name is replaced. Raises ContainsArrayError of Zarr where there is one otherwise.
+    """
+    return group.create_array(
+        name,
+        shape=tuple(shape),
+        dtype=np.dtype(dtype),
+        chunks=tuple(chunks),
+        shards=None if shards is None else tuple(shards),
+        compressors=codec,
+        fill_value=fill,
+        dimension_names=dims,
+        attributes=dict(attributes or {}),
+        overwrite=overwrite,
+    )
+
+
+def put_array(
+    group: zarr.Group,
+    name: str,
+    values: NDArray[Any],
+    dims: tuple[str, ...],
+    attributes: Mapping[str, Any] | None = None,
+    *,
+    chunk: int | None = None,
+    codec: BloscCodec | ZstdCodec = CHECKED,
+    overwrite: bool = False,
+) -> None:
+    """Write a small array whole, such as an axis or a static layer.
+
+    chunk: largest length of a chunk along each axis, by default the whole axis. Floats read as
+    NaN, and integers (classes: unknown) as 0, where nothing was written.
+    """
+    array = create_array(
+        group,
+        name,
+        values.shape,
+        values.dtype,
+        dims,
+        fill=np.nan if values.dtype.kind == "f" else 0,
+        chunks=[min(size, chunk or size) for size in values.shape],
+        attributes=attributes,
+        codec=codec,
+        overwrite=overwrite,
+    )
+    array[...] = values
