@@ -12,9 +12,7 @@ from typing import Any
 
 import numpy as np
 import yaml
-from affine import Affine
 from numpy.typing import NDArray
-from odc.geo.geobox import GeoBox
 
 from upscale import shipped
 
@@ -73,13 +71,6 @@ class Grid:
     def wraps(self) -> bool:
         """True where the last column is the western neighbour of the first."""
         return abs(self.cols * self.resolution - 360) < 1e-6
-
-    @property
-    def geobox(self) -> GeoBox:
-        """The same grid for the geospatial libraries, in EPSG:4326."""
-        step = self.resolution
-        affine = Affine(step, 0, self.west, 0, -step, self.north)
-        return GeoBox(self.shape, affine, "EPSG:4326")
 
     def crop(self, rows: slice, cols: slice) -> Grid:
         """The cells of `rows` and `cols` as a grid on the same lattice."""
