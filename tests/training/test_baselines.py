@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from upscale.calendar import day_of_year
+from upscale.evaluation.tower_model import TowerModel
 from upscale.network.boosting.trees import TreesConfig
 from upscale.network.predictor import load_predictor
 from upscale.network.releases.release import (
@@ -27,7 +28,6 @@ from upscale.training.baselines import (
     fit_seasonal_cycle,
     fit_trees,
 )
-from upscale.training.evaluate import TowerModel
 
 
 def _steady(tower: Tower, level: float) -> Tower:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from upscale.evaluation.tower_model import TowerModel
 from upscale.towers.skill import skill
 from upscale.towers.table import TowerWarning
 from upscale.training import crossvalidate
@@ -15,7 +16,6 @@ from upscale.training.crossvalidate import (
     skill_of,
     write_left_out,
 )
-from upscale.training.evaluate import TowerModel
 from upscale.training.material import prepare
 
 MODELS = ("tamrl", "seasonal-cycle")

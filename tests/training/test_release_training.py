@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from upscale.drivers.features import classes_of, features_of
+from upscale.evaluation.tower_model import clipped, score, tower_model
 from upscale.network.releases.release import Release, load_release
 from upscale.network.support import choose
 from upscale.towers.skill import SKILL_COLUMNS, read_skill, skill
 from upscale.towers.table import Tower
 from upscale.training.config import TrainConfig
-from upscale.training.evaluate import clipped, score, tower_model
 from upscale.training.material import datasets, material_of
 from upscale.training.networks.members import train_members
 from upscale.training.release import train_release

@@ -13,9 +13,9 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from upscale.evaluation.tower_model import clipped
 from upscale.towers.splits import climate_group, land_cover
 from upscale.towers.table import Tower
-from upscale.training.evaluate import clipped
 from upscale.variables import KOPPEN
 
 Floats = NDArray[np.float32]

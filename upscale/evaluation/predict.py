@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upscale.evaluation.cases import Case, Estimate, estimate
+from upscale.evaluation.tower_model import tower_model
 from upscale.network.boosting.trees import TREES
 from upscale.network.releases.release import Release, load_release
 from upscale.network.releases.resolve import ReleaseError
 from upscale.network.windows import WindowRule
 from upscale.towers.table import Tower
 from upscale.training.baselines import fit_seasonal_cycle, fit_trees
-from upscale.training.evaluate import tower_model
 from upscale.variables import FLUXES
 
 Floats = NDArray[np.float32]

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from upscale.evaluation.tower_model import Predict, clipped, score
 from upscale.network.boosting.trees import TREES
 from upscale.towers.skill import SkillRow
 from upscale.towers.splits import folds as deal
 from upscale.towers.table import Tower
 from upscale.training.baselines import fit_seasonal_cycle, fit_trees
 from upscale.training.config import Model, TrainConfig, with_model
-from upscale.training.evaluate import Predict, clipped, score
 from upscale.training.material import material_of, with_good_days
 from upscale.training.networks.progress import Say
 from upscale.training.trained import tower_model_of, train_model

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from upscale import __version__
+from upscale.evaluation.tower_model import Predict, clipped, score
 from upscale.network.releases.manifest import LearnedPlace
 from upscale.network.releases.release import (
     CARD,
@@ -32,7 +33,6 @@ from upscale.training.crossvalidate import (
     skill_of,
     write_left_out,
 )
-from upscale.training.evaluate import Predict, clipped, score
 from upscale.training.material import Material, data_digest, prepare, rules, with_good_days
 from upscale.training.networks.curve_figure import plot_curves
 from upscale.training.networks.curves import CURVES, FIGURE, curve_csv, curve_table

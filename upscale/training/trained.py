@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from upscale.evaluation.tower_model import TowerModel
 from upscale.network.boosting.trees import TREES, TreeEnsemble, TreesConfig
 from upscale.network.ensemble import Ensemble
 from upscale.network.networks.architectures import Architecture
@@ -13,7 +14,6 @@ from upscale.network.predictor import Predictor
 from upscale.network.releases.release import Member as Saved
 from upscale.training.baselines import fit_trees
 from upscale.training.config import TrainConfig
-from upscale.training.evaluate import TowerModel
 from upscale.training.material import Material, rules
 from upscale.training.networks.curves import Curve
 from upscale.training.networks.members import train_members
