@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 
 from upscale.calendar import dates_of, day_number, day_numbers
 from upscale.drivers.from_towers import best_by_cell
+from upscale.evaluation.skill import skill
 from upscale.product.cube import layout_of, open_flux_group
-from upscale.towers.skill import skill
 from upscale.towers.table import Tower, read_towers
 from upscale.variables import FLUXES, IGBP
 

@@ -14,12 +14,12 @@ import xarray as xr
 from upscale.calendar import day_number, day_numbers
 from upscale.drivers.from_towers import towers_on_grid
 from upscale.evaluation.compare import compare, write_json
+from upscale.evaluation.skill import read_skill
 from upscale.evaluation.tower_model import tower_model
 from upscale.grid import load_grid
 from upscale.network.releases.release import load_release
 from upscale.testing.runs import prepare, run_here
 from upscale.testing.towers import write_towers
-from upscale.towers.skill import read_skill
 from upscale.towers.table import read_towers
 
 #: The shipped release whose held-out towers are judged here, and all shipped ones.

@@ -15,13 +15,13 @@ from rich.console import Console
 from upscale.calendar import day_number, day_numbers
 from upscale.commands import compare as command
 from upscale.evaluation.compare import Comparison, compare, quartiles, write_json
+from upscale.evaluation.skill import SKILL_COLUMNS, SkillRow
 from upscale.grid import Grid, Tile, load_grid
 from upscale.product.cube import create_flux_cube
 from upscale.product.layout import FluxLayout, WorkItem
 from upscale.product.quality import Quality
 from upscale.product.shards import TileFluxes, write_item
 from upscale.testing.towers import write_towers
-from upscale.towers.skill import SKILL_COLUMNS, SkillRow
 from upscale.variables import FLUXES
 
 FIRST = day_number(pd.Timestamp("2004-02-01").date())

@@ -14,9 +14,9 @@ import torch
 from upscale.commands import main
 from upscale.evaluation.predict import predict_towers
 from upscale.evaluation.run import EvaluationRequest, evaluate
+from upscale.evaluation.skill import SKILL_COLUMNS, read_skill
 from upscale.evaluation.tower_model import tower_model
 from upscale.testing.releases import fake_release
-from upscale.towers.skill import SKILL_COLUMNS, read_skill
 from upscale.towers.table import read_towers
 from upscale.training.config import Draw, Holdout, NetworkSettings, Stage, TrainConfig
 from upscale.training.crossvalidate import LeftOut, write_left_out

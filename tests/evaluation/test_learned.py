@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 
 from upscale.evaluation.learned import SPLITS, splits_of
+from upscale.evaluation.skill import SkillRow, skill_csv, skill_table
 from upscale.network.releases.manifest import LearnedPlace
 from upscale.network.releases.release import load_release
 from upscale.testing.releases import fake_release
-from upscale.towers.skill import SkillRow, skill_csv, skill_table
 from upscale.training.material import data_digest
 
 

@@ -15,7 +15,7 @@ from upscale.evaluation.cases import (
     pairs,
 )
 from upscale.evaluation.scores import closure, overall, scores, skill_part, tails
-from upscale.towers.skill import SKILL_COLUMNS
+from upscale.evaluation.skill import SKILL_COLUMNS
 
 
 @pytest.fixture(scope="module")

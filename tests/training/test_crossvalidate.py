@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from upscale.evaluation.skill import skill
 from upscale.evaluation.tower_model import TowerModel
-from upscale.towers.skill import skill
 from upscale.towers.table import TowerWarning
 from upscale.training import crossvalidate
 from upscale.training.crossvalidate import (

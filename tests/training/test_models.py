@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from upscale.evaluation.skill import read_skill
 from upscale.evaluation.tower_model import tower_model
 from upscale.network.releases.release import load_release
-from upscale.towers.skill import read_skill
 from upscale.towers.table import Tower
 from upscale.training.config import Model, Pretraining, TrainConfig, stages_of, with_model
 from upscale.training.dataset import draw, query_as_support

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from upscale.drivers.features import classes_of, features_of
+from upscale.evaluation.skill import SKILL_COLUMNS, read_skill, skill
 from upscale.evaluation.tower_model import clipped, score, tower_model
 from upscale.network.releases.release import Release, load_release
 from upscale.network.support import choose
-from upscale.towers.skill import SKILL_COLUMNS, read_skill, skill
 from upscale.towers.table import Tower
 from upscale.training.config import TrainConfig
 from upscale.training.material import datasets, material_of

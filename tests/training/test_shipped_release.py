@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from upscale.evaluation.skill import read_skill, skill
 from upscale.evaluation.tower_model import tower_model
 from upscale.network.releases.release import Release, load_release
-from upscale.towers.skill import read_skill, skill
 from upscale.towers.splits import hold_out
 from upscale.towers.table import Tower, read_towers
 from upscale.training.material import data_digest

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from upscale.evaluation.skill import read_skill
 from upscale.evaluation.tower_model import tower_model
 from upscale.network.releases.release import Release, load_release
-from upscale.towers.skill import read_skill
 from upscale.towers.table import Tower, read_towers
 from upscale.training.material import data_digest
 

@@ -18,8 +18,8 @@ from upscale.evaluation.results import Evaluation, comparable
 from upscale.evaluation.run import EvaluationRequest, evaluate_left_out, leave_clusters_out
 from upscale.evaluation.run import evaluate as run_at_towers
 from upscale.evaluation.scores import scores
+from upscale.evaluation.skill import skill_json
 from upscale.network.releases.release import load_release
-from upscale.towers.skill import skill_json
 from upscale.towers.table import Tower
 
 #: Columns that the tables need, also where output goes to a file.

@@ -15,12 +15,12 @@ import zarr
 from numpy.typing import NDArray
 
 from upscale.drivers.from_towers import Cell, SkippedTower, best_by_cell
+from upscale.evaluation.skill import SkillRow, skill_rows, skill_table
 from upscale.grid import Tile
 from upscale.product.cube import layout_of, open_flux_group
 from upscale.product.layout import FluxLayout
 from upscale.product.quality import REASONS, count_flags
 from upscale.towers.learned import splits_by_list
-from upscale.towers.skill import SkillRow, skill_rows, skill_table
 from upscale.towers.table import Tower, read_towers
 from upscale.variables import FLUXES
 

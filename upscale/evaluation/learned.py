@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from upscale.evaluation.skill import read_skill
 from upscale.network.releases.release import SKILL, Release
 from upscale.towers.learned import plain_site, splits_by_list
-from upscale.towers.skill import read_skill
 from upscale.towers.table import Tower
 from upscale.training.material import data_digest
 

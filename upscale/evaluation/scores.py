@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from upscale.evaluation.cases import Pair
-from upscale.towers.skill import SKILL_COLUMNS, skill
+from upscale.evaluation.skill import SKILL_COLUMNS, skill
 from upscale.variables import FLUXES
 
 #: What identifies a tower in every table.

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from upscale.calendar import day_of_year, months_of, years_of
 from upscale.evaluation.cases import Pair
 from upscale.evaluation.scores import TOWER_COLUMNS, tidy
-from upscale.towers.skill import skill
+from upscale.evaluation.skill import skill
 from upscale.variables import FLUXES
 
 Reals = NDArray[np.float64]

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upscale.drivers.features import classes_of, features_of
+from upscale.evaluation.skill import SkillRow, skill_rows
 from upscale.network.predictor import Predictor, load_predictor
 from upscale.network.releases.release import Release
 from upscale.network.support import SupportRule, choose
 from upscale.network.windows import Rows, WindowRule, assign, rows_of
-from upscale.towers.skill import SkillRow, skill_rows
 from upscale.towers.table import Tower
 
 Floats = NDArray[np.float32]

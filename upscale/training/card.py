@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
+from upscale.evaluation.skill import summary
 from upscale.network.releases.citations import paper_of
 from upscale.network.releases.release import ReleaseSpec
-from upscale.towers.skill import summary
 from upscale.towers.splits import Split
 from upscale.training.config import CardText
 from upscale.variables import IGBP, KOPPEN, of_kind

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from upscale.evaluation.skill import SkillRow
 from upscale.evaluation.tower_model import Predict, clipped, score
 from upscale.network.boosting.trees import TREES
-from upscale.towers.skill import SkillRow
 from upscale.towers.splits import folds as deal
 from upscale.towers.table import Tower
 from upscale.training.baselines import fit_seasonal_cycle, fit_trees

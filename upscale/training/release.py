@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from upscale import __version__
+from upscale.evaluation.skill import SkillRow, skill_csv, skill_table, summary
 from upscale.evaluation.tower_model import Predict, clipped, score
 from upscale.network.releases.manifest import LearnedPlace
 from upscale.network.releases.release import (
@@ -19,7 +20,6 @@ from upscale.network.releases.release import (
     WindowSpec,
     save_release,
 )
-from upscale.towers.skill import SkillRow, skill_csv, skill_table, summary
 from upscale.towers.splits import Split
 from upscale.towers.table import Tower, read_sites, read_towers
 from upscale.training.baselines import fit_boosted_trees, fit_seasonal_cycle

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from upscale.towers.skill import (
+from upscale.evaluation.skill import (
     SKILL_COLUMNS,
     read_skill,
     skill,
