@@ -10,7 +10,7 @@ from upscale.evaluation.skill import SkillRow, skill_csv, skill_table
 from upscale.network.releases.manifest import LearnedPlace
 from upscale.network.releases.release import load_release
 from upscale.testing.releases import fake_release
-from upscale.training.material import data_digest
+from upscale.towers.digest import data_digest
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from upscale.network.releases.release import load_release
 from upscale.towers.table import Tower
 from upscale.training.config import Model, Pretraining, TrainConfig, stages_of, with_model
 from upscale.training.dataset import draw, query_as_support
-from upscale.training.material import data_digest, datasets, prepare
+from upscale.training.material import datasets, prepare
 from upscale.training.networks.curves import read_curves
 from upscale.training.networks.loop import network_config, train_member
 from upscale.training.release import train_release, work_folder
@@ -109,17 +109,6 @@ def test_the_curves_of_a_release_hold_every_epoch_of_every_member(
     assert table.groupby(["member", "stage"])["epoch"].max().eq(1).all()
     assert table["seed"].unique().tolist() == [1, 2]
     assert (config.out / "curves.png").stat().st_size > 10_000
-
-
-def test_satellite_files_count_in_the_digest_of_the_data_where_they_are_used(
-    made_folder: Path, tmp_path: Path
-) -> None:
-    for name in ("sites.parquet", "towers.parquet"):
-        (tmp_path / name).write_bytes((made_folder / name).read_bytes())
-    before = data_digest(tmp_path), data_digest(tmp_path, ["ta", "ndvi"])
-    (tmp_path / "satellite.parquet").write_bytes(b"anything")
-    assert data_digest(tmp_path, ["ta", "vpd"]) == before[0] == data_digest(made_folder)
-    assert data_digest(tmp_path, ["ta", "ndvi"]) != before[1]
 
 
 def test_a_member_without_any_finite_validation_is_refused(

@@ -11,9 +11,9 @@ import pytest
 from upscale.evaluation.skill import read_skill, skill
 from upscale.evaluation.tower_model import tower_model
 from upscale.network.releases.release import Release, load_release
+from upscale.towers.digest import data_digest
 from upscale.towers.splits import hold_out
 from upscale.towers.table import Tower, read_towers
-from upscale.training.material import data_digest
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "models" / "tamrl-met-v1"

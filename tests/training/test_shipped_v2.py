@@ -12,8 +12,8 @@ import pytest
 from upscale.evaluation.skill import read_skill
 from upscale.evaluation.tower_model import tower_model
 from upscale.network.releases.release import Release, load_release
+from upscale.towers.digest import data_digest
 from upscale.towers.table import Tower, read_towers
-from upscale.training.material import data_digest
 
 FOLDER = Path(__file__).parents[2] / "models" / "tamrl-v2"
 RIVALS = {"xgboost", "lightgbm", "seasonal-cycle"}

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -15,12 +13,10 @@ from upscale.network.classes import Classes, seen_classes
 from upscale.network.scaler import Scaler, fit_scaler
 from upscale.network.support import SupportRule
 from upscale.network.windows import WindowRule
-from upscale.towers import satellite
 from upscale.towers.splits import Split, all_but_suspect, folds, hold_out
-from upscale.towers.table import GOOD_QUALITY, Tower, TowerWarning, tower_files
+from upscale.towers.table import GOOD_QUALITY, Tower, TowerWarning
 from upscale.training.config import TrainConfig
 from upscale.training.dataset import Dataset, build_dataset
-from upscale.variables import of_kind
 
 #: Good days taken from each tower to fit the scaler, so that long records do not rule it.
 _SCALER_DAYS = 500
@@ -134,16 +130,3 @@ def fit_even_scaler(
         for i, feature in enumerate(scaler.features)
     ]
     return Scaler(tuple(ranged), scaler.fluxes)
-
-
-def data_digest(folder: str | Path, features: Sequence[str] = ()) -> str:
-    """sha256 over the files of a folder of towers, in the order in which they are read.
-
-    features: of the model; `satellite.parquet` counts only where one of them is a satellite's.
-    """
-    seen = bool(set(features) & set(of_kind("satellite")))
-    digest = hashlib.sha256()
-    for path in tower_files(folder):
-        if seen or path.name != satellite.FILE:
-            digest.update(path.read_bytes())
-    return digest.hexdigest()

@@ -13,13 +13,14 @@ from upscale.evaluation.skill import SkillRow, skill_csv, skill_table, summary
 from upscale.evaluation.tower_model import Predict, clipped, score
 from upscale.network.releases.manifest import LearnedPlace
 from upscale.network.releases.release import (
-    CARD,
     ContextSpec,
     Release,
     ReleaseSpec,
     WindowSpec,
     save_release,
 )
+from upscale.network.releases.resolve import CARD
+from upscale.towers.digest import data_digest
 from upscale.towers.splits import Split
 from upscale.towers.table import Tower, read_sites, read_towers
 from upscale.training.baselines import fit_boosted_trees, fit_seasonal_cycle
@@ -33,7 +34,7 @@ from upscale.training.crossvalidate import (
     skill_of,
     write_left_out,
 )
-from upscale.training.material import Material, data_digest, prepare, rules, with_good_days
+from upscale.training.material import Material, prepare, rules, with_good_days
 from upscale.training.networks.curve_figure import plot_curves
 from upscale.training.networks.curves import CURVES, FIGURE, curve_csv, curve_table
 from upscale.training.networks.progress import Say, Watcher
