@@ -15,12 +15,12 @@ import zarr
 from numpy.typing import NDArray
 
 from upscale.drivers.from_towers import Cell, SkippedTower, best_by_cell
+from upscale.evaluation.learned import splits_by_list
 from upscale.evaluation.skill import SkillRow, skill_rows, skill_table
 from upscale.grid import Tile
 from upscale.product.cube import layout_of, open_flux_group
 from upscale.product.layout import FluxLayout
 from upscale.product.quality import REASONS, count_flags
-from upscale.towers.learned import splits_by_list
 from upscale.towers.table import Tower, read_towers
 from upscale.variables import FLUXES
 
@@ -59,7 +59,7 @@ def compare(store: str, folder: str | Path) -> Comparison:
     Of towers that share a cell of the cube only the one with most good days is compared, as
     in `towers_on_grid`. The split of a row follows from the sites that the cube says the
     model learned from: `train`, `near`, `suspect` or `test`, see
-    `upscale.towers.learned.splits_by_list`. A cube that names only the clusters held out gives
+    `upscale.evaluation.learned.splits_by_list`. A cube that names only the clusters held out gives
     `test` for those, `suspect`, and `train` for the rest; the split is empty where it names
     neither.
     Raises ValueError where `store` is no flux cube, FileNotFoundError or ValueError where

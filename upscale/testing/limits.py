@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from upscale.network.releases.release import CARD, SKILL, Release, save_release
+from upscale.network.releases.release import Release, save_release
+from upscale.network.releases.resolve import CARD, SKILL
 from upscale.network.uncertainty.applicability import Applicability
 from upscale.network.uncertainty.calibration import LEVELS, Calibration, FluxCalibration
 from upscale.network.uncertainty.training_points import fit_space

@@ -17,7 +17,8 @@ from torch import Tensor
 from upscale.drivers.features import classes_of, features_of
 from upscale.evaluation.tower_model import TowerModel, tower_model
 from upscale.network.importance import driver_importance, embedding_importance
-from upscale.network.releases.release import CARD, SKILL, Release, save_release
+from upscale.network.releases.release import Release, save_release
+from upscale.network.releases.resolve import CARD, SKILL
 from upscale.network.uncertainty.calibration import Calibration, Judged, fit_calibration
 from upscale.network.uncertainty.training_points import LearnedTower, fit_applicability
 from upscale.towers.table import Tower

@@ -33,7 +33,7 @@ from upscale.network.releases.manifest import (
     WindowSpec,
     parse_manifest,
 )
-from upscale.network.releases.resolve import MANIFEST, ReleaseError, find_release
+from upscale.network.releases.resolve import CARD, MANIFEST, SKILL, ReleaseError, find_release
 from upscale.network.scaler import Scaler
 from upscale.network.support import SupportRule
 from upscale.network.uncertainty.applicability import Applicability, read_applicability
@@ -48,8 +48,6 @@ __all__ = [
 
 WEIGHTS = "members.safetensors"
 APPLICABILITY = "applicability.safetensors"
-CARD = "CARD.md"
-SKILL = "skill.csv"
 
 #: Makes torch.load run pickled code even where the caller asked for weights alone.
 UNSAFE_SWITCH = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"

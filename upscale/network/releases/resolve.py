@@ -13,7 +13,8 @@ from upscale import shipped
 from upscale.stores.files import write_whole
 from upscale.stores.location import is_url
 
-MANIFEST = "release.yaml"
+#: Files of a release: its manifest, its model card, its skill at towers.
+MANIFEST, CARD, SKILL = "release.yaml", "CARD.md", "skill.csv"
 
 #: Files of weights: tensors, trees of XGBoost, trees of LightGBM.
 SUFFIXES = (".safetensors", ".json", ".txt")
