@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from upscale.commands import main
+from upscale.evaluation.left_out import LeftOut, write_left_out
 from upscale.evaluation.predict import predict_towers
 from upscale.evaluation.run import EvaluationRequest, evaluate
 from upscale.evaluation.skill import SKILL_COLUMNS, read_skill
@@ -19,7 +20,6 @@ from upscale.evaluation.tower_model import tower_model
 from upscale.testing.releases import fake_release
 from upscale.towers.table import read_towers
 from upscale.training.config import Draw, Holdout, NetworkSettings, Stage, TrainConfig
-from upscale.training.crossvalidate import LeftOut, write_left_out
 
 SITES = ("XX-T00", "XX-T02", "XX-T03", "XX-T09")
 

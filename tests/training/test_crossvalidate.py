@@ -5,17 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from upscale.evaluation.left_out import skill_of
 from upscale.evaluation.skill import skill
 from upscale.evaluation.tower_model import TowerModel
 from upscale.towers.table import TowerWarning
 from upscale.training import crossvalidate
-from upscale.training.crossvalidate import (
-    cross_validate,
-    ensemble_mean,
-    read_left_out,
-    skill_of,
-    write_left_out,
-)
+from upscale.training.crossvalidate import cross_validate
 from upscale.training.material import prepare
 
 MODELS = ("tamrl", "seasonal-cycle")
@@ -78,30 +73,6 @@ def test_skill_is_that_of_the_mean_of_the_clipped_members(left_out):
     assert row.rmse == pytest.approx(expected.rmse, rel=1e-5)
     assert row.split == "cross-validation"
     assert {r.split for r in rows.values() if r.tower == left_out[-1].tower.site} == {"suspect"}
-
-
-def test_nee_is_not_clipped():
-    members = np.array([[[-1, -1, -1]], [[3, 1, 2]]], np.float32)
-    np.testing.assert_array_equal(ensemble_mean(members), [[1.5, 0.5, 0.5]])
-
-
-def test_what_is_kept_is_found_again(left_out, made_towers, tmp_path):
-    write_left_out(tmp_path, left_out)
-    for before, after in zip(left_out, read_left_out(tmp_path, made_towers), strict=True):
-        assert (before.tower, before.fold) == (after.tower, after.fold)
-        np.testing.assert_array_equal(before.embedding, after.embedding)
-        assert before.members.keys() == after.members.keys()
-        for name, values in before.members.items():
-            np.testing.assert_array_equal(values, after.members[name])
-
-
-def test_predictions_of_other_days_or_of_no_tower_are_refused(left_out, made_towers, tmp_path):
-    write_left_out(tmp_path, left_out[:1])
-    with pytest.raises(FileNotFoundError, match="cross-validate again"):
-        read_left_out(tmp_path, made_towers[1:2])
-    shifted = replace(made_towers[0], days=made_towers[0].days + 1)
-    with pytest.raises(ValueError, match="days"):
-        read_left_out(tmp_path, [shifted])
 
 
 def test_a_model_without_history_has_no_embedding(tiny, made_towers):

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from upscale.drivers.features import features_of
+from upscale.evaluation.left_out import LeftOut
 from upscale.evaluation.tower_model import tower_model
 from upscale.network.releases.release import Release, load_release
 from upscale.network.uncertainty.applicability import evaluate, step_points
 from upscale.testing.releases import fake_release, fake_tree_release
 from upscale.towers.table import Tower
-from upscale.training.crossvalidate import LeftOut
 from upscale.training.uncertainty import draw_sample, learned_towers, trust
 
 MET = ("ta", "sw_in", "vpd", "p", "sw_pot", "day_length")

@@ -1,18 +1,19 @@
-"""What is judged: a tower, and the fluxes that each model gives for it.
+"""What is scored: a tower, and the fluxes that each model gives for it.
 
 A case comes from a release run at the tower (`predict`) or from predictions that were made
-while the tower's cluster was left out (`upscale.training.crossvalidate`).
+while the tower's cluster was left out (`left_out`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from upscale.evaluation.left_out import LeftOut
 from upscale.evaluation.tower_model import clipped
 from upscale.towers.splits import climate_group, land_cover
 from upscale.towers.table import Tower
@@ -45,16 +46,6 @@ class Case:
     tower: Tower
     split: str
     estimates: Mapping[str, Estimate]
-
-
-class Left(Protocol):
-    """A tower as `upscale.training.crossvalidate.LeftOut` holds it."""
-
-    @property
-    def tower(self) -> Tower: ...
-
-    @property
-    def members(self) -> Mapping[str, Floats]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +89,7 @@ def estimate(members: Floats) -> Estimate:
     return Estimate(np.asarray(each.mean(axis=0), np.float32), spread)
 
 
-def left_out_cases(left_out: Iterable[Left]) -> list[Case]:
+def left_out_cases(left_out: Iterable[LeftOut]) -> list[Case]:
     """Cases of towers that were left out: `suspect` where they are, else `test`."""
     return [
         Case(

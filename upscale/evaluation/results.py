@@ -10,6 +10,7 @@ import pandas as pd
 from upscale.evaluation.bootstrap import compare
 from upscale.evaluation.cases import Case, Quality, pairs
 from upscale.evaluation.coverage import calibrated, coverage
+from upscale.evaluation.model_names import SEASONAL_CYCLE
 from upscale.evaluation.predict import Skipped
 from upscale.evaluation.scores import closure, scores
 from upscale.evaluation.seasons import anomaly_scores, interannual_scores, season_scores
@@ -120,8 +121,8 @@ def evidence(evaluation: Evaluation) -> tuple[str, ...]:
 
 def order_models(names: Sequence[str], main: str) -> tuple[str, ...]:
     """The release's own model first, a mean seasonal cycle last, the others as given."""
-    rest = [name for name in names if name not in (main, "seasonal-cycle")]
-    last = [name for name in names if name == "seasonal-cycle" and name != main]
+    rest = [name for name in names if name not in (main, SEASONAL_CYCLE)]
+    last = [name for name in names if name == SEASONAL_CYCLE and name != main]
     return (main, *rest, *last)
 
 

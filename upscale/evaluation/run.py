@@ -10,20 +10,16 @@ from typing import get_args
 import torch
 from pydantic import ValidationError
 
-from upscale.evaluation.cases import Left, left_out_cases, models_of
-from upscale.evaluation.figures.style import title_of
+from upscale.evaluation.cases import left_out_cases, models_of
 from upscale.evaluation.learned import splits_of
+from upscale.evaluation.left_out import LeftOut, read_left_out, write_left_out
+from upscale.evaluation.model_names import SEASONAL_CYCLE, title_of
 from upscale.evaluation.predict import FITTED, baseline_predictors, predict_towers, release_members
 from upscale.evaluation.results import Evaluation, choose_reference, order_models
 from upscale.network.releases.release import Release, load_release
 from upscale.towers.table import Tower, read_towers
 from upscale.training.config import Model, TrainConfig
-from upscale.training.crossvalidate import (
-    SEASONAL_CYCLE,
-    cross_validate,
-    read_left_out,
-    write_left_out,
-)
+from upscale.training.crossvalidate import cross_validate
 
 Say = Callable[[str], None]
 
@@ -165,7 +161,7 @@ def settings_of(release: Release, towers: Path) -> TrainConfig:
 
 
 def judge_left_out(
-    release: Release, left_out: Sequence[Left], request: EvaluationRequest, where: str
+    release: Release, left_out: Sequence[LeftOut], request: EvaluationRequest, where: str
 ) -> Evaluation:
     """Judge predictions that were made while each tower's cluster was left out.
 

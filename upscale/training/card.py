@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
+from upscale.evaluation.model_names import TITLES
 from upscale.evaluation.skill import summary
 from upscale.network.releases.citations import paper_of
 from upscale.network.releases.release import ReleaseSpec
@@ -13,15 +14,7 @@ from upscale.towers.splits import Split
 from upscale.training.config import CardText
 from upscale.variables import IGBP, KOPPEN, of_kind
 
-_TITLES = {
-    "tamrl": "TAM-RL",
-    "tamlstm": "TAMLSTM",
-    "ct-lstm": "CT-LSTM",
-    "tamrl-carbonfluxbench": "TAM-RL (released code)",
-    "xgboost": "XGBoost",
-    "lightgbm": "LightGBM",
-    "seasonal-cycle": "mean seasonal cycle",
-}
+_TITLES = TITLES | {"tamrl-carbonfluxbench": "TAM-RL (released code)"}
 
 _MEMBERS = (
     "Towers are drawn evenly. Each member has a seed of its own and a fold of training clusters "

@@ -9,6 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from upscale import __version__
+from upscale.evaluation.left_out import LeftOut, closure_of, skill_of, write_left_out
+from upscale.evaluation.model_names import SEASONAL_CYCLE
 from upscale.evaluation.skill import SkillRow, skill_csv, skill_table, summary
 from upscale.evaluation.tower_model import Predict, clipped, score
 from upscale.network.releases.manifest import LearnedPlace
@@ -26,14 +28,7 @@ from upscale.towers.table import Tower, read_sites, read_towers
 from upscale.training.baselines import fit_boosted_trees, fit_seasonal_cycle
 from upscale.training.card import citations, write_card
 from upscale.training.config import TrainConfig
-from upscale.training.crossvalidate import (
-    SEASONAL_CYCLE,
-    LeftOut,
-    closure_of,
-    cross_validate,
-    skill_of,
-    write_left_out,
-)
+from upscale.training.crossvalidate import cross_validate
 from upscale.training.material import Material, prepare, rules, with_good_days
 from upscale.training.networks.curve_figure import plot_curves
 from upscale.training.networks.curves import CURVES, FIGURE, curve_csv, curve_table
@@ -119,7 +114,7 @@ def judge_release(
     cycle = fit_seasonal_cycle(material.learning)
     models: dict[str, Predict] = {
         config.model: tower_model_of(config, trained).predict,
-        "seasonal-cycle": lambda tower: clipped(cycle.predict(tower)),
+        SEASONAL_CYCLE: lambda tower: clipped(cycle.predict(tower)),
     }
     if config.model != "xgboost":
         trees = fit_boosted_trees(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from upscale.drivers.features import classes_of, features_of
+from upscale.evaluation.left_out import LeftOut
 from upscale.evaluation.tower_model import TowerModel, tower_model
 from upscale.network.importance import driver_importance, embedding_importance
 from upscale.network.releases.release import Release, save_release
@@ -22,7 +23,6 @@ from upscale.network.releases.resolve import CARD, SKILL
 from upscale.network.uncertainty.calibration import Calibration, Judged, fit_calibration
 from upscale.network.uncertainty.training_points import LearnedTower, fit_applicability
 from upscale.towers.table import Tower
-from upscale.training.crossvalidate import LeftOut
 
 Floats = NDArray[np.float32]
 

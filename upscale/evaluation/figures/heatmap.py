@@ -16,14 +16,8 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from upscale.evaluation.bootstrap import BETTER, RMSE, TOO_FEW, WORSE, compare
-from upscale.evaluation.figures.style import (
-    CLIMATES,
-    FAINT,
-    classes_in_order,
-    headline,
-    minus,
-    title_of,
-)
+from upscale.evaluation.figures.style import CLIMATES, FAINT, classes_in_order, headline, minus
+from upscale.evaluation.model_names import title_of
 from upscale.figures import colours
 from upscale.variables import FLUXES
 

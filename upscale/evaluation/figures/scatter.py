@@ -20,8 +20,8 @@ from upscale.evaluation.figures.style import (
     headline,
     minus,
     quiet,
-    title_of,
 )
+from upscale.evaluation.model_names import title_of
 from upscale.figures import colours
 from upscale.variables import FLUXES
 

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from upscale.evaluation.model_names import SEASONAL_CYCLE, title_of
 from upscale.evaluation.seasons import SEASONS
 from upscale.figures import colours
 from upscale.variables import IGBP
@@ -21,17 +22,6 @@ from upscale.variables import IGBP
 DPI = 200
 FAINT = "#5f666d"
 UNITS = "g C m$^{-2}$ d$^{-1}$"
-
-#: Names of models in figures and reports, by their names in tables.
-TITLES = {
-    "tamrl": "TAM-RL",
-    "tamlstm": "TAMLSTM",
-    "ct-lstm": "CT-LSTM",
-    "tamrl-carbonfluxbench": "TAM-RL (CarbonFluxBench)",
-    "xgboost": "XGBoost",
-    "lightgbm": "LightGBM",
-    "seasonal-cycle": "mean seasonal cycle",
-}
 
 #: Main Koeppen-Geiger groups: name, colour, marker.
 CLIMATES = {
@@ -57,18 +47,13 @@ class Look:
 
 def looks(models: Sequence[str]) -> dict[str, Look]:
     """A look for each model, in their order; the seasonal cycle is grey, as no model at all."""
-    ranked = [name for name in models if name != "seasonal-cycle"]
+    ranked = [name for name in models if name != SEASONAL_CYCLE]
     found = {
         name: Look(title_of(name), _MODEL_COLOURS[i % len(_MODEL_COLOURS)])
         for i, name in enumerate(ranked)
     }
-    grey = {"seasonal-cycle": Look(title_of("seasonal-cycle"), _SEASONAL)}
+    grey = {SEASONAL_CYCLE: Look(title_of(SEASONAL_CYCLE), _SEASONAL)}
     return {name: (found | grey)[name] for name in models}
-
-
-def title_of(model: str) -> str:
-    """Name of a model for people."""
-    return TITLES.get(model, model)
 
 
 def classes_in_order(column: str, present: Sequence[str]) -> list[str]:

@@ -9,8 +9,9 @@ import pandas as pd
 from upscale.evaluation.bootstrap import DRAWS, LEAST_CLUSTERS, NO_DIFFERENCE
 from upscale.evaluation.cases import Quality
 from upscale.evaluation.coverage import covered, stored_coverage
-from upscale.evaluation.figures.style import CLIMATES, classes_in_order, title_of
+from upscale.evaluation.figures.style import CLIMATES, classes_in_order
 from upscale.evaluation.learned import SPLITS
+from upscale.evaluation.model_names import title_of
 from upscale.evaluation.report.document import (
     Block,
     Bullets,

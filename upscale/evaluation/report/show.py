@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from upscale.evaluation.cases import Quality
-from upscale.evaluation.figures.style import title_of
 from upscale.evaluation.learned import SPLITS
+from upscale.evaluation.model_names import title_of
 from upscale.evaluation.report.document import number, percent
 from upscale.evaluation.report.words import UNITS, difference_sentence, headline_warning
 from upscale.evaluation.results import DAYS, Evaluation, differences, evidence

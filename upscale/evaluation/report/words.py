@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from upscale.evaluation.bootstrap import LEAST_CLUSTERS, NO_DIFFERENCE, TOO_FEW
-from upscale.evaluation.figures.style import title_of
+from upscale.evaluation.model_names import title_of
 from upscale.evaluation.report.document import number
 from upscale.evaluation.results import Evaluation
 from upscale.variables import variable
