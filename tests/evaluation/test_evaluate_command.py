@@ -19,6 +19,7 @@ from upscale.evaluation.skill import SKILL_COLUMNS, read_skill
 from upscale.evaluation.tower_model import tower_model
 from upscale.testing.releases import fake_release
 from upscale.towers.table import read_towers
+from upscale.training.baselines import FITTERS
 from upscale.training.config import Draw, Holdout, NetworkSettings, Stage, TrainConfig
 
 SITES = ("XX-T00", "XX-T02", "XX-T03", "XX-T09")
@@ -58,7 +59,7 @@ def test_rows_and_report_of_a_release_at_towers(release, folder, tmp_path, capsy
 
 def test_the_numbers_are_those_of_the_model_run_at_the_tower(release, folder, towers):
     found = evaluate(
-        release, EvaluationRequest(folder, sites=("XX-T02",), device="cpu"), lambda line: None
+        release, EvaluationRequest(folder, sites=("XX-T02",), device="cpu"), {}, lambda line: None
     )
     expected = tower_model(release).predict(towers[2])
     assert np.array_equal(found.cases[0].estimates["mine"].mean, expected, equal_nan=True)
@@ -106,7 +107,7 @@ def test_a_baseline_of_few_of_the_towers_is_called_no_fair_rival(folder, tmp_pat
     request = EvaluationRequest(
         folder, baselines=("seasonal-cycle",), sites=("XX-T02",), device="cpu"
     )
-    assert evaluate(fair, request, lambda line: None).warnings == ()
+    assert evaluate(fair, request, FITTERS, lambda line: None).warnings == ()
 
 
 def test_why_a_tower_cannot_be_judged_is_told(towers):
@@ -153,7 +154,7 @@ def test_two_releases_of_one_name_are_told_apart(release, folder, tmp_path):
     made = fake_release(tmp_path / "mine", members=1, hidden=4, seed=9, learned=learned)
     twin = str(made.path)
     request = EvaluationRequest(folder, baselines=(twin,), sites=("XX-T02",), device="cpu")
-    found = evaluate(release, request, lambda line: None)
+    found = evaluate(release, request, FITTERS, lambda line: None)
     assert found.models == ("mine", twin)
     assert found.reference == twin
     assert found.source.endswith("which flatters it there: XX-T02.")

@@ -15,12 +15,14 @@ from upscale.evaluation.cases import pairs
 from upscale.evaluation.report.show import show
 from upscale.evaluation.report.write import REPORT_HTML, write_report
 from upscale.evaluation.results import Evaluation, comparable
-from upscale.evaluation.run import EvaluationRequest, evaluate_left_out, leave_clusters_out
+from upscale.evaluation.run import EvaluationRequest, evaluate_left_out
 from upscale.evaluation.run import evaluate as run_at_towers
 from upscale.evaluation.scores import scores
 from upscale.evaluation.skill import skill_json
 from upscale.network.releases.release import load_release
 from upscale.towers.table import Tower
+from upscale.training.baselines import FITTERS
+from upscale.training.crossvalidate import leave_clusters_out
 
 #: Columns that the tables need, also where output goes to a file.
 _WIDTH = 100
@@ -75,7 +77,7 @@ def evaluate(
     elif left_out is not None:
         judged = evaluate_left_out(found, request, left_out)
     else:
-        judged = run_at_towers(found, request, console.print, _progress)
+        judged = run_at_towers(found, request, FITTERS, console.print, _progress)
     judged = comparable(judged, quality)
     table = scores(pairs(judged.cases, quality))
     if json is not None:

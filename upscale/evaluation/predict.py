@@ -1,22 +1,20 @@
-"""A release and its rivals, run at towers."""
+"""A release and its baselines, run at towers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from upscale.evaluation.cases import Case, Estimate, estimate
 from upscale.evaluation.tower_model import tower_model
-from upscale.network.boosting.trees import TREES
 from upscale.network.releases.release import Release, load_release
 from upscale.network.releases.resolve import ReleaseError
 from upscale.network.windows import WindowRule
 from upscale.towers.table import Tower
-from upscale.training.baselines import fit_seasonal_cycle, fit_trees
 from upscale.variables import FLUXES
 
 Floats = NDArray[np.float32]
@@ -26,13 +24,20 @@ Members = Callable[[Tower], Floats]
 
 Say = Callable[[str], None]
 
+
+class FitBaseline(Protocol):
+    """Fits a baseline on the towers that a release learned from, to its features."""
+
+    def __call__(self, learning: Sequence[Tower], release: Release) -> Members: ...
+
+
 #: Days without a gap that a network sees at once; trees see single days.
 WINDOW = WindowRule().length
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """A tower that could not be judged; failed: an error, not a lack of data."""
+    """A tower that could not be scored; failed: an error, not a lack of data."""
 
     site: str
     reason: str
@@ -45,23 +50,28 @@ def release_members(release: Release, device: str = "auto") -> Members:
 
 
 def baseline_predictors(
-    names: Sequence[str], release: Release, learning: Sequence[Tower], device: str, say: Say
+    names: Sequence[str],
+    fitters: Mapping[str, FitBaseline],
+    release: Release,
+    learning: Sequence[Tower],
+    device: str,
+    say: Say,
 ) -> dict[str, Members]:
     """What the release is set against, by name.
 
-    names: of `FITTED` (fitted on the towers `learning`, which should be those that the release
-    learned from), or releases by name, path or URL; one whose own name is taken keeps the text
-    that it was asked for by. Raises ValueError where a name is neither,
-    or where there is no tower to fit on.
+    names: of `fitters` (fitted on the towers `learning`, which should be those that the release
+    learned from), or of releases, by name, path or URL. Where two releases have the same name,
+    the second is called by the text that it was asked for by. Raises ValueError where a name is
+    neither, or where there is no tower to fit on.
     """
     found: dict[str, Members] = {}
     for name in names:
-        if name in FITTED:
+        if name in fitters:
             _require_towers(name, learning)
             say(f"fitting {name} on {len(learning)} towers")
-            found[name] = FITTED[name](learning, release)
+            found[name] = fitters[name](learning, release)
         else:
-            other = _rival_release(name)
+            other = _baseline_release(name, fitters)
             own = other.manifest.name
             shown = name if own in (release.manifest.name, *found) else own
             found[shown] = release_members(other, device)
@@ -134,12 +144,12 @@ def _no_prediction(tower: Tower, name: str) -> str:
     )
 
 
-def _rival_release(name: str) -> Release:
+def _baseline_release(name: str, fitters: Mapping[str, FitBaseline]) -> Release:
     try:
         return load_release(name)
     except ReleaseError as error:
         raise ValueError(
-            f"baseline {name!r} is neither one that is fitted here ({', '.join(FITTED)}) nor a "
+            f"baseline {name!r} is neither one that is fitted here ({', '.join(fitters)}) nor a "
             f"release: {error}"
         ) from None
 
@@ -150,19 +160,3 @@ def _require_towers(name: str, learning: Sequence[Tower]) -> None:
             f"expected towers that the release learned from, to fit {name} on the same ones, "
             "found none; name a folder that holds them with --training, or a release instead"
         )
-
-
-def _seasonal_cycle(learning: Sequence[Tower], release: Release) -> Members:
-    cycle = fit_seasonal_cycle(learning)
-    return lambda tower: np.asarray(cycle.predict(tower), np.float32)[None]
-
-
-def _trees(library: str, learning: Sequence[Tower], release: Release) -> Members:
-    return fit_trees(library, learning, release.scaler.names).members
-
-
-#: Baselines that are fitted on the spot.
-FITTED: dict[str, Callable[[Sequence[Tower], Release], Members]] = {
-    "seasonal-cycle": _seasonal_cycle,
-    **{name: partial(_trees, name) for name in TREES},
-}

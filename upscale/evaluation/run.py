@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import get_args
 
 import torch
-from pydantic import ValidationError
 
 from upscale.evaluation.cases import left_out_cases, models_of
 from upscale.evaluation.learned import splits_of
-from upscale.evaluation.left_out import LeftOut, read_left_out, write_left_out
-from upscale.evaluation.model_names import SEASONAL_CYCLE, title_of
-from upscale.evaluation.predict import FITTED, baseline_predictors, predict_towers, release_members
+from upscale.evaluation.left_out import LeftOut, read_left_out
+from upscale.evaluation.model_names import title_of
+from upscale.evaluation.predict import (
+    FitBaseline,
+    baseline_predictors,
+    predict_towers,
+    release_members,
+)
 from upscale.evaluation.results import Evaluation, choose_reference, order_models
 from upscale.network.releases.release import Release, load_release
 from upscale.towers.table import Tower, read_towers
-from upscale.training.config import Model, TrainConfig
-from upscale.training.crossvalidate import cross_validate
 
 Say = Callable[[str], None]
 
@@ -28,8 +29,8 @@ Say = Callable[[str], None]
 class EvaluationRequest:
     """What is asked for.
 
-    towers: folder; baselines, training: see `predict.baseline_predictors` (training: folder
-    with the towers that baselines learn from, None = `towers`); sites: only these, if given;
+    towers: folder; baselines: names, see `predict.baseline_predictors`; training: folder with
+    the towers that baselines learn from, None = `towers`; sites: only these, if given;
     reference: the model that others are set against; table: of sites, where `towers` has none.
     Raises ValueError for a device that is not there.
     """
@@ -54,25 +55,30 @@ def _no_watch(towers: Sequence[Tower]) -> Iterable[Tower]:
 def evaluate(
     release: Release,
     request: EvaluationRequest,
+    fitters: Mapping[str, FitBaseline],
     say: Say = print,
     watch: Callable[[Sequence[Tower]], Iterable[Tower]] = _no_watch,
 ) -> Evaluation:
     """Run a release and its baselines at towers.
 
-    watch: wraps the towers while they are worked through, for a progress bar. Raises
-    ValueError or OSError that say what to do.
+    fitters: by name, the baselines that can be fitted on the towers that the release learned
+    from (`upscale.training.baselines.FITTERS`); any other name in `request.baselines` is that of
+    a release. say: called with one line at a time. watch: wraps the towers while they are worked
+    through, for a progress bar. Raises ValueError or OSError that say what to do.
     """
     towers = read_towers(request.towers, table=request.table)
     splits = splits_of(release, towers, request.towers)
-    chosen = _chosen(towers, request.sites)
+    chosen = choose_towers(towers, request.sites)
     main = release.manifest.name
     learning = _learning(release, request, towers, splits) if request.baselines else []
-    for warning in _unfair(release, request, learning):
+    for warning in _unfair(release, request, fitters, learning):
         say(f"WARNING: {warning}")
     models = {main: release_members(release, request.device)}
-    models |= baseline_predictors(request.baselines, release, learning, request.device, say)
+    models |= baseline_predictors(
+        request.baselines, fitters, release, learning, request.device, say
+    )
     cases, skipped = predict_towers(models, watch(chosen), splits)
-    known = _known_to_rivals(request, chosen, splits)
+    known = _known_to_baselines(request, fitters, chosen, splits)
     names = order_models(list(models), main)
     return Evaluation(
         release=main,
@@ -83,87 +89,25 @@ def evaluate(
         cases=tuple(cases),
         skipped=tuple(skipped),
         calibration=release.manifest.calibration,
-        warnings=_unfair(release, request, learning),
+        warnings=_unfair(release, request, fitters, learning),
     )
-
-
-def leave_clusters_out(
-    release: Release, request: EvaluationRequest, folds: int, keep: Path | None, say: Say = print
-) -> Evaluation:
-    """Train models like the release's without each fold of clusters, and judge those.
-
-    The settings are those that the release was trained with; models learn from all towers of
-    the folder, and `request.sites` are the ones that are judged. keep: folder for the
-    predictions and for what a killed run needs to go on, by default `NAME.left-out`. Raises
-    ValueError or OSError before anything is trained.
-    """
-    config = settings_of(release, request.towers)
-    models = models_to_train(release.manifest.model, request.baselines)
-    choose_reference(order_models(models, models[0]), request.reference)
-    towers = read_towers(request.towers, table=request.table)
-    judged = {tower.site for tower in _chosen(towers, request.sites)}
-    require_folds(towers, folds)
-    keep = keep or Path(f"{release.manifest.name}.left-out")
-    keep.mkdir(parents=True, exist_ok=True)
-    say(f"predictions, and what a killed run needs to go on, are kept in {keep}")
-    left_out = cross_validate(config, towers, models, folds, say, keep / "work")
-    write_left_out(keep, left_out)
-    chosen = [each for each in left_out if each.tower.site in judged]
-    return judge_left_out(release, chosen, request, f"{folds} folds")
-
-
-def models_to_train(own: str, baselines: Sequence[str]) -> tuple[str, ...]:
-    """The models of a cross-validation, the release's kind first; ValueError for a baseline
-    that cannot be trained, such as a release."""
-    known = (*get_args(Model), SEASONAL_CYCLE)
-    strange = [name for name in baselines if name not in known]
-    if strange:
-        raise ValueError(
-            f"expected baselines that can be trained without each cluster ({', '.join(known)}), "
-            f"found {', '.join(strange)}; a release has learned already: set it against this "
-            "one without --cross-validate"
-        )
-    return tuple(dict.fromkeys([own, *baselines]))
-
-
-def require_folds(towers: Sequence[Tower], folds: int) -> None:
-    """ValueError where the towers that can be learned from have fewer clusters than folds."""
-    clusters = {tower.cluster for tower in towers if not tower.suspect}
-    if not 2 <= folds <= len(clusters):
-        raise ValueError(
-            f"expected 2 to {len(clusters)} folds, one cluster in each at least, found {folds}; "
-            "ask for fewer with --folds or give more towers"
-        )
 
 
 def evaluate_left_out(release: Release, request: EvaluationRequest, folder: Path) -> Evaluation:
-    """Judge left-out predictions that were made before and lie in a folder."""
-    towers = _chosen(read_towers(request.towers, table=request.table), request.sites)
-    judged = judge_left_out(release, read_left_out(folder, towers), request, str(folder))
+    """Score left-out predictions that were made before and lie in a folder."""
+    towers = choose_towers(read_towers(request.towers, table=request.table), request.sites)
+    scored = score_left_out(release, read_left_out(folder, towers), request, str(folder))
     warning = (
-        f"{folder} keeps the kind of model ({judged.main}) and not the release that it was made "
-        f"for: that these are predictions of the settings of {judged.release} is taken on trust."
+        f"{folder} keeps the kind of model ({scored.main}) and not the release that it was made "
+        f"for: that these are predictions of the settings of {scored.release} is taken on trust."
     )
-    return replace(judged, warnings=(*judged.warnings, warning))
+    return replace(scored, warnings=(*scored.warnings, warning))
 
 
-def settings_of(release: Release, towers: Path) -> TrainConfig:
-    """The settings that a release was trained with; ValueError where it does not hold them."""
-    known = {"data": towers, "out": Path(release.manifest.name)}
-    try:
-        return TrainConfig.model_validate(release.manifest.training_settings | known)
-    except ValidationError as error:
-        raise ValueError(
-            f"expected the settings of a training in {release.path / 'release.yaml'}, to train "
-            f"the same without each cluster, found others ({error.error_count()} faults, the "
-            f"first: {error.errors()[0]['msg']}); use --left-out with predictions made before"
-        ) from None
-
-
-def judge_left_out(
+def score_left_out(
     release: Release, left_out: Sequence[LeftOut], request: EvaluationRequest, where: str
 ) -> Evaluation:
-    """Judge predictions that were made while each tower's cluster was left out.
+    """Score predictions that were made while each tower's cluster was left out.
 
     where: in words, where they come from. The model that counts is the release's kind.
     """
@@ -211,10 +155,13 @@ def _describe(release: Release) -> str:
 
 
 def _unfair(
-    release: Release, request: EvaluationRequest, learning: Sequence[Tower]
+    release: Release,
+    request: EvaluationRequest,
+    fitters: Mapping[str, FitBaseline],
+    learning: Sequence[Tower],
 ) -> tuple[str, ...]:
     """A warning where baselines are fitted on fewer towers than the release learned from."""
-    fitted = [name for name in request.baselines if name in FITTED]
+    fitted = [name for name in request.baselines if name in fitters]
     listed = release.manifest.learned
     missing = sorted(set(listed) - {tower.site for tower in learning})
     if not fitted or not missing or not learning:
@@ -228,13 +175,16 @@ def _unfair(
     )
 
 
-def _known_to_rivals(
-    request: EvaluationRequest, towers: Sequence[Tower], splits: dict[str, str]
+def _known_to_baselines(
+    request: EvaluationRequest,
+    fitters: Mapping[str, FitBaseline],
+    towers: Sequence[Tower],
+    splits: dict[str, str],
 ) -> str:
     """A sentence on baseline releases that know towers which the release does not."""
     told = ""
     for name in request.baselines:
-        if name not in FITTED:
+        if name not in fitters:
             theirs = splits_of(load_release(name), towers, request.towers)
             known = [s for s, split in theirs.items() if split == "train" and splits[s] != "train"]
             if known:
@@ -245,7 +195,8 @@ def _known_to_rivals(
     return told
 
 
-def _chosen(towers: Sequence[Tower], sites: Sequence[str]) -> list[Tower]:
+def choose_towers(towers: Sequence[Tower], sites: Sequence[str]) -> list[Tower]:
+    """The towers of some sites, all where none is named; ValueError for a site not among them."""
     missing = sorted(set(sites) - {tower.site for tower in towers})
     if missing:
         raise ValueError(
@@ -258,7 +209,7 @@ def _chosen(towers: Sequence[Tower], sites: Sequence[str]) -> list[Tower]:
 def _learning(
     release: Release, request: EvaluationRequest, towers: Sequence[Tower], splits: dict[str, str]
 ) -> list[Tower]:
-    """The towers that the release learned from, where they can be had."""
+    """The towers that the release learned from, as far as they are in the folder."""
     if request.training is not None:
         towers = read_towers(request.training)
         splits = splits_of(release, towers, request.training)

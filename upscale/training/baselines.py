@@ -13,14 +13,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from upscale.calendar import day_of_year
 from upscale.drivers.features import classes_of, features_of
-from upscale.network.boosting.trees import LightGbmTrees, Trees, XgBoostTrees, tree_table
+from upscale.evaluation.model_names import SEASONAL_CYCLE
+from upscale.evaluation.predict import FitBaseline, Members
+from upscale.network.boosting.trees import TREES, LightGbmTrees, Trees, XgBoostTrees, tree_table
 from upscale.network.classes import Classes, seen_classes
+from upscale.network.releases.release import Release
 from upscale.towers.table import Tower
 from upscale.variables import FLUXES
 
@@ -141,6 +145,22 @@ def fit_trees(
         jobs = [[pool.submit(fit, draw, i) for i in range(len(FLUXES))] for draw in range(draws)]
         fitted = tuple(tuple(job.result() for job in each) for each in jobs)
     return BoostedTrees(tuple(features), classes, fitted, seeds, rounds)
+
+
+def _cycle_members(learning: Sequence[Tower], release: Release) -> Members:
+    cycle = fit_seasonal_cycle(learning)
+    return lambda tower: np.asarray(cycle.predict(tower), np.float32)[None]
+
+
+def _tree_members(library: str, learning: Sequence[Tower], release: Release) -> Members:
+    return fit_trees(library, learning, release.scaler.names).members
+
+
+#: Baselines that are fitted on the spot, for `upscale.evaluation.run.evaluate`.
+FITTERS: dict[str, FitBaseline] = {
+    SEASONAL_CYCLE: _cycle_members,
+    **{name: partial(_tree_members, name) for name in TREES},
+}
 
 
 def fit_regressor(

@@ -10,15 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
-from upscale.evaluation.left_out import LeftOut
+from upscale.evaluation.left_out import LeftOut, write_left_out
 from upscale.evaluation.model_names import SEASONAL_CYCLE
+from upscale.evaluation.results import Evaluation, choose_reference, order_models
+from upscale.evaluation.run import EvaluationRequest, choose_towers, score_left_out
 from upscale.network.boosting.trees import TREES
+from upscale.network.releases.release import Release
 from upscale.towers.splits import folds as deal
-from upscale.towers.table import Tower
+from upscale.towers.table import Tower, read_towers
 from upscale.training.baselines import fit_seasonal_cycle, fit_trees
 from upscale.training.config import Model, TrainConfig, with_model
 from upscale.training.material import material_of, with_good_days
@@ -69,6 +74,68 @@ def cross_validate(
         }
         found |= {t.site: _predict(t, fold, fitted) for t in towers if t.site in sites}
     return [found[tower.site] for tower in towers]
+
+
+def leave_clusters_out(
+    release: Release, request: EvaluationRequest, folds: int, keep: Path | None, say: Say = print
+) -> Evaluation:
+    """Train models like the release's without each fold of clusters, and score those.
+
+    The settings are those that the release was trained with; models learn from all towers of
+    the folder, and `request.sites` are the ones that are scored. keep: folder for the
+    predictions and for what a killed run needs to go on, by default `NAME.left-out`. Raises
+    ValueError or OSError before anything is trained.
+    """
+    config = settings_of(release, request.towers)
+    models = models_to_train(release.manifest.model, request.baselines)
+    choose_reference(order_models(models, models[0]), request.reference)
+    towers = read_towers(request.towers, table=request.table)
+    scored = {tower.site for tower in choose_towers(towers, request.sites)}
+    require_folds(towers, folds)
+    keep = keep or Path(f"{release.manifest.name}.left-out")
+    keep.mkdir(parents=True, exist_ok=True)
+    say(f"predictions, and what a killed run needs to go on, are kept in {keep}")
+    left_out = cross_validate(config, towers, models, folds, say, keep / "work")
+    write_left_out(keep, left_out)
+    chosen = [each for each in left_out if each.tower.site in scored]
+    return score_left_out(release, chosen, request, f"{folds} folds")
+
+
+def settings_of(release: Release, towers: Path) -> TrainConfig:
+    """The settings that a release was trained with; ValueError where it does not hold them."""
+    known = {"data": towers, "out": Path(release.manifest.name)}
+    try:
+        return TrainConfig.model_validate(release.manifest.training_settings | known)
+    except ValidationError as error:
+        raise ValueError(
+            f"expected the settings of a training in {release.path / 'release.yaml'}, to train "
+            f"the same without each cluster, found others ({error.error_count()} faults, the "
+            f"first: {error.errors()[0]['msg']}); use --left-out with predictions made before"
+        ) from None
+
+
+def models_to_train(own: str, baselines: Sequence[str]) -> tuple[str, ...]:
+    """The models of a cross-validation, the release's kind first; ValueError for a baseline
+    that cannot be trained, such as a release."""
+    known = (*get_args(Model), SEASONAL_CYCLE)
+    strange = [name for name in baselines if name not in known]
+    if strange:
+        raise ValueError(
+            f"expected baselines that can be trained without each cluster ({', '.join(known)}), "
+            f"found {', '.join(strange)}; a release has learned already: set it against this "
+            "one without --cross-validate"
+        )
+    return tuple(dict.fromkeys([own, *baselines]))
+
+
+def require_folds(towers: Sequence[Tower], folds: int) -> None:
+    """ValueError where the towers that can be learned from have fewer clusters than folds."""
+    clusters = {tower.cluster for tower in towers if not tower.suspect}
+    if not 2 <= folds <= len(clusters):
+        raise ValueError(
+            f"expected 2 to {len(clusters)} folds, one cluster in each at least, found {folds}; "
+            "ask for fewer with --folds or give more towers"
+        )
 
 
 def _predict(tower: Tower, fold: int, fitted: Mapping[str, _Fitted]) -> LeftOut:
