@@ -16,8 +16,8 @@ from upscale.fetch.earthdata import EarthdataToken, log_in
 from upscale.fetch.ledger import FetchLedger
 from upscale.remote.checksums import Checksum, hex_checksum, named_checksum
 from upscale.remote.errors import ArchiveError, RemoteError
-from upscale.remote.http import Patience
 from upscale.remote.pace import AskingSession, Pace, StoppedError
+from upscale.remote.retries import Patience
 from upscale.remote.transfer import Carrier, Remote
 from upscale.testing.servers.http import Drop, Redirect, Refuse, Server, serve
 

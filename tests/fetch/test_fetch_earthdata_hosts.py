@@ -25,7 +25,7 @@ from upscale.fetch.plan import make_plan
 from upscale.fetch.progress import FetchLogProgress
 from upscale.fetch.run import FetchOutcome, Speed, fetch
 from upscale.ingest.config import parse_ingest
-from upscale.remote.http import Patience
+from upscale.remote.retries import Patience
 from upscale.testing.archives import Archive, content_of
 from upscale.testing.servers.cmr import serve_cmr
 from upscale.testing.servers.stac import Answering

@@ -28,8 +28,9 @@ from upscale.remote import pace
 from upscale.remote import transfer as carrier
 from upscale.remote.errors import ArchiveError, RemoteError
 from upscale.remote.files import download
-from upscale.remote.http import Client, Patience
+from upscale.remote.http import Client
 from upscale.remote.pace import AskingSession, Pace, StoppedError
+from upscale.remote.retries import Patience
 from upscale.remote.transfer import Carrier, Remote
 from upscale.testing.archives import Archive
 from upscale.testing.servers.http import Refuse, serve

@@ -20,8 +20,8 @@ from upscale.fetch.progress import FetchLogProgress
 from upscale.fetch.run import FetchOutcome, Speed, fetch
 from upscale.ingest.config import Ingest, parse_ingest
 from upscale.remote.errors import ArchiveError
-from upscale.remote.http import Patience
 from upscale.remote.pace import Pace, StoppedError
+from upscale.remote.retries import Patience
 from upscale.remote.transfer import Carrier
 from upscale.testing.archives import Archive, content_of
 from upscale.testing.servers.http import Drop

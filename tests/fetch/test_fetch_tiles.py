@@ -229,7 +229,7 @@ def test_copies_that_came_are_not_fetched_again(api: Api, tmp_path: Path) -> Non
     api.files.always[paths[-1]] = Drop(100)
     content = api.content(tmp_path / "cube.zarr")
     plan = make_plan(parse_ingest(content, "tiles"))
-    from upscale.remote.http import Patience
+    from upscale.remote.retries import Patience
 
     hasty = Speed(4, 1000, Patience(attempts=2, wait=0.01))
     (failure,) = fetch(plan, FetchLogProgress(StringIO(), 1e9), hasty).failed

@@ -13,7 +13,7 @@ import pytest
 from upscale.remote.cache import Cache
 from upscale.remote.errors import ArchiveError, RemoteError
 from upscale.remote.files import Found, expand
-from upscale.remote.http import Patience
+from upscale.remote.retries import Patience
 from upscale.testing.servers.http import Drop, Refuse, Server, serve
 
 QUICK = Patience(attempts=2, wait=0.01)

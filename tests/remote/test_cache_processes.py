@@ -19,7 +19,7 @@ import numpy as np
 
 from upscale.remote.cache import Cache
 from upscale.remote.files import Found, expand
-from upscale.remote.http import Patience
+from upscale.remote.retries import Patience
 from upscale.testing.servers.http import Drop, Server, Slow, serve
 
 SIZE = 300_000
@@ -31,7 +31,7 @@ READER = """
 import hashlib, json, random, sys, time
 from pathlib import Path
 from upscale.remote.cache import Cache
-from upscale.remote.http import Patience
+from upscale.remote.retries import Patience
 folder, limit, seed, hold, rows = sys.argv[1:]
 cache = Cache(Path(folder), int(limit), patience=Patience(attempts=6, wait=0.05))
 rows = json.loads(rows)

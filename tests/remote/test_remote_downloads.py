@@ -13,7 +13,8 @@ import pytest
 
 from upscale.remote.errors import ArchiveError, RemoteError
 from upscale.remote.files import Found, download, expand
-from upscale.remote.http import Client, Patience
+from upscale.remote.http import Client
+from upscale.remote.retries import Patience
 from upscale.testing.servers.http import Drop, Redirect, Refuse, Server, Slow, serve
 
 CONTENT = np.random.default_rng(1).bytes(1_000_000)

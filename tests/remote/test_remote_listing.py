@@ -15,7 +15,7 @@ import pytest
 from upscale.archives.inspect import local
 from upscale.remote.errors import ArchiveError, RemoteError
 from upscale.remote.files import download, expand
-from upscale.remote.http import Patience
+from upscale.remote.retries import Patience
 from upscale.testing.servers.http import Redirect, Server, serve
 from upscale.testing.servers.s3 import s3_bucket
 

@@ -15,7 +15,6 @@ from upscale.remote.locations import (
     is_public,
     is_store,
     name_of,
-    redact,
 )
 
 
@@ -118,27 +117,6 @@ def test_public_addresses_are_seen_in_every_dress() -> None:
 def test_an_unknown_host_is_told_from_a_forbidden_one() -> None:
     with pytest.raises(RemoteError, match=r"no address of 'nowhere\.invalid'"):
         check_catalogue_url("https://nowhere.invalid/a", ["nowhere.invalid"])
-
-
-SIGNED = "https://h.s3.amazonaws.com/a.hdf?X-Amz-Credential=AKIA1&X-Amz-Signature=5ecret"
-
-
-@pytest.mark.parametrize(
-    "text",
-    [SIGNED, f"GET {SIGNED} failed", "https://me:5ecret@h/a.hdf", "az://c/a.hdf?sv=1&sig=5ecret",
-     "Max retries exceeded with url: /a.hdf?token=5ecret (Caused by X)", "https://h/a?5ecret",
-     "https://h/a#access_token=5ecret", "a {'PRIVATE-TOKEN': '5ecret'}",
-     "Authorization: Bearer 5ecret", "aws_secret_access_key=5ecret",
-     "s3://key:5ecret/x@bucket/a X-Amz-Security-Token=5ecret"],
-)  # fmt: skip
-def test_secrets_are_masked_and_the_file_is_still_named(text: str) -> None:
-    assert "5ecret" not in redact(text).replace("5ecret/x@bucket", "")
-    assert "a" in redact(text)
-
-
-@pytest.mark.parametrize("text", ["s3://b/2020/A20??.hdf", "/data/MOD??.A20*.hdf", "what? a = b"])
-def test_wildcards_are_no_secrets(text: str) -> None:
-    assert redact(text) == text
 
 
 def test_a_file_keeps_its_published_name() -> None:

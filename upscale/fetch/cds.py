@@ -25,9 +25,10 @@ from upscale.ingest.hourly import read_header
 from upscale.jobs.settings import digest_of
 from upscale.remote.checksums import hex_checksum
 from upscale.remote.errors import ArchiveError, RemoteError
-from upscale.remote.http import Patience
-from upscale.remote.locations import check_place, redact
+from upscale.remote.locations import check_place
 from upscale.remote.pace import AskingSession, Pace
+from upscale.remote.redaction import redact
+from upscale.remote.retries import Patience
 from upscale.remote.transfer import Carrier, Remote, discard, job_of
 
 #: Hosts that results may lie at, beside that of the store itself.

@@ -23,9 +23,10 @@ from upscale.fetch.offers import Listing, WholeFile, months_of, newest, offered
 from upscale.ingest.sources import EarthdataSource
 from upscale.remote.checksums import named_checksum
 from upscale.remote.errors import ArchiveError
-from upscale.remote.http import Patience
-from upscale.remote.locations import check_place, name_of, redact, scheme_of
+from upscale.remote.locations import check_place, name_of, scheme_of
 from upscale.remote.pace import AskingSession, Pace
+from upscale.remote.redaction import redact
+from upscale.remote.retries import Patience
 from upscale.remote.transfer import Remote
 
 #: Hosts of NASA that catalogues may name.

@@ -16,8 +16,8 @@ from upscale.ingest.archive import Fault
 from upscale.ingest.config import Ingest
 from upscale.ingest.sources import EarthdataSource, StacSource
 from upscale.remote.errors import ArchiveError
-from upscale.remote.http import Patience
 from upscale.remote.pace import Pace
+from upscale.remote.retries import Patience
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from rich.console import Console
 from upscale.fetch.plan import FetchPlan
 from upscale.fetch.run import FetchOutcome
 from upscale.ingest.report import PLAIN
-from upscale.remote.locations import redact
+from upscale.remote.redaction import redact
 
 
 def show_plan(plan: FetchPlan, console: Console) -> None:

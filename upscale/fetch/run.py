@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
@@ -16,9 +15,9 @@ from upscale.fetch.offers import AvailableFile
 from upscale.fetch.plan import FetchPlan, FetchRequest
 from upscale.fetch.progress import FetchProgress
 from upscale.remote.errors import ArchiveError
-from upscale.remote.http import PATIENCE, Patience
-from upscale.remote.locations import redact
 from upscale.remote.pace import Pace, StoppedError
+from upscale.remote.redaction import redact
+from upscale.remote.retries import PATIENCE, Patience
 from upscale.remote.transfer import Carrier, discard
 
 
@@ -70,7 +69,6 @@ def fetch(plan: FetchPlan, progress: FetchProgress, speed: Speed = Speed()) -> F
     threads end after the piece at hand; what came stays for the next fetch.
     """
     pace = Pace(speed.per_second)
-    _hush()
     ledgers = {folder: FetchLedger(folder) for folder in plan.folders}
     with ExitStack() as held:
         for ledger in ledgers.values():
@@ -81,21 +79,6 @@ def fetch(plan: FetchPlan, progress: FetchProgress, speed: Speed = Speed()) -> F
         progress.start(len(tasks), known)
         records, unfetched = _copied(tasks, pace, progress, speed.parallel)
     return FetchOutcome(tuple(records), tuple(absent), (*failed, *unfetched))
-
-
-class _Discreet(logging.Filter):
-    """Messages of a library without the queries of the URLs in them."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = redact(record.getMessage()), ()
-        return True
-
-
-def _hush() -> None:
-    """A person who lets urllib3 log its requests must not find tokens in the log."""
-    logger = logging.getLogger("urllib3.connectionpool")
-    if not any(isinstance(known, _Discreet) for known in logger.filters):
-        logger.addFilter(_Discreet())
 
 
 def _listed(

@@ -27,9 +27,9 @@ from upscale.fetch.tiles import layers_needed, write_granule
 from upscale.ingest.sources import StacSource
 from upscale.remote.checksums import hex_checksum
 from upscale.remote.errors import ArchiveError
-from upscale.remote.http import Patience
-from upscale.remote.locations import redact
 from upscale.remote.pace import AskingSession, Pace
+from upscale.remote.redaction import redact
+from upscale.remote.retries import Patience
 from upscale.remote.transfer import Carrier, Remote, discard
 
 _SPARE = 300.0  #: seconds that a token must still hold

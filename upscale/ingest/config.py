@@ -14,7 +14,7 @@ from upscale.grid import Grid, load_grid
 from upscale.ingest.sources import CdsSource, GranuleSource, check_folder
 from upscale.jobs.sections import Cluster, Period, Region
 from upscale.jobs.settings import ConfigError, Strict, digest_of, expand_user, parse, read_yaml
-from upscale.remote.locations import redact
+from upscale.remote.redaction import redact
 from upscale.variables import of_kind
 
 

@@ -16,7 +16,8 @@ from upscale.ingest.plan import fill_bytes
 from upscale.ingest.run import IngestOutcome
 from upscale.ingest.scan import Scan
 from upscale.jobs.cluster import worker_memory
-from upscale.remote.locations import name_of, redact
+from upscale.remote.locations import name_of
+from upscale.remote.redaction import redact
 
 #: Text that is shown as it is: names of files are no markup.
 PLAIN: Any = {"highlight": False, "soft_wrap": True, "markup": False, "emoji": False}

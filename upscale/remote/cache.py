@@ -24,8 +24,9 @@ from pathlib import Path
 
 from upscale.remote.errors import ArchiveError
 from upscale.remote.files import check, download
-from upscale.remote.http import PATIENCE, Patience
-from upscale.remote.locations import Hosts, is_store, name_of, redact, scheme_of
+from upscale.remote.locations import Hosts, is_store, name_of, scheme_of
+from upscale.remote.redaction import redact
+from upscale.remote.retries import PATIENCE, Patience
 
 _ENTRY = re.compile(r"[0-9a-f]{32}-(\d+)")
 

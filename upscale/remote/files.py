@@ -9,17 +9,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from upscale.remote.errors import ArchiveError
-from upscale.remote.http import (
-    PATIENCE,
-    BrokenError,
-    Client,
-    Opened,
-    Patience,
-    retried,
-    validates,
-)
+from upscale.remote.http import Client, Opened, validates
 from upscale.remote.listing import PACKAGES, named, open_object, tree_of
-from upscale.remote.locations import Hosts, check_catalogue_url, check_place, redact, scheme_of
+from upscale.remote.locations import Hosts, check_catalogue_url, check_place, scheme_of
+from upscale.remote.redaction import redact
+from upscale.remote.retries import PATIENCE, Patience, TransientError, retried
 from upscale.stores.files import take_place
 
 
@@ -109,7 +103,7 @@ class _Copy:
     stamp: str
 
     def go_on(self, opened: Callable[[str, int, str], Opened]) -> None:
-        """One try to make the copy whole; BrokenError where it stays short."""
+        """One try to make the copy whole; TransientError where it stays short."""
         done = self.part.stat().st_size if self.part.exists() else 0
         if done and done == self.size and validates(self.stamp):
             return
@@ -128,7 +122,7 @@ class _Copy:
             if size is not None and file.tell() > size:
                 raise self._unlike(f"more than {size} bytes")
         if size is not None and file.tell() < size:
-            raise BrokenError(f"{file.tell()} of {size} bytes")
+            raise TransientError(f"{file.tell()} of {size} bytes")
         file.flush()
         os.fsync(file.fileno())  # a whole file is one also after the machine went down
 

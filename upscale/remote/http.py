@@ -7,31 +7,23 @@ Earthdata alone; each hop of a redirect gets those of its own host and nothing o
 from __future__ import annotations
 
 import os
-import random
 import re
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
-from urllib3.exceptions import HTTPError, InvalidHeader
-from urllib3.util import Retry
+from urllib3.exceptions import HTTPError
 
 from upscale.remote.errors import ArchiveError, RemoteError
-from upscale.remote.locations import (
-    Hosts,
-    check_addresses,
-    check_catalogue_url,
-    check_place,
-    redact,
-)
+from upscale.remote.locations import Hosts, check_addresses, check_catalogue_url, check_place
 from upscale.remote.public import PublicAdapter
-
-T = TypeVar("T")
+from upscale.remote.redaction import redact, redact_log
+from upscale.remote.retries import PATIENCE, Patience, TransientError, check_status, retried
 
 #: Redirects that are followed for one request.
 _HOPS = 10
@@ -41,62 +33,8 @@ _CHUNK = 1 << 16
 _SLOWEST = 1000
 #: Bytes of the largest index page.
 _PAGE = 64 * 2**20
-_TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
 _PORTS = {"http": 80, "https": 443}
 _EARTHDATA = ("earthdata.nasa.gov", "earthdatacloud.nasa.gov")
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long a server is waited for.
-
-    attempts: tries of one file; wait: seconds before the second, doubled for each further one up
-    to `longest`, by chance down to a half; a server that asks for more than `longest` has failed.
-    connect, read: seconds until a connection stands, and between two pieces of an answer.
-    """
-
-    attempts: int = 7
-    wait: float = 1.0
-    longest: float = 300.0
-    connect: float = 20.0
-    read: float = 60.0
-
-    def pause(self, failed: int) -> float:
-        """Seconds to wait after a number of failed tries (1 or more)."""
-        return min(self.longest, self.wait * 2.0 ** (failed - 1)) * random.uniform(0.5, 1)
-
-
-#: How long servers are waited for unless somebody says otherwise.
-PATIENCE = Patience()
-
-
-class BrokenError(Exception):
-    """A try that failed and may be made again, not before `wait` seconds."""
-
-    def __init__(self, reason: str, wait: float = 0.0) -> None:
-        super().__init__(reason)
-        self.wait = wait
-
-
-def retried(
-    attempt: Callable[[], T],
-    patience: Patience,
-    url: str,
-    sleep: Callable[[float], None] = time.sleep,
-) -> T:
-    """What `attempt` gives, tried again while it raises BrokenError; RemoteError in the end."""
-    failed = 0
-    while True:
-        try:
-            return attempt()
-        except BrokenError as error:
-            broken, failed = error, failed + 1
-        if failed >= patience.attempts or broken.wait > patience.longest:
-            raise RemoteError(
-                f"{redact(url)}: expected an answer, found after {failed} tries: "
-                f"{redact(str(broken))}; try again later"
-            )
-        sleep(max(broken.wait, patience.pause(failed)))
 
 
 @dataclass(frozen=True)
@@ -154,7 +92,7 @@ class Client:
         """One try to read a file from `start` on, from 0 where the server cannot do otherwise.
 
         stamp: ETag or Last-Modified that the file must have, "" if any will do. Raises
-        BrokenError for what may be tried again, ArchiveError where the file has changed.
+        TransientError for what may be tried again, ArchiveError where the file has changed.
         """
         partly = start > 0 and validates(stamp)
         extra = {"Range": f"bytes={start}-", "If-Range": stamp} if partly else {}
@@ -196,7 +134,8 @@ class Client:
             response = self._send(method, here, extra or {})
             target = self.session.get_redirect_target(response)
             if target is None:
-                return _settled(response)
+                check_status(response)
+                return response
             response.close()
             here = urljoin(here, target)
         raise RemoteError(f"{redact(url)}: expected a file, found more than {_HOPS} redirects")
@@ -235,7 +174,7 @@ class Client:
                 f"{type(error).__name__}; write them again"
             ) from None
         except requests.exceptions.RequestException as error:
-            raise BrokenError(f"{type(error).__name__} ({error})") from None
+            raise TransientError(f"{type(error).__name__} ({error})") from None
 
 
 def validates(stamp: str) -> bool:
@@ -251,6 +190,7 @@ class OneHop(requests.Session):
 
 
 def _session() -> requests.Session:
+    redact_log("urllib3.connectionpool")
     session = OneHop()
     # sizes and ranges are those of the file as it lies on the server
     session.headers.update({"Accept-Encoding": "identity", "User-Agent": "upscale"})
@@ -293,22 +233,6 @@ def token_for(url: str) -> str:
     return os.environ.get("EARTHDATA_TOKEN", "").strip() if named and secure else ""
 
 
-def _settled(response: requests.Response) -> requests.Response:
-    """A response as it is, BrokenError for one that says to come again."""
-    if response.status_code not in _TRANSIENT:
-        return response
-    response.close()
-    raise BrokenError(f"status {response.status_code}", _retry_after(response))
-
-
-def _retry_after(response: requests.Response) -> float:
-    asked = response.headers.get("Retry-After", "")
-    try:
-        return float(Retry().parse_retry_after(asked)) if asked else 0.0
-    except InvalidHeader:
-        return 0.0
-
-
 def _refusal(response: requests.Response, url: str) -> RemoteError:
     found = f"{redact(url)}: expected a file, found status {response.status_code}"
     if response.status_code in (401, 403):
@@ -345,12 +269,12 @@ def _range_start(response: requests.Response, asked: int) -> int:
     found = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
     if found is None or int(found[1]) > asked:
         response.close()
-        raise BrokenError(f"another part of the file than that from byte {asked}")
+        raise TransientError(f"another part of the file than that from byte {asked}")
     return int(found[1])
 
 
 def body(response: requests.Response, longest: float, *, decode: bool = False) -> Iterator[bytes]:
-    """Pieces of the body as they come; BrokenError where it breaks off or only drips.
+    """Pieces of the body as they come; TransientError where it breaks off or only drips.
 
     longest: seconds of waiting after which at least `_SLOWEST` bytes for each must have come.
     decode: whether a packed body is unpacked.
@@ -359,7 +283,7 @@ def body(response: requests.Response, longest: float, *, decode: bool = False) -
         try:
             yield from _steady(lambda: response.raw.read1(_CHUNK, decode_content=decode), longest)
         except (HTTPError, OSError) as error:
-            raise BrokenError(f"{type(error).__name__} ({error})") from None
+            raise TransientError(f"{type(error).__name__} ({error})") from None
 
 
 def _steady(read: Callable[[], bytes], longest: float) -> Iterator[bytes]:
@@ -373,6 +297,6 @@ def _steady(read: Callable[[], bytes], longest: float) -> Iterator[bytes]:
             return
         if waited > longest:
             if count < longest * _SLOWEST:
-                raise BrokenError(f"{count} bytes in {waited:.1f} s")
+                raise TransientError(f"{count} bytes in {waited:.1f} s")
             waited, count = 0.0, 0
         yield piece

@@ -18,8 +18,10 @@ from urllib.parse import unquote, urljoin, urlsplit
 import fsspec
 
 from upscale.remote.errors import ArchiveError, RemoteError
-from upscale.remote.http import BrokenError, Client, Head, Opened, Patience, retried
-from upscale.remote.locations import STORE_FILES, Hosts, is_store, redact, scheme_of
+from upscale.remote.http import Client, Head, Opened
+from upscale.remote.locations import STORE_FILES, Hosts, is_store, scheme_of
+from upscale.remote.redaction import redact
+from upscale.remote.retries import Patience, TransientError, retried
 
 T = TypeVar("T")
 
@@ -206,7 +208,7 @@ def bucket_system(scheme: str) -> Any:
 
 
 def asked(url: str, call: Callable[[], T]) -> T:
-    """One try of a call to a bucket; BrokenError where it may be tried again."""
+    """One try of a call to a bucket; TransientError where it may be tried again."""
     try:
         return call()
     except FileNotFoundError:
@@ -218,7 +220,7 @@ def asked(url: str, call: Callable[[], T]) -> T:
                 f"{redact(url)}: expected to be let in, found {kind} ({redact(str(error))}); check "
                 "the name and the credentials in the environment"
             ) from None
-        raise BrokenError(f"{kind} ({error})") from None
+        raise TransientError(f"{kind} ({error})") from None
 
 
 @dataclass(frozen=True)
@@ -273,7 +275,7 @@ def stamp_of(info: dict[str, Any]) -> str:
 def open_object(url: str, start: int, stamp: str) -> Opened:
     """One try to read an object of a bucket from `start` on, from 0 where it is another by now.
 
-    Raises ArchiveError where it is not the listed one, BrokenError for what may be tried again.
+    Raises ArchiveError where it is not the listed one, TransientError for what may be tried again.
     """
     scheme = scheme_of(url)
     system = bucket_system(scheme)

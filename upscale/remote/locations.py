@@ -1,4 +1,4 @@
-"""Which places may be read: paths and URLs, checked before they are used, shown without secrets."""
+"""Which paths and URLs may be read: checked before anything is opened."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from urllib.request import getproxies
 from fsspec import available_protocols
 
 from upscale.remote.errors import ArchiveError, RemoteError
+from upscale.remote.redaction import redact
 
 #: Schemes of URLs that may be read.
 SCHEMES = ("http", "https", "s3", "gs", "az", "file")
@@ -37,19 +38,6 @@ _NOT_PUBLIC = tuple(
          "64:ff9b:1::/48", "fec0::/10", "3fff::/20", "5f00::/16"),
     )
 )  # fmt: skip
-_USER = re.compile(r"(?<=://)[^/\s?#]*@")
-_QUERY = re.compile(r"(https?://[^\s?'\"<>]*|(?=\?[^\s'\"<>]*=))\?[^\s'\"<>]+")
-_SECRET = re.compile(
-    r"(?i)((?:sig|signature|token|[\w-]*[-_]token|x-amz-[\w-]+|x-goog-[\w-]+|password|secret"
-    r"|[\w-]*secret[\w-]*)=|\bbearer\s+"
-    r"|\b(?:private-token|authorization)['\"]?: ['\"]?(?:basic\s+|bearer\s+)?)"
-    r"[^&\s'\"<>]+"
-)
-
-
-def redact(text: str) -> str:
-    """A URL, or a message that holds URLs, as it may be printed: without users and queries."""
-    return _SECRET.sub(r"\1***", _QUERY.sub(r"\1?***", _USER.sub("***@", text)))
 
 
 def scheme_of(location: str) -> str:

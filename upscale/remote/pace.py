@@ -10,12 +10,13 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from upscale.remote.errors import ArchiveError, RemoteError
-from upscale.remote.http import BrokenError, Client, OneHop, Patience, body, retried
-from upscale.remote.locations import Hosts, check_catalogue_url, redact
+from upscale.remote.http import Client, OneHop, body
+from upscale.remote.locations import Hosts, check_catalogue_url
+from upscale.remote.redaction import redact
+from upscale.remote.retries import Patience, TransientError, check_status, retried
 
 #: Redirects that are followed for one question, and bytes of the largest answer.
 _HOPS, _LARGEST = 10, 256 * 2**20
-_COME_AGAIN = (408, 425, 429, 500, 502, 503, 504)
 
 
 class StoppedError(Exception):
@@ -116,13 +117,8 @@ class AskingSession(PacedSession):
                     f"{redact(str(request.url))}: expected a URL that can be asked, found "
                     f"{type(error).__name__}"
                 ) from None
-            raise BrokenError(type(error).__name__) from None
-        if response.status_code in _COME_AGAIN:
-            asked = response.headers.get("Retry-After", "")
-            response.close()
-            raise BrokenError(
-                f"status {response.status_code}", float(asked) if asked.isdecimal() else 0.0
-            )
+            raise TransientError(type(error).__name__) from None
+        check_status(response)
         response._content = self._whole(response)  # what `response.content` gives
         return response
 

@@ -13,17 +13,10 @@ from requests.auth import AuthBase
 
 from upscale.remote.checksums import Checksum
 from upscale.remote.errors import ArchiveError
-from upscale.remote.http import (
-    PATIENCE,
-    BrokenError,
-    Client,
-    Opened,
-    Patience,
-    retried,
-    validates,
-)
-from upscale.remote.locations import redact
+from upscale.remote.http import Client, Opened, validates
 from upscale.remote.pace import Pace, PacedSession
+from upscale.remote.redaction import redact
+from upscale.remote.retries import PATIENCE, Patience, TransientError, retried
 from upscale.stores.files import first_bytes, take_place
 
 #: First bytes of the kinds of files that are fetched; any of them will do.
@@ -123,7 +116,7 @@ class Carrier:
                     self.pace.sleep)  # fmt: skip
 
     def _go_on(self, client: Client, remote: Remote, part: Path) -> None:
-        """One try to make a copy whole; BrokenError where it stays short."""
+        """One try to make a copy whole; TransientError where it stays short."""
         note, done = _begun(remote, part)
         if done and done == note.size:
             return
@@ -137,7 +130,7 @@ class Carrier:
             for chunk in self._within(remote, opened.chunks, opened.start, size):
                 file.write(chunk)
             if size is not None and file.tell() < size:
-                raise BrokenError(f"{file.tell()} of {size} bytes")
+                raise TransientError(f"{file.tell()} of {size} bytes")
             file.flush()
             os.fsync(file.fileno())  # whole also after the machine went down
 
@@ -155,13 +148,13 @@ class Carrier:
     def _within(
         self, remote: Remote, chunks: Iterator[bytes], start: int, size: int | None
     ) -> Iterator[bytes]:
-        """Pieces of a file; BrokenError where there are more than were told."""
+        """Pieces of a file; TransientError where there are more than were told."""
         at = start
         for chunk in chunks:
             self.pace.check()
             at += len(chunk)
             if size is not None and at > size:
-                raise BrokenError(f"more than {size} bytes")
+                raise TransientError(f"more than {size} bytes")
             _check_fits(remote, at)
             self.told(len(chunk))
             yield chunk
