@@ -130,8 +130,8 @@ def test_why_a_tower_cannot_be_judged_is_told(towers):
     for one, reason in cases:
         with pytest.raises(ValueError, match=reason) as error:
             predict_towers({"m": members}, [one], {tower.site: "test"})
-        assert "“What a tower needs” in docs/evaluate.md" in str(error.value)
-    page = (Path(__file__).parents[2] / "docs" / "evaluate.md").read_text()
+        assert "“What a tower needs” in docs/how-to/evaluate.md" in str(error.value)
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "evaluate.md").read_text()
     assert "## What a tower needs" in page
 
 

@@ -10,7 +10,7 @@ import yaml
 from upscale.ingest.config import parse_ingest
 from upscale.ingest.sources import CdsSource, EarthdataSource, StacSource
 
-PAGE = (Path(__file__).parents[2] / "docs" / "fetch.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "fetch.md").read_text()
 
 
 def test_its_example_is_an_ingest_with_every_kind_of_source() -> None:

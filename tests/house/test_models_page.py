@@ -8,7 +8,7 @@ from pathlib import Path
 from upscale.network.releases.manifest import MODELS
 from upscale.training.baselines import LIGHTGBM, ROUNDS, XGBOOST
 
-PAGE = Path(__file__).parents[2] / "docs" / "models.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "models.md"
 
 
 def test_the_table_holds_every_model() -> None:

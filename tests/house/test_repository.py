@@ -46,7 +46,7 @@ def test_tests_have_names_of_their_own(tracked: list[Path]) -> None:
 
 
 def test_the_table_of_quality_bits_is_the_one_of_the_code(root: Path) -> None:
-    text = (root / "docs" / "quality.md").read_text()
+    text = (root / "docs" / "reference" / "quality.md").read_text()
     rows = re.findall(r"^\| (\d+) \| (\d+) \| `(\w+)` \| (value|NaN) \|", text, re.MULTILINE)
     documented = [(int(bit), int(mask), name, kind) for bit, mask, name, kind in rows]
     assert documented == [

@@ -98,7 +98,7 @@ def predict_towers(
         reasons = "; ".join(f"{one.site}: {one.reason}" for one in skipped[:3])
         raise ValueError(
             f"expected towers with good flux days that the model can be run at, found none "
-            f"among {len(skipped)} ({reasons}); see “What a tower needs” in docs/evaluate.md"
+            f"among {len(skipped)} ({reasons}); see “What a tower needs” in docs/how-to/evaluate.md"
         )
     return cases, skipped
 

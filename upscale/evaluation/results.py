@@ -107,7 +107,8 @@ def comparable(evaluation: Evaluation, quality: Quality) -> Evaluation:
     if not kept:
         raise ValueError(
             f"expected towers with {DAYS[quality]} that all models predict, found none among "
-            f"{len(gone)} ({', '.join(gone[:3])}); see “What a tower needs” in docs/evaluate.md"
+            f"{len(gone)} ({', '.join(gone[:3])}); see “What a tower needs” in "
+            "docs/how-to/evaluate.md"
         )
     more = tuple(Skipped(site, f"no {quality} day that all models predict") for site in gone)
     return replace(evaluation, cases=kept, skipped=(*evaluation.skipped, *more))

@@ -171,7 +171,8 @@ def interval(fluxes: Any, flux: str, level: float = 0.9) -> tuple[Any, Any]:
     fluxes: a flux cube opened with xarray (or a part of one, or a NetCDF file of one); flux:
     `gpp`, `reco` or `nee`. Two arrays in the shape of the flux, not computed yet where it is not.
     The calibration stands in the attributes of the spread; ValueError where the model had none,
-    or where its towers tell nothing of this level. Not for means: `docs/uncertainty.md`.
+    or where its towers tell nothing of this level. Not for means: see
+    `docs/explanation/uncertainty.md`.
     """
     spread = fluxes[f"{flux}_sd"]
     if "calibration_floor" not in spread.attrs:

@@ -35,8 +35,8 @@ _SURE = (
     "How often a measured day at a tower of a cluster never seen lies in the central interval. The "
     "spread between members says what they disagree about, which is far less than what they get "
     "wrong together; the calibration in `release.yaml` makes intervals of it that hold "
-    "(docs/uncertainty.md). The same release says from which distance to its training towers on "
-    "it is extrapolating.\n"
+    "(docs/explanation/uncertainty.md). The same release says from which distance to its training "
+    "towers on it is extrapolating.\n"
 )
 
 

@@ -30,7 +30,8 @@ Bools = NDArray[np.bool_]
 BATCH = 8192
 
 #: LightGBM walks through all trees row by row. A slice of them stays in cache, which is twice
-#: as fast with 1000 trees of 31 leaves; XGBoost gains nothing at this size (docs/models.md).
+#: as fast with 1000 trees of 31 leaves; XGBoost gains nothing at this size
+#: (docs/reference/models.md).
 _LIGHTGBM_SLICE = 25
 
 
