@@ -14,19 +14,23 @@ from upscale.product.layout import Sums
 
 
 class Output(Strict):
-    """Where the flux cube goes and what is in it.
-
-    members: period of the sums kept for each member; tile: edge of a tile in cells (one
-    shard), `auto` takes the one that suits the driver cube; attributes: global attributes to
-    add (institution, creator_name, license, ...).
-    """
+    """Where the flux cube goes and what is in it."""
 
     store: str = Field(min_length=1)
+    """The flux cube to write. Its ledger and its embeddings lie beside it: `fluxes.zarr` has
+    `fluxes.ledger` and `fluxes.context.zarr`."""
     members: Sums = "annual"
+    """Period of the sums that are kept for each member: `annual`, `monthly` or `none`. The spread
+    of any total is made from them."""
     tile: Annotated[int, Field(ge=1, le=1000)] | Literal["auto"] = "auto"
+    """Edge of a tile in cells. A tile of one block is a shard and a work item. `auto` takes the
+    tile that the driver cube is stored in."""
     region: Region | None = None
+    """Make only the cells whose centres lie inside it. Left out: all cells."""
     title: str | None = None
+    """Title of the store. A synthetic planet says so in front of it, whatever the title is."""
     attributes: dict[str, str] = Field(default_factory=dict)
+    """Global attributes to add, such as `institution`, `creator_name`, `license`."""
 
     @field_validator("store")
     @classmethod
@@ -43,28 +47,39 @@ class Output(Strict):
 
 
 class Context(Strict):
-    """Which years form the support set, in place of what the release says.
-
-    years: a list of years or `auto`; strict_past: use only years that end before the block
-    that is predicted; store: where embeddings are kept, by default beside the flux cube.
-    """
+    """Which years form the support set, in place of what the release says."""
 
     years: tuple[int, ...] | Literal["auto"] | None = None
+    """Years of the support set: a list, or `auto` (up to three full years spread over the record of
+    a cell). Left out: what the release says."""
     strict_past: bool = False
+    """Use only support years that end before the block that is predicted. Costs new embeddings for
+    every block."""
     store: str | None = None
+    """Where embeddings are kept. Runs that share it share the embeddings that fit. Left out: beside
+    the flux cube."""
 
 
 class Run(Strict):
     """RUN.yaml."""
 
     model: str
+    """A model release: a folder with `release.yaml`, the name of a shipped one, or a URL (then kept
+    in a cache; `UPSCALE_CACHE` moves it)."""
     drivers: str
+    """The driver cube. Its static layers set the grid of the result."""
     period: Period
+    """The days to map."""
     output: Output
+    """Where the flux cube goes and what is in it."""
     context: Context = Context()
+    """Which years form the support set, in place of what the release says."""
     cluster: Cluster = Cluster()
-    retries: int = Field(default=2, ge=0, description="more attempts at a tile that failed")
-    interval: float = Field(default=30, gt=0, description="seconds between log lines")
+    """Where the work is done."""
+    retries: int = Field(default=2, ge=0)
+    """More attempts at a tile that failed, where another attempt can help."""
+    interval: float = Field(default=30, gt=0)
+    """Seconds between log lines where there is no terminal."""
 
     @field_validator("model", "drivers")
     @classmethod

@@ -43,17 +43,18 @@ def _known(names: Sequence[str], kind: Literal["meteo", "satellite"]) -> None:
 
 
 class Meteo(Strict):
-    """Hourly or daily files of ERA5-Land or ERA5.
-
-    files: paths or URLs, globs and folders among them, of one area; a Zarr store is read in
-    place. product: told by the spacing of the nodes where it is left out. variables: drivers to
-    make, by default all that the files allow. fetch: where `upscale fetch` gets what is missing.
-    """
+    """Hourly or daily files of ERA5-Land or ERA5."""
 
     files: Places
+    """Paths or URLs of reanalysis files, folders and globs among them, of one area. A Zarr store is
+    read in place."""
     product: Literal["ERA5-Land", "ERA5"] | None = None
+    """`ERA5-Land` or `ERA5`; left out: told by the spacing of the nodes. It decides how
+    accumulations are undone."""
     variables: tuple[str, ...] | None = None
+    """Drivers to make, of `ta sw_in vpd p lw_in ws pa`; left out: all that the files allow."""
     fetch: CdsSource | None = None
+    """Where `upscale fetch` gets what is missing; an ingest ignores it."""
 
     @field_validator("variables")
     @classmethod
@@ -69,19 +70,20 @@ class Meteo(Strict):
 
 
 class Satellite(Strict):
-    """Granules that give some variables.
-
-    products: in order of preference; the first that has a value for a cell and day is taken.
-    By default those that are found, in the order of their names. variables: by default the usual
-    ones of the products. least_share: cells with a smaller share of good pixels are gaps.
-    fetch: where `upscale fetch` gets what is missing.
-    """
+    """Granules that give some variables."""
 
     files: Places
+    """Granules of one entry: paths or URLs, folders and globs among them."""
     products: tuple[str, ...] | None = None
+    """Products in order of preference, such as `[MOD09GA, MYD09GA, VNP09GA]`: the first that has a
+    value for a cell and day is taken. Left out: all that are there, by name."""
     variables: tuple[str, ...] | None = None
+    """Variables to make. Left out: NDVI, EVI and NIRv of reflectances and MOD13, fAPAR of MCD15,
+    temperatures of MOD11."""
     least_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """A cell with a smaller share of good pixels is a gap."""
     fetch: GranuleSource | None = None
+    """Where `upscale fetch` gets what is missing; an ingest ignores it."""
 
     @field_validator("variables")
     @classmethod
@@ -102,22 +104,25 @@ class LandShare(Strict):
     """A map of classes, or a mask, and its codes of water."""
 
     files: Places
+    """A GeoTIFF that says where land is."""
     water: tuple[int, ...] = (0,)
+    """Codes of water in it."""
 
 
 class Static(Strict):
-    """Maps that do not change.
-
-    igbp: a GeoTIFF of classes, or granules of MCD12Q1 or MCD12C1. legend: of a GeoTIFF that has
-    both codes of water. koppen: a GeoTIFF, or `derive` it from the meteorology of the cube.
-    sftlf: where the land is, by default from igbp. elevation: a GeoTIFF in m; unknown without.
-    """
+    """Maps that do not change."""
 
     igbp: Places
+    """Land cover: one GeoTIFF, or granules of MCD12Q1 or MCD12C1 (of each tile the latest year)."""
     legend: CoverLegend | None = None
+    """`MCD12Q1` or `MCD12C1`, where a GeoTIFF has both codes of water."""
     koppen: str = "derive"
+    """A GeoTIFF of Koeppen-Geiger classes, or `derive`: from the monthly temperature and rain of
+    the cube."""
     sftlf: LandShare | None = None
+    """Where the land is. Left out: the land cover says it."""
     elevation: str | None = None
+    """A GeoTIFF of heights in m; left out: unknown."""
 
     @field_validator("koppen", "elevation")
     @classmethod
@@ -126,15 +131,15 @@ class Static(Strict):
 
 
 class Gaps(Strict):
-    """How gaps of satellite series are filled; see `upscale.drivers.gaps`.
-
-    linear: longest gap, days, bridged by a line (causal: by the last value); limit: longest gap
-    that is filled at all; causal: a day knows nothing of later days. 0 days: nothing is filled.
-    """
+    """How gaps of satellite series are filled; see `upscale.drivers.gaps`."""
 
     linear: int = Field(default=16, ge=0)
+    """Longest gap, in days, that a straight line bridges (causal: over which the last value is
+    held)."""
     limit: int = Field(default=90, ge=0)
+    """Longest gap that is filled at all. 0: nothing is filled."""
     causal: bool = False
+    """Near-real time: a day knows nothing of later days."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Gaps:
@@ -151,7 +156,11 @@ class CacheSettings(Strict):
     """Where copies of remote files are kept while they are needed, and how large it may be."""
 
     folder: str | None = None
+    """Where copies of remote files are kept while they are needed; left out: a folder of the system
+    for temporary files. All workers of a machine share it. It must be this user's own: of a mounted
+    volume that all may write to, name a folder inside."""
     gigabytes: float = Field(default=20, gt=0)
+    """Largest size of the cache in GB."""
 
     @field_validator("folder")
     @classmethod
@@ -163,22 +172,39 @@ class Ingest(Strict):
     """INGEST.yaml."""
 
     cube: str = Field(min_length=1)
+    """The driver cube to write or to go on with: a path or a URL."""
     period: Period
+    """The days of the cube. A cube grows at its end alone."""
     meteo: Meteo
+    """Weather: hourly or daily files of ERA5-Land or ERA5."""
     static: Static
+    """Maps that do not change: land cover, climate, land share, height."""
     satellite: tuple[Satellite, ...] = ()
+    """A list of entries, each of granules that give some variables. No variable stands in two."""
     grid: str = "global-0p05"
+    """Grid of maps and satellite series: a name of `grids/`, or a file."""
     region: Region | None = None
+    """Keep the cells whose centres lie inside it. Left out: the whole grid."""
     day: Literal["local-standard", "utc"] = "local-standard"
+    """Days of local standard time, as towers count them, or `utc`. Daily products are `utc`."""
     title: str = "Daily drivers from satellite and reanalysis archives"
+    """Title of the cube."""
     gaps: Gaps = Gaps()
+    """How gaps of satellite series are filled."""
     tile: Annotated[int, Field(ge=1, le=1000)] = 100
+    """Edge of a tile, which is stored as one chunk, in cells."""
     block: Annotated[int, Field(ge=1, le=366)] = 30
+    """Days of a block, which is stored as one chunk."""
     cache: CacheSettings = CacheSettings()
+    """Copies of remote files."""
     cluster: Cluster = Cluster()
-    memory: float = Field(default=2.5, gt=0, description="GiB that one task may take")
-    retries: int = Field(default=2, ge=0, description="more attempts at a work item that failed")
-    interval: float = Field(default=30, gt=0, description="seconds between log lines")
+    """Where the work is done, as in RUN.yaml."""
+    memory: float = Field(default=2.5, gt=0)
+    """GiB that one work item may take: bands are cut so that it suffices."""
+    retries: int = Field(default=2, ge=0)
+    """More attempts at a work item that failed."""
+    interval: float = Field(default=30, gt=0)
+    """Seconds between log lines where there is no terminal."""
 
     @field_validator("cube")
     @classmethod

@@ -29,30 +29,31 @@ def _plain_url(url: str | None) -> str | None:
 
 
 class CdsSource(Strict):
-    """Hourly reanalysis from the Climate Data Store of Copernicus.
-
-    by: what one request holds, all variables of a month or one of them. form: of the answer.
-    hosts: further hosts that a result may lie at; the store's own are known.
-    """
+    """Hourly reanalysis from the Climate Data Store of Copernicus."""
 
     source: Literal["cds"] = Field(alias="from")
+    """The Climate Data Store."""
     dataset: Literal["reanalysis-era5-land", "reanalysis-era5-single-levels"]
+    """Hourly ERA5-Land, or ERA5."""
     by: Literal["month", "variable"] = "month"
+    """What one request holds: all variables of a month, or one of them."""
     form: Literal["netcdf", "grib"] = "netcdf"
+    """Form of the answer."""
     hosts: tuple[str, ...] = ()
+    """Further hosts that a result may lie at, each with all below it; the store's own are known."""
 
 
 class EarthdataSource(Strict):
-    """Granules from NASA Earthdata.
-
-    collection: the version, such as "061" (VIIRS: "002"). catalogue: where the Common Metadata
-    Repository is asked. hosts: further hosts that files may lie at; NASA's own are known.
-    """
+    """Granules from NASA Earthdata. `products` of the entry must be named."""
 
     source: Literal["earthdata"] = Field(alias="from")
+    """NASA Earthdata."""
     collection: str = Field(pattern=r"^\d{3}$")
+    """The version, such as `"061"` (VIIRS: `"002"`)."""
     catalogue: str = "https://cmr.earthdata.nasa.gov/search"
+    """Where the Common Metadata Repository is asked."""
     hosts: tuple[str, ...] = ()
+    """Further hosts that files may lie at, each with all below it; NASA's own are known."""
 
     @field_validator("catalogue")
     @classmethod
@@ -61,17 +62,18 @@ class EarthdataSource(Strict):
 
 
 class StacSource(Strict):
-    """Tiles as GeoTIFFs from a STAC catalogue, written as granules.
-
-    hosts: where files may lie, each with all below it; the catalogue's own host is known.
-    sign: an end point that gives a token for a collection, as that of the Planetary Computer.
-    """
+    """Tiles as GeoTIFFs from a STAC catalogue, written as granules."""
 
     source: Literal["stac"] = Field(alias="from")
+    """A STAC catalogue."""
     catalogue: str
+    """Address of the catalogue."""
     collection: str = Field(pattern=r"^[\w.-]+$")
+    """Its id; the product is read from it unless `products` names some."""
     hosts: tuple[str, ...] = ()
+    """Where files may lie, each with all below it; the catalogue's own host is known."""
     sign: str | None = None
+    """An end point that gives a token for a collection, as that of the Planetary Computer."""
 
     @field_validator("catalogue", "sign")
     @classmethod

@@ -17,7 +17,9 @@ class Period(Strict):
     """First and last day, both included."""
 
     start: dt.date
+    """First day. A run reads 30 days before it as spin-up, where the driver cube has them."""
     end: dt.date
+    """Last day, included. A later one lets the driver cube of an ingest grow."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Period:
@@ -40,9 +42,13 @@ class Region(Strict):
     """A part of the globe, in degrees; cells whose centres lie inside are produced."""
 
     south: float = Field(ge=-90, le=90)
+    """Degrees, -90 to 90."""
     north: float = Field(ge=-90, le=90)
+    """Larger than `south`."""
     west: float = Field(ge=-180, le=180)
+    """Degrees, -180 to 180."""
     east: float = Field(ge=-180, le=180)
+    """Larger than `west`: a region across 180 degrees is two runs."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Region:
@@ -60,16 +66,19 @@ class Region(Strict):
 
 
 class Cluster(Strict):
-    """Where the work is done.
-
-    address: of a Dask scheduler that stands elsewhere; without it a cluster is started here.
-    workers: processes (`auto`: one for each GPU, or for each core); threads: torch threads of
-    a worker; memory: limit of a worker in GiB (`auto`: what is there, shared evenly).
-    """
+    """Where the work is done."""
 
     address: str | None = None
+    """A Dask scheduler that stands elsewhere, such as `tcp://10.0.0.5:8786`. Left out: a cluster is
+    started here, and ended with the run."""
     workers: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    """Worker processes. `auto`: one for each GPU, else one for each core (or for each `threads`
+    of them)."""
     threads: int = Field(default=1, ge=1)
+    """Torch threads of a worker. Processes fill a machine better than threads do."""
     memory: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"
+    """Limit of a worker in GiB. `auto` shares what the machine (or the container) has."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    wait: float = Field(default=120, gt=0, description="seconds to wait for the first worker")
+    """`cpu`, `cuda`, or `auto`: a GPU where there is one."""
+    wait: float = Field(default=120, gt=0)
+    """Seconds to wait for the first worker."""

@@ -19,9 +19,12 @@ class ConfigError(ValueError):
 
 
 class Strict(BaseModel):
-    """A section of a file of keys: unknown keys are refused, values do not change."""
+    """A section of a file of keys: unknown keys are refused, values do not change.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    The text under a key is its description in the schema, and so in the reference pages.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 def expand_user(place: str) -> str:

@@ -19,14 +19,16 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class WindowSettings(_Section):
     """Windows in days, as `upscale.network.windows.WindowRule`."""
 
     length: Count = 45
+    """Days of a window."""
     stride: Count = 15
+    """Days at its end that are used."""
 
 
 #: What a model leaves no choice about: none of these has a history of the place, and trees see
@@ -41,132 +43,174 @@ _GIVEN: dict[str, dict[str, Any]] = {
 
 
 class Holdout(_Section):
-    """share: of the clusters, kept for judging; folds: validation folds of the others."""
+    """Which clusters of towers are left out for judging, and how members stop by the others."""
 
     share: Share = 0.22
+    """Share of the clusters left out for judging."""
     seed: int = 4
+    """Seed of the draw that decides which."""
     folds: Annotated[int, Field(ge=2)] = 5
+    """Folds of the learning clusters that members stop by."""
 
 
 class NetworkSettings(_Section):
     """Sizes of a network; one takes those that it has. Channels and classes follow from data."""
 
     hidden: Count = 64
+    """Width of the decoder."""
     latent: Count = 16
+    """Width of the task embedding z."""
     encoder_hidden: Count = 32
+    """Width of each direction of the encoder."""
     generator_hidden: Count = 32
+    """Width of the generator's hidden layer."""
     layers: Count = 1
+    """Layers of the decoder."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    """Share of the decoder's states that are dropped in training."""
     class_skip: bool = False
+    """Classes enter z directly, too, and not only through the encoder (`tamrl`)."""
 
 
 class Draw(_Section):
-    """One step: `towers` towers of `windows` query windows and `support` support windows each,
-    the latter from one to `years` random years."""
+    """What one step of training draws."""
 
     towers: Count = 32
+    """Towers of a step, each as likely as any other."""
     windows: Count = 8
+    """Windows of each tower to predict."""
     support: Count = 8
+    """Windows of the support set of each tower."""
     years: Count = 3
+    """Most random years that the support windows of a tower come from."""
 
 
 class Augmentation(_Section):
-    """How training inputs are spoilt, so that the run's are not strange.
-
-    hide_optional: share of places whose optional feature is hidden, for each feature;
-    unknown_class: share of classes turned to unknown; offset: standard deviation of a
-    constant shift of the features in `noisy`, per place and step, in scaled units;
-    embedding: standard deviation of noise added to z.
-    """
+    """How training inputs are spoilt, so that a network knows the faults of a run's inputs."""
 
     hide_optional: Share = 0.15
+    """Share of places that lose an optional feature, for each feature."""
     unknown_class: Share = 0.2
+    """Share of classes turned to unknown."""
     offset: Annotated[float, Field(ge=0)] = 0.0
+    """Standard deviation of a shift of `noisy` features, per place and step, scaled."""
     embedding: Annotated[float, Field(ge=0)] = 0.0
+    """Standard deviation of noise on z."""
     noisy: tuple[str, ...] = ("ta", "sw_in", "vpd", "p")
+    """Features that are shifted."""
 
 
 class LossWeights(_Section):
-    """alpha: weight of the carbon balance; class_power: 1 = inverse class frequencies as in
-    the paper, 0 = none; variance_power: towers weigh by the inverse of the variance of their
-    fluxes to this power, 1 = as by R2, 0 = as by squared error; days: how many last days of a
-    window count; embedding: weight of the mean square of z."""
+    """What the loss weighs."""
 
     alpha: Annotated[float, Field(ge=0)] = 0.1
+    """Weight of the carbon balance."""
     class_power: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """1: classes weigh by their inverse frequency, as in the paper; 0: all alike."""
     variance_power: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Towers weigh by the inverse variance of their fluxes to this power. 1: as by R2; 0: as by
+    squared error."""
     days: Count = 15
+    """Last days of a window that count."""
     embedding: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the mean square of z."""
 
 
 class Stage(_Section):
-    """One stage of training: AdamW, a cosine from `rate` to a tenth of it, early stopping.
-
-    epochs of `steps` steps; patience: epochs without a better validation; decay: weight decay;
-    clip: largest norm of a gradient; average: decay of the running mean of the weights that is
-    validated and kept, 0 = the weights themselves.
-    """
+    """One stage of training: AdamW, a cosine from `rate` to a tenth of it, early stopping."""
 
     rate: Annotated[float, Field(gt=0)] = 1e-3
+    """Learning rate at the start; it falls along half a cosine to a tenth."""
     epochs: Count = 20
+    """Most epochs."""
     steps: Count = 40
+    """Steps of an epoch."""
     patience: Count = 8
+    """Epochs without a better validation before the stage ends."""
     decay: Annotated[float, Field(ge=0)] = 1e-2
+    """Weight decay of AdamW."""
     clip: Annotated[float, Field(gt=0)] = 1.0
+    """Largest norm of a gradient."""
     average: Annotated[float, Field(ge=0, lt=1)] = 0.98
+    """Decay of the running mean of the weights, which is what is validated and kept; 0: the weights
+    themselves."""
 
 
 class Pretraining(Stage):
     """A stage before the others, for the encoder alone, on drivers alone: two support sets of a
     place from different windows are to be told from those of other places (see
-    `upscale.training.networks.pretraining`). temperature: of the contrast."""
+    `upscale.training.networks.pretraining`)."""
 
     temperature: Annotated[float, Field(gt=0)] = 0.2
+    """Temperature of the contrast."""
 
 
 class CardText(_Section):
     """What the model card says beyond what is computed: texts, one bullet each."""
 
     failures: tuple[str, ...] = ()
+    """Bullets for the card: where it fails."""
     tried: tuple[str, ...] = ()
+    """Bullets for the card: what did not help."""
     citations: tuple[str, ...] = ()
+    """Sources to cite beside those of the towers."""
 
 
 class TrainConfig(_Section):
     """A training run.
 
-    data: folder of towers; out: folder of the release; model: what is trained; features: a set
-    by name (met, met+modis, met+vi) or names in order; optional: those that may be missing, by
-    default all but temperature, radiation and what latitude and day give; members: trained with
-    different seeds and validation folds; cross_validation: 0, or the number of folds by which all
-    towers are judged (`upscale.training.crossvalidate`): nothing is then held out from the
-    release but suspect towers. Models of one stage (tamlstm, ct-lstm) are trained by
-    `joint_stage`, the long one, so that they are rivals with as many steps. ValueError where
-    `context` or `window` are not what the model asks for; left out, they are.
+    Models of one stage (tamlstm, ct-lstm) are trained by `joint_stage`, the long one, so that they
+    are compared after as many steps. ValueError where `context` or `window` are not what the model
+    asks for; left out, they are.
     """
 
     name: str
+    """Name of the release."""
     data: Path
+    """Folder of towers."""
     out: Path
+    """Folder of the release."""
     model: Model = "tamrl"
+    """What is trained."""
     features: tuple[str, ...] = FEATURE_SETS["met"]
+    """A set by name (`met`, `met+modis`, `met+vi`), or a list in the order of the inputs."""
     optional: tuple[str, ...] = ()
+    """Features that may be missing. Left out: all but temperature, radiation and what follows from
+    place and day."""
     context: Literal["support-years", "query"] = "support-years"
+    """What the encoder reads: the history of the place, or `query`, the window itself."""
     seed: int = 1
+    """Member n has seed + n."""
     members: Count = 5
+    """Networks, or draws of boosted trees. Member n stops by fold n of the learning clusters,
+    counted around."""
     workers: Count = 1
+    """Members that train side by side, each in a process of its own on one thread."""
     cross_validation: Annotated[int, Field(ge=0)] = 0
+    """Folds of clusters by which all towers are judged; the release then learns from all but
+    suspect towers. 0: it is judged on the clusters held out."""
     window: WindowSettings = WindowSettings()
+    """Windows; left out: those that the model asks for."""
     holdout: Holdout = Holdout()
+    """Which clusters of towers are left out."""
     network: NetworkSettings = NetworkSettings()
+    """Sizes of the network."""
     draw: Draw = Draw()
+    """What one step of training draws."""
     augmentation: Augmentation = Augmentation()
+    """How training inputs are spoilt."""
     loss: LossWeights = LossWeights()
+    """What the loss weighs."""
     pretraining: Pretraining | None = None
+    """A stage for the encoder alone, before the others. Left out: there is none."""
     decoder_stage: Stage = Stage(epochs=10)
+    """The decoder without a task embedding."""
     joint_stage: Stage = Stage(epochs=40)
+    """The whole network; of models with one stage, that one."""
     boosting_rounds: Count = 1000
+    """Trees of XGBoost and LightGBM, also as baselines."""
     card: CardText = CardText()
+    """What the model card says beyond what is computed."""
 
     @model_validator(mode="before")
     @classmethod
