@@ -10,6 +10,7 @@ import zarr
 
 from upscale.drivers.cube import DriverCube
 from upscale.engine.context import create_context
+from upscale.engine.devices import visible_gpus
 from upscale.engine.ledger import PLAN, RunEntry, RunLedger
 from upscale.engine.loop import RunOutcome, run_items
 from upscale.engine.plan import RunJob, RunPlan, read_part
@@ -121,7 +122,8 @@ def execute(checked: Checked, progress: Progress, part: Part = (1, 1)) -> RunOut
         return RunOutcome()
     _reopen(plan.job.store)
     progress.stage("starting cluster")
-    with connect(run.cluster, _logs(ledger)) as client:
+    gpus = visible_gpus(run.cluster.device)
+    with connect(run.cluster, _logs(ledger), gpus=gpus) as client:
         progress.stage("predicting")
         return run_items(client, plan, left, ledger, run.retries, progress)
 

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import torch
-
 from upscale.calendar import date_of
 from upscale.drivers.cube import DriverCube, DriverError, open_cube
 from upscale.drivers.tiles import DERIVED, missing_features
 from upscale.engine.config import Run
+from upscale.engine.devices import visible_gpus
 from upscale.engine.ledger import PLAN, RunLedger
 from upscale.engine.plan import RunJob, RunPlan, make_plan, product_grid
 from upscale.engine.provenance import RESERVED
@@ -118,7 +117,7 @@ def _attribute_faults(run: Run) -> list[str]:
 
 
 def _device_faults(run: Run) -> list[str]:
-    if run.cluster.device != "cuda" or run.cluster.address or torch.cuda.is_available():
+    if run.cluster.device != "cuda" or run.cluster.address or visible_gpus("cuda"):
         return []
     return ["cluster.device: cuda, but no GPU is visible here; use auto or cpu"]
 
@@ -226,7 +225,7 @@ def _memory_faults(run: Run, plan: RunPlan, release: Release) -> list[str]:
     if run.cluster.address:
         return []
     needed = _BASE + TASKS_PER_WORKER * task_bytes(plan, release)
-    there = worker_memory(run.cluster)
+    there = worker_memory(run.cluster, visible_gpus(run.cluster.device))
     if needed <= there:
         return []
     return [

@@ -1,4 +1,4 @@
-"""The Dask cluster of a run: one that is started here, or one that stands elsewhere."""
+"""The Dask cluster that does the work: one that is started here, or one that stands elsewhere."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 import yaml
 from dask.system import CPU_COUNT
 from distributed import Client
@@ -45,22 +44,27 @@ _SETTINGS = {
 
 
 class ClusterError(Exception):
-    """A cluster that cannot be had, or was lost; what is done is kept."""
+    """There is no cluster, or it was lost; the work that was finished is kept."""
 
 
 @contextmanager
 def connect(
-    cluster: Cluster, logs: Path | None = None, tasks: int = TASKS_PER_WORKER
+    cluster: Cluster,
+    logs: Path | None = None,
+    tasks: int = TASKS_PER_WORKER,
+    gpus: Sequence[str] = (),
 ) -> Iterator[Client]:
-    """A client of the cluster, with at least one worker there.
+    """A client of a cluster that has at least one worker.
 
     logs: folder for the logs of the processes that are started here; tasks: how many a worker
-    holds at once. Raises ClusterError where no scheduler answers or no worker joins in time.
+    holds at once; gpus: those that workers may use, as CUDA_VISIBLE_DEVICES names them, none
+    where the work needs none. Raises ClusterError where no scheduler answers or no worker joins
+    in time.
     """
     with ExitStack() as stack:
         address, alive = cluster.address, _always
         if address is None:
-            address, alive = stack.enter_context(_local_cluster(cluster, logs, tasks))
+            address, alive = stack.enter_context(_local_cluster(cluster, logs, tasks, gpus))
         client = _client(address, cluster.wait, alive)
         stack.callback(_close, client)
         _await_worker(client, cluster.wait, alive)
@@ -114,38 +118,28 @@ def _workers(client: Client) -> int:
         return 0
 
 
-def worker_count(cluster: Cluster) -> int:
+def worker_count(cluster: Cluster, gpus: Sequence[str] = ()) -> int:
     """Worker processes to start: one for each GPU, else one for each `threads` cores."""
     if cluster.workers != "auto":
         return cluster.workers
-    if _use_gpu(cluster):
-        return torch.cuda.device_count()
-    return max(1, int(CPU_COUNT) // cluster.threads)
+    return len(gpus) or max(1, int(CPU_COUNT) // cluster.threads)
 
 
-def worker_memory(cluster: Cluster) -> int:
+def worker_memory(cluster: Cluster, gpus: Sequence[str] = ()) -> int:
     """Bytes that each worker may use."""
     if cluster.memory != "auto":
         return int(cluster.memory * 2**30)
-    return int(0.9 * MEMORY_LIMIT / worker_count(cluster))
-
-
-def _use_gpu(cluster: Cluster) -> bool:
-    return cluster.device != "cpu" and torch.cuda.is_available()
-
-
-def _visible_gpus() -> list[str]:
-    """Names of the GPUs that this process may use, as CUDA_VISIBLE_DEVICES takes them."""
-    given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if given is not None:
-        return [name.strip() for name in given.split(",") if name.strip()]
-    return [str(number) for number in range(torch.cuda.device_count())]
+    return int(0.9 * MEMORY_LIMIT / worker_count(cluster, gpus))
 
 
 @contextmanager
-def _local_cluster(cluster: Cluster, logs: Path | None, tasks: int) -> Iterator[tuple[str, Alive]]:
-    """Scheduler and workers as processes of their own; ends them all. Gives the address, and
-    whether the scheduler lives."""
+def _local_cluster(
+    cluster: Cluster, logs: Path | None, tasks: int, gpus: Sequence[str]
+) -> Iterator[tuple[str, Alive]]:
+    """Scheduler and workers as processes of their own, which end with the context.
+
+    Gives the address of the scheduler, and a function that says whether it still runs.
+    """
     with tempfile.TemporaryDirectory(prefix="upscale-") as folder, ExitStack() as stack:
         place = Path(folder)
         file = place / "scheduler.json"
@@ -154,9 +148,9 @@ def _local_cluster(cluster: Cluster, logs: Path | None, tasks: int) -> Iterator[
         start = _Starter(logs or place, settings)
         scheduler = stack.enter_context(start("scheduler", _scheduler_arguments(file)))
         _await_file(file, scheduler, start.log("scheduler"))
-        gpus = _visible_gpus() if _use_gpu(cluster) else []
-        for number in range(worker_count(cluster)):
-            arguments = _worker_arguments(file, place, number, cluster, tasks)
+        memory = worker_memory(cluster, gpus)
+        for number in range(worker_count(cluster, gpus)):
+            arguments = _worker_arguments(file, place, number, memory, tasks)
             gpu = gpus[number % len(gpus)] if gpus else None
             stack.enter_context(start(f"worker-{number}", arguments, gpu))
         yield _address(file), lambda: scheduler.poll() is None
@@ -168,12 +162,10 @@ def _scheduler_arguments(file: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def _worker_arguments(
-    file: Path, place: Path, number: int, cluster: Cluster, tasks: int
-) -> list[str]:
+def _worker_arguments(file: Path, place: Path, number: int, memory: int, tasks: int) -> list[str]:
     return [
         "--scheduler-file", str(file), "--name", f"worker-{number}", "--nworkers", "1",
-        "--nthreads", str(tasks), "--memory-limit", str(worker_memory(cluster)),
+        "--nthreads", str(tasks), "--memory-limit", str(memory),
         "--no-dashboard", "--host", "127.0.0.1", "--death-timeout", "30",
         "--local-directory", str(place / f"worker-{number}"),
     ]  # fmt: skip
