@@ -1,15 +1,12 @@
-"""The loop of a run: work items go to the cluster in a sliding window, results to the ledger."""
+"""The tasks of a run: work items go to the cluster, each after the embeddings of its tile."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import CancelledError
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 
 from distributed import Client
-from distributed.comm.core import CommClosedError
 
 from upscale.drivers.cube import DriverError
 from upscale.engine.ledger import RunEntry, RunLedger
@@ -22,17 +19,13 @@ from upscale.engine.worker import (
     predict_on_worker,
 )
 from upscale.grid import Tile
+from upscale.jobs.loop import Attempts, Outcome, enter, entries_of
 from upscale.jobs.progress import Progress
-from upscale.jobs.queue import Future, SubmissionQueue, lost, result_of
+from upscale.jobs.queue import Future
 from upscale.product.layout import WorkItem
 
-
-@dataclass
-class RunOutcome:
-    """How the loop ended: entries of this session, and the items that failed."""
-
-    done: list[RunEntry] = field(default_factory=list)
-    failed: list[RunEntry] = field(default_factory=list)
+#: How a run ended: entries of this session, and the items that failed.
+RunOutcome = Outcome[RunEntry]
 
 
 def run_items(
@@ -48,36 +41,19 @@ def run_items(
     Raises ClusterError where the scheduler is lost; what was done is in the ledger.
     """
     client.register_plugin(EnsemblePlugin(plan.job))
-    window = SubmissionQueue(client, _Tasks(client, plan).submit, retries, final=(DriverError,))
-    outcome = RunOutcome()
+    attempts = Attempts(retries, final=(DriverError,))
+    failed = partial(failed_entry, plan.job)
     try:
-        for item, future in window.results(items):
-            entry = result_of(future, client, partial(failed_entry, plan.job, item))
-            if entry.status == "failed" and window.again(item, future):
-                continue
-            if entry.status == "failed":
-                _record(ledger, entry)
-                outcome.failed.append(entry)
-            else:
-                outcome.done.append(entry)
-            progress.advance(entry)
-    except (CancelledError, CommClosedError) as error:
-        raise lost(error) from None
+        found = entries_of(client, items, _Tasks(client, plan).submit, failed, attempts)
+        return enter(found, ledger, progress)
     finally:
         _forget(client, plan.job)
-    return outcome
 
 
 def _forget(client: Client, job: RunJob) -> None:
     """Take the ensemble from a cluster that goes on without this run."""
     with suppress(Exception):  # whatever the state of a cluster that is being lost
         client.unregister_worker_plugin(plugin_name(job))
-
-
-def _record(ledger: RunLedger, entry: RunEntry) -> None:
-    """Enter a failure; where the disk is full, the report of this session alone names it."""
-    with suppress(OSError):
-        ledger.write(entry)
 
 
 class _Tasks:
