@@ -6,6 +6,7 @@ open, read and close. Nothing stays open between two calls.
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +23,9 @@ from upscale.stores.files import first_bytes
 
 #: First bytes of every HDF4 file.
 MAGIC = b"\x0e\x03\x13\x01"
+
+#: Type of an attribute that is text, DFNT_CHAR8 of the HDF4 reference manual.
+_CHAR8 = 4
 
 LOCK = threading.RLock()
 
@@ -51,10 +55,10 @@ def is_hdf4(path: str) -> bool:
 
 def read_header(path: str) -> Hdf4Header:
     """What a file holds; ArchiveError where it is no whole HDF4 file."""
-    with _open(path) as file:
+    with _open(path) as file, _identifier(path) as identifier:
         listed = sorted(file.datasets().items(), key=lambda item: item[1][3])
-        datasets = [_dataset(file, name, entry) for name, entry in listed]
-        return Hdf4Header(tuple(datasets), dict(file.attributes()))
+        datasets = [_dataset(file, identifier, name, entry) for name, entry in listed]
+        return Hdf4Header(tuple(datasets), _attributes(file, identifier))
 
 
 def read_dataset(path: str, name: str, rows: tuple[int, int] | None = None) -> NDArray[Any]:
@@ -71,11 +75,60 @@ def read_dataset(path: str, name: str, rows: tuple[int, int] | None = None) -> N
         return stored
 
 
-def _dataset(file: Any, name: str, entry: tuple[Any, ...]) -> ScientificDataset:
-    dimensions, shape = entry[0], entry[1]
+def _dataset(file: Any, identifier: int, name: str, entry: tuple[Any, ...]) -> ScientificDataset:
+    dimensions, shape, number = entry[0], entry[1], entry[3]
     # pyhdf gives a plain number for the length of a dataset of one dimension
     lengths = (shape,) if isinstance(shape, int) else tuple(shape)
-    return ScientificDataset(name, tuple(dimensions), lengths, dict(file.select(name).attributes()))
+    library = _library()
+    selected = library.SDselect(identifier, number)
+    try:
+        attributes = _attributes(file.select(name), selected)
+    finally:
+        library.SDendaccess(selected)
+    return ScientificDataset(name, tuple(dimensions), lengths, attributes)
+
+
+def _attributes(of: Any, identifier: int) -> dict[str, Any]:
+    """Attributes of a file or dataset, by name.
+
+    of: as pyhdf has it; identifier: the same as the C library knows it. `pyhdf` makes a Python
+    object of every character, which takes longer than all else in a header: 32,000 in the
+    StructMetadata of any granule. Texts are therefore taken from the library's buffer as a whole.
+    """
+    library = _library()
+    found = {}
+    for number in range(of.info()[-1]):
+        attribute = of.attr(number)
+        name, kind, count = attribute.info()
+        found[name] = (
+            _text(library, identifier, number, count) if kind == _CHAR8 else attribute.get()
+        )
+    return found
+
+
+def _text(library: Any, identifier: int, number: int, count: int) -> str:
+    buffer = library.array_byte(count)
+    if library.SDreadattr(identifier, number, buffer) < 0:
+        raise require("pyhdf.error", "archives").HDF4Error("an attribute cannot be read")
+    return ctypes.string_at(int(buffer.cast()), count).decode("latin-1")
+
+
+def _library() -> Any:
+    """The functions of the C library by their own names."""
+    return require("pyhdf.hdfext", "archives")
+
+
+@contextmanager
+def _identifier(path: str) -> Iterator[int]:
+    """The identifier by which the C library knows an open file."""
+    library = _library()
+    identifier = library.SDstart(path, library.DFACC_READ)
+    if identifier < 0:
+        raise require("pyhdf.error", "archives").HDF4Error("the file cannot be opened")
+    try:
+        yield identifier
+    finally:
+        library.SDend(identifier)
 
 
 @contextmanager
