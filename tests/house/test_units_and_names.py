@@ -11,7 +11,17 @@ import pytest
 from cf_units import Unit
 
 from upscale.product.quality import Quality, flag_attributes
-from upscale.variables import FLUXES, IGBP, KOPPEN, VARIABLES, Variable, class_code, variable
+from upscale.variables import (
+    FLUXES,
+    ICE_CLASS,
+    IGBP,
+    KOPPEN,
+    VARIABLES,
+    WATER_CLASS,
+    Variable,
+    class_code,
+    variable,
+)
 
 NAMED = [row for row in VARIABLES.values() if row.standard_name]
 
@@ -65,6 +75,7 @@ def test_classes_are_counted_from_one_and_the_unknown_is_zero() -> None:
     assert (class_code(IGBP, "ENF"), class_code(IGBP, "WAT")) == (1, 17)
     assert (class_code(KOPPEN, "Af"), class_code(KOPPEN, "EF")) == (1, 30)
     assert class_code(IGBP, "XYZ") == class_code(KOPPEN, None) == 0
+    assert (class_code(IGBP, "WAT"), class_code(IGBP, "SNO")) == (WATER_CLASS, ICE_CLASS)
 
 
 def test_an_unknown_variable_is_answered_with_the_known_ones() -> None:

@@ -16,7 +16,7 @@ from upscale.drivers.composites import all_of_period, composite, whole_periods
 from upscale.drivers.cube import DriverCube, DriverError, SeriesGroup, read_block
 from upscale.grid import Grid
 from upscale.grid.regrid import bilinear, interpolate, near_land
-from upscale.variables import IGBP, of_kind, variable
+from upscale.variables import ICE_CLASS, WATER_CLASS, of_kind, variable
 
 
 class Derived(Protocol):
@@ -68,8 +68,6 @@ _REMEDIES = {
     "sftlf": "write the share of land in %, and NaN outside the domain of the cube",
 }
 
-_WATER, _ICE = IGBP.index("WAT") + 1, IGBP.index("SNO") + 1
-
 
 @dataclass(frozen=True)
 class Surface:
@@ -93,13 +91,13 @@ class Surface:
     @property
     def water(self) -> NDArray[np.bool_]:
         """Cells without land."""
-        water: NDArray[np.bool_] = (self.sftlf <= 0) | (self.igbp == _WATER)
+        water: NDArray[np.bool_] = (self.sftlf <= 0) | (self.igbp == WATER_CLASS)
         return water & ~self.outside
 
     @property
     def ice(self) -> NDArray[np.bool_]:
         """Cells of permanent snow and ice."""
-        ice: NDArray[np.bool_] = self.igbp == _ICE
+        ice: NDArray[np.bool_] = self.igbp == ICE_CLASS
         return ice & ~self.outside & ~self.water
 
     @property

@@ -23,12 +23,11 @@ from upscale.ingest.archive import tiles_of
 from upscale.ingest.files import GroundFiles, Local
 from upscale.remote.errors import ArchiveError
 from upscale.remote.files import Found
-from upscale.variables import IGBP, class_code
+from upscale.variables import IGBP, WATER_CLASS
 
 Codes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
-_WATER = class_code(IGBP, "WAT")
 _CLASSES = len(IGBP) + 1
 
 #: Rows of the product grid that are worked on at a time.
@@ -89,7 +88,7 @@ def _cover(
         )
     with local(first) as path:
         igbp = maps.land_cover(path, grid, files.legend)
-        water = (0,) if maps.cover_legend(path, files.legend) == "MCD12C1" else (_WATER,)
+        water = (0,) if maps.cover_legend(path, files.legend) == "MCD12C1" else (WATER_CLASS,)
         return igbp, maps.land_share(path, grid, water)
 
 
@@ -124,9 +123,9 @@ def _touching(files: Sequence[Found], grid: Grid) -> list[Found]:
 
 def _judge(counts: NDArray[np.uint32]) -> tuple[Codes, Floats]:
     """Class and % of land `(row, col)` of counts `(class, row, col)`."""
-    land, water = counts[1:_WATER], counts[_WATER]
+    land, water = counts[1:WATER_CLASS], counts[WATER_CLASS]
     some = land.sum(axis=0)
-    igbp = np.where(some > 0, 1 + land.argmax(axis=0), np.where(water > 0, _WATER, 0))
+    igbp = np.where(some > 0, 1 + land.argmax(axis=0), np.where(water > 0, WATER_CLASS, 0))
     with np.errstate(invalid="ignore", divide="ignore"):
         share = 100 * some / (some + water)
     return igbp.astype(np.uint8), share.astype(np.float32)

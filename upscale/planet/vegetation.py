@@ -12,7 +12,7 @@ from upscale.drivers.koppen import classify
 from upscale.planet.climate import Site
 from upscale.planet.relief import key_of
 from upscale.planet.sphere import Floats, octaves, points, ramp, speckle
-from upscale.variables import IGBP, KOPPEN
+from upscale.variables import ICE_CLASS, IGBP, KOPPEN, WATER_CLASS
 
 Codes = NDArray[np.uint8]
 
@@ -132,5 +132,5 @@ def _green(year: Growth, igbp: Codes) -> Floats:
     lagged = 0.65 * year.season + 0.35 * np.roll(year.season, 1, axis=0)
     still = kept[igbp]
     green = most * (still + (1.0 - still) * lagged / peak) * ramp(peak, 0.0, 0.35)
-    bare = np.isin(igbp, [IGBP.index("SNO") + 1, IGBP.index("WAT") + 1])
+    bare = np.isin(igbp, [ICE_CLASS, WATER_CLASS])
     return np.where(bare, 0.0, np.clip(green, 0.0, 0.97)).astype(np.float32)

@@ -17,14 +17,12 @@ from upscale.planet.relief import height_above_coast, relief
 from upscale.planet.sphere import Floats
 from upscale.planet.vegetation import Cover, cover
 from upscale.planet.weather import BLOCK
-from upscale.variables import IGBP
+from upscale.variables import ICE_CLASS, WATER_CLASS
 
 Bools = NDArray[np.bool_]
 Codes = NDArray[np.uint8]
 Reals = NDArray[np.float64]
 
-_WATER = IGBP.index("WAT") + 1
-_ICE = IGBP.index("SNO") + 1
 _PARTS = (np.arange(5) - 2) / 5  # where in a cell the share of land is sampled
 
 
@@ -98,7 +96,7 @@ class PlanetGrid:
     def surface(self) -> PlanetSurface:
         """Static layers of the region."""
         elevation = relief(self.seed, *self._centres).elevation.reshape(self._shape)
-        igbp = np.full(self._shape, _WATER, np.uint8)
+        igbp = np.full(self._shape, WATER_CLASS, np.uint8)
         koppen = np.zeros(self._shape, np.uint8)
         igbp[self.land], koppen[self.land] = self._plants.igbp, self._plants.koppen
         return PlanetSurface(self._share, np.where(self.land, elevation, 0), igbp, koppen)
@@ -125,7 +123,7 @@ class PlanetGrid:
         Raises KeyError for a name that is not in `reflectance.NAMES`.
         """
         numbers, wanted = np.asarray(days, np.int64), tuple(names)
-        ice = self._plants.igbp == _ICE
+        ice = self._plants.igbp == ICE_CLASS
         flags = np.zeros((numbers.size, *self._shape), bool)
         values = {name: self._empty(numbers.size, self._shape) for name in wanted}
         for columns in _blocks(numbers):

@@ -12,14 +12,13 @@ from upscale.product.layout import FluxLayout
 from upscale.product.quality import REASONS, Quality, has
 from upscale.product.reader import CellSlices, FluxCube
 from upscale.product.uncertainty import INDEX_BITS
-from upscale.variables import FLUXES, IGBP, variable
+from upscale.variables import FLUXES, WATER_CLASS, variable
 
 #: Poleward of this latitude GPP peaks in summer everywhere on land.
 SEASONAL_LATITUDE = 45.0
 #: Relative (to the sum of magnitudes) and absolute (g m-2) tolerance of a sum of float32.
 SUM_TOLERANCE = (1e-4, 1e-3)
 
-_WATER_CLASS = IGBP.index("WAT") + 1
 Bools = NDArray[np.bool_]
 
 
@@ -163,7 +162,7 @@ def _scan_quality(tally: Tally, piece: _Piece) -> None:
     domain = np.isfinite(piece.sftlf)
     tally.add("cells in domain x blocks", domain.sum())
     tally.fault("produced", has(piece.quality, Quality.NOT_PRODUCED) & domain, piece.place)
-    dry = (piece.sftlf > 0) & (piece.igbp != _WATER_CLASS)
+    dry = (piece.sftlf > 0) & (piece.igbp != WATER_CLASS)
     tally.fault("water", has(piece.quality, Quality.WATER) & dry, piece.place)
     there = piece.there("gpp")
     tally.fault("filled_share", (piece.filled <= 100) != there, piece.place)

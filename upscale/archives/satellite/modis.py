@@ -25,7 +25,7 @@ from upscale.archives.granule import Description, Layer
 from upscale.archives.satellite.products import Product, QualityTest, Rule, product_row
 from upscale.archives.satellite.published import Published, has_published_name, published
 from upscale.remote.errors import ArchiveError
-from upscale.variables import IGBP
+from upscale.variables import IGBP, WATER_CLASS
 
 #: The product of a granule as its own metadata names it.
 _SHORT_NAME = re.compile(r"OBJECT\s*=\s*SHORTNAME\b.*?VALUE\s*=\s*\"(\w+)\"", re.S)
@@ -217,10 +217,9 @@ def igbp_classes(stored: NDArray[Any], product: str) -> NDArray[np.float32]:
 
     Water is 17 in MCD12Q1 but 0 in MCD12C1.
     """
-    water = len(IGBP)
-    classes = np.where((stored >= 1) & (stored <= water), stored, 0)
+    classes = np.where((stored >= 1) & (stored <= len(IGBP)), stored, 0)
     if product.endswith("C1"):
-        classes = np.where(stored == 0, water, classes)
+        classes = np.where(stored == 0, WATER_CLASS, classes)
     return classes.astype(np.float32)
 
 
