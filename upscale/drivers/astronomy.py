@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from upscale.calendar import day_numbers, day_of_year, years_of
+from upscale.calendar import day_of_year, length_of_year
 
 #: W m-2 at the mean distance of the Earth.
 SOLAR_CONSTANT = 1361.0
@@ -55,7 +55,7 @@ def year_angle(days: ArrayLike) -> Reals:
     A leap year is spread over the same circle, so 31 December meets 1 January in every year.
     """
     numbers = np.asarray(days, np.int64)
-    return 2.0 * np.pi * (day_of_year(numbers) - 0.5) / _length_of_year(numbers)
+    return 2.0 * np.pi * (day_of_year(numbers) - 0.5) / length_of_year(numbers)
 
 
 def declination(angle: Reals) -> Reals:
@@ -73,11 +73,6 @@ def _series(angle: Reals, cosines: tuple[float, ...], sines: tuple[float, ...]) 
     for k, (a, b) in enumerate(zip(cosines, sines, strict=True)):
         total += a * np.cos(k * angle) + b * np.sin(k * angle)
     return total
-
-
-def _length_of_year(days: NDArray[np.int64]) -> NDArray[np.int64]:
-    first = (years_of(days) - 1970).astype("datetime64[Y]")
-    return day_numbers(first + 1) - day_numbers(first)
 
 
 def _rows(lat: ArrayLike) -> tuple[Reals, NDArray[np.intp]]:

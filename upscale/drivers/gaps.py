@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from upscale.calendar import day_of_year, years_of
+from upscale.calendar import LONGEST_YEAR, day_of_year, years_of
 from upscale.drivers.composites import DAYS
 
 Floats = NDArray[np.float32]
@@ -41,7 +41,7 @@ NO_VALUE, FARTHEST = 255, 254
 #: Observations that a seasonal median needs.
 SUPPORT = 3
 
-_PERIODS = -(-366 // DAYS)
+_PERIODS = -(-LONGEST_YEAR // DAYS)
 
 
 @dataclass(frozen=True)

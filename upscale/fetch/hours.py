@@ -16,6 +16,7 @@ from upscale.archives.reanalysis.accumulate import standard_offsets
 from upscale.archives.reanalysis.era5 import RULES
 from upscale.archives.reanalysis.fields import FIELDS
 from upscale.archives.reanalysis.netcdf import magic
+from upscale.calendar import date_of, day_number, day_of_hour, first_hour
 from upscale.fetch.granules import Bounds, visible_files
 from upscale.fetch.ledger import FetchLedger
 from upscale.grid import Grid
@@ -39,7 +40,6 @@ NAMES = {
 #: Spacing of the nodes of a dataset, degrees.
 STEPS = {"reanalysis-era5-land": 0.1, "reanalysis-era5-single-levels": 0.25}
 _REACH = 3  #: nodes beyond the cells that are asked for; an ingest uses no more
-_EPOCH = dt.date(1970, 1, 1).toordinal()
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,8 @@ class HoursAsked:
     def fault_of(self, header: HourlyHeader) -> str:
         """What an answer lacks, "" where it has all that was asked for."""
         lacking = sorted(set(self.names) - set(header.names))
-        first = (self.days[0].toordinal() - _EPOCH) * 24
-        last = (self.days[-1].toordinal() - _EPOCH) * 24 + 23
+        first = first_hour(day_number(self.days[0]))
+        last = first_hour(day_number(self.days[-1])) + 23
         if lacking:
             return f"expected {', '.join(lacking)}, found {', '.join(header.names)}"
         if header.first > first or header.last < last:
@@ -154,8 +154,8 @@ def _span(ingest: Ingest, name: str) -> tuple[int, int]:
     """
     grid, local = ingest.product_grid, ingest.day == "local-standard"
     ahead = standard_offsets(np.array([grid.lon[0], grid.lon[-1]])) * local
-    low = (ingest.period.start.toordinal() - _EPOCH) * 24 - int(ahead.max())
-    high = (ingest.period.end.toordinal() - _EPOCH) * 24 + 23 - int(ahead.min())
+    low = first_hour(day_number(ingest.period.start)) - int(ahead.max())
+    high = first_hour(day_number(ingest.period.end)) + 23 - int(ahead.min())
     return low, high + (FIELDS[name].kind != "instant")
 
 
@@ -173,7 +173,7 @@ def _requests(
     """Variables and days of each request: a month at most, and the same days for all in it."""
     groups: dict[tuple[dt.date, ...], list[str]] = defaultdict(list)
     for name, hours in lacking.items():
-        for days in _months({hour // 24 for hour in hours}):
+        for days in _months({day_of_hour(hour) for hour in hours}):
             groups[days].append(name)
     whole = [(tuple(names), days) for days, names in sorted(groups.items())]
     if by == "month":
@@ -182,11 +182,11 @@ def _requests(
 
 
 def _months(numbers: set[int]) -> list[tuple[dt.date, ...]]:
-    """Days since 1970 as dates, in runs without a gap of one month each."""
+    """Day numbers as dates, in runs without a gap of one month each."""
     runs: list[list[dt.date]] = []
     for number in sorted(numbers):
-        date = dt.date.fromordinal(_EPOCH + number)
-        follows = bool(runs) and (date - runs[-1][-1]).days == 1 and date.day != 1
+        date = date_of(number)
+        follows = bool(runs) and date_of(number - 1) == runs[-1][-1] and date.day != 1
         if follows:
             runs[-1].append(date)
         else:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from upscale.archives.formats.structure import tiles_over
 from upscale.archives.satellite.published import Published, published
 from upscale.archives.satellite.recipes import days_of, offer_of
+from upscale.calendar import date_of, day_number, new_years
 from upscale.grid import Grid
 from upscale.remote.errors import ArchiveError
 from upscale.remote.files import Found
@@ -53,7 +57,7 @@ class File:
 
     @cached_property
     def days(self) -> range:
-        """Days, as ordinals, that it stands for."""
+        """Day numbers that it stands for."""
         return days_of(self.named.product, self.named.date)
 
 
@@ -95,7 +99,7 @@ class Holdings:
         return by_day
 
     def between(self, first: int, end: int, grid: Grid) -> tuple[File, ...]:
-        """Files of the ordinals `first` to `end - 1` that may touch the cells of a grid, in
+        """Files of the day numbers `first` to `end - 1` that may touch the cells of a grid, in
         order of product, date and tile."""
         tiles = tiles_of(grid)
         chosen = {f.place: f for day in range(first, end) for f in self._by_day.get(day, ())}
@@ -125,7 +129,7 @@ def survey(
     order = tuple(products or sorted({file.named.product for file in files}))
     wanted = _variables(order, variables)
     here, tiles = [], tiles_of(grid)
-    first, end = period[0].toordinal(), period[1].toordinal() + 1
+    first, end = day_number(period[0]), day_number(period[1]) + 1
     for file in files:
         if file.named.tile is not None and file.named.tile not in tiles:
             continue
@@ -209,15 +213,12 @@ def due_dates(product: str, first: dt.date, last: dt.date) -> tuple[dt.date, ...
         dates = [dt.date(year, month, 1) for year in years for month in range(1, 13)]
     else:
         begin = 8 if product.startswith("MYD13") else 0  # Aqua's composites lie between Terra's
+        opens = new_years(np.array([*years, years.stop]))
         dates = [
-            dt.date(year, 1, 1) + dt.timedelta(days=day)
-            for year in years
-            for day in range(begin, 366, span)
-            if (dt.date(year, 1, 1) + dt.timedelta(days=day)).year == year
+            date_of(day)
+            for new_year, next_one in itertools.pairwise(opens)
+            for day in range(new_year + begin, next_one, span)
         ]
-    end = last.toordinal() + 1
     return tuple(
-        date
-        for date in dates
-        if date.toordinal() < end and first.toordinal() < days_of(product, date).stop
+        date for date in dates if date <= last and day_number(first) < days_of(product, date).stop
     )

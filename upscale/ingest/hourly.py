@@ -15,6 +15,7 @@ from upscale.archives.reanalysis.accumulate import standard_offsets
 from upscale.archives.reanalysis.era5 import HOURLY_ALONE, RULES, SPACING
 from upscale.archives.reanalysis.fields import FIELDS
 from upscale.archives.reanalysis.netcdf import read_published, variables_of
+from upscale.calendar import date_of, day_number, days_between, first_hour, hour_numbers
 from upscale.grid import Grid, load_grid
 from upscale.ingest.archive import Fault
 from upscale.remote.errors import ArchiveError
@@ -22,8 +23,6 @@ from upscale.remote.files import Found
 from upscale.remote.locations import is_store
 
 _LATTICES = {0.1: "era5-land-0p1", 0.25: "era5-0p25"}
-
-_EPOCH = dt.date(1970, 1, 1).toordinal()
 
 
 class Nodes(NamedTuple):
@@ -67,7 +66,7 @@ class HourlyFile:
     header: HourlyHeader
 
     def identity_of(self, first: int, end: int) -> str:
-        """Tells this version of the file from another, for the ordinals `first` to `end - 1`.
+        """Tells this version of the file from another, for the day numbers `first` to `end - 1`.
 
         Of a store that grows, only how many hours of these days it has: what changes in place
         is not noticed.
@@ -75,7 +74,7 @@ class HourlyFile:
         found, name = self.found, self.found.url.rstrip("/").rsplit("/", 1)[-1]
         if not is_growing(found):
             return f"{name} {found.size} {found.stamp}"
-        hours = (end - _EPOCH + 1) * 24
+        hours = first_hour(end + 1)
         return f"{name} {self.header.first} {min(self.header.last, hours)} {self.header.names}"
 
 
@@ -89,7 +88,7 @@ class Gap:
 
     @property
     def count(self) -> int:
-        return (self.last - self.first).days + 1
+        return days_between(self.first, self.last)
 
 
 @dataclass(frozen=True)
@@ -112,9 +111,9 @@ class WeatherFiles:
         return frozenset(name for file in self.files for name in file.header.names)
 
     def between(self, first: int, end: int, driver: str) -> tuple[HourlyFile, ...]:
-        """Files with hours that the ordinals `first` to `end - 1` of a driver need."""
+        """Files with hours that the day numbers `first` to `end - 1` of a driver need."""
         needed = needs_of(driver, self.names)
-        low, high = (first - _EPOCH - 1) * 24, (end - _EPOCH + 1) * 24
+        low, high = first_hour(first - 1), first_hour(end + 1)
         return tuple(
             file
             for file in self.files
@@ -143,8 +142,7 @@ def read_header(path: str) -> HourlyHeader:
     nodes are not regular, or it holds nothing that drivers are made of."""
     parts = read_published(path, header=True)
     names = tuple(sorted({name for part in parts for name in variables_of(part)}))
-    stamps = np.concatenate([part["time"].values.astype("datetime64[h]") for part in parts])
-    hours = stamps.astype(np.int64)
+    hours = np.concatenate([hour_numbers(part["time"].values) for part in parts])
     daily = any(bool(part.attrs["daily"]) for part in parts)
     last = int(hours.max()) // 24 * 24 + 24 if daily else int(hours.max())
     lat, lon = parts[0]["lat"].values, parts[0]["lon"].values
@@ -260,10 +258,10 @@ def _gaps(
     """Runs of days of the period of which some variable lacks hours, by the files' first and
     last stamps."""
     ahead = standard_offsets(np.array([grid.lon[0], grid.lon[-1]])) * (day == "local-standard")
-    first, last = (date.toordinal() for date in period)
+    first, last = (day_number(date) for date in period)
     days = np.arange(first, last + 1)
-    starts = (days - _EPOCH) * 24 - int(ahead.max())
-    ends = (days - _EPOCH) * 24 + 24 - int(ahead.min())
+    starts = first_hour(days) - int(ahead.max())
+    ends = first_hour(days + 1) - int(ahead.min())
     lacking = np.zeros(days.size, bool)
     for name in needs_of(driver, names):
         held = [f.header for f in files if name in f.header.names]
@@ -271,7 +269,7 @@ def _gaps(
         lacking |= ~_covered(starts + ending, ends - 1 + ending, held)
     edges = np.flatnonzero(np.diff(np.concatenate([[0], lacking.astype(int), [0]])))
     return [
-        Gap(driver, dt.date.fromordinal(first + int(a)), dt.date.fromordinal(first + int(b) - 1))
+        Gap(driver, date_of(first + int(a)), date_of(first + int(b) - 1))
         for a, b in zip(edges[::2], edges[1::2], strict=True)
     ]
 

@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from upscale.archives.cells.cellwise import LatticeRectangle, window_of
-from upscale.calendar import EPOCH
 from upscale.drivers.gaps import GapRule
 from upscale.drivers.writer import SeriesSpec
 from upscale.grid import Grid
@@ -167,13 +166,9 @@ def granule_tasks(
                 for days in _blocks(job):
                     item = IngestItem("granules", days, rows, cols, number)
                     part = job.grid.crop(slice(*rows), slice(*cols))
-                    first, end = (job.first + day + _EPOCH for day in days)
+                    first, end = (job.first + day for day in days)
                     files = held.between(first, end, part)
                     yield IngestTask(item, _inputs(item, source, files, ground), _found(files))
-
-
-#: Ordinal of day number 0.
-_EPOCH = EPOCH.toordinal()
 
 
 def _inputs(item: IngestItem, source: SatelliteSeries, files: Sequence[File], ground: str) -> str:
@@ -192,7 +187,7 @@ def weather_tasks(job: IngestJob, weather: WeatherFiles, memory: int) -> Iterato
     wide = _weather_columns(job, memory)
     cols = [_part(n, wide, job.nodes.cols) for n in range(0, job.nodes.cols, wide)]
     for days in _blocks(job):
-        first, end = (job.first + day + _EPOCH for day in days)
+        first, end = (job.first + day for day in days)
         chosen: dict[str, HourlyFile] = {}
         for driver in weather.drivers:
             chosen |= {f.found.url: f for f in weather.between(first, end, driver)}

@@ -20,7 +20,7 @@ from upscale.archives.reanalysis.fields import FIELDS, check_range, check_unit
 from upscale.archives.reanalysis.netcdf import NodeBounds, magic, read_published, unpacked
 from upscale.archives.satellite.published import published
 from upscale.archives.satellite.recipes import Recipe, days_of, offer_of
-from upscale.calendar import EPOCH, date_of
+from upscale.calendar import date_of, day_numbers
 from upscale.drivers.packing import MISSING, packing_of
 from upscale.ingest.files import Local
 from upscale.ingest.hourly import needs_of
@@ -117,7 +117,7 @@ def _place(
     made: Made,
 ) -> None:
     """Put maps on the days that they stand for, where no product before had a value."""
-    start = EPOCH.toordinal() + job.first + item.days[0]
+    start = job.first + item.days[0]
     days = days_of(product, date)
     inside = range(max(days.start, start), min(days.stop, start + item.days[1] - item.days[0]))
     for name, values in maps.items():
@@ -245,15 +245,11 @@ def _put_days(
                 f"expected {expected.size} nodes of {axis} from {expected[0]} to {expected[-1]}, "
                 f"found {there.size}; ingest files of one area"
             )
-    start = EPOCH.toordinal() + job.first + item.days[0]
-    days = found["time"].values.astype("datetime64[D]").astype(int) + _UNIX - start
+    start = job.first + item.days[0]
+    days = day_numbers(found["time"].values) - start
     inside = (days >= 0) & (days < item.days[1] - item.days[0])
     made.preliminary = max(made.preliminary, int(found.attrs["preliminary_hours"]))
     for name in drivers:
         if name in found:
             made.clipped += int(found[name].attrs["clipped"])
             made.values[name][days[inside]] = packing_of(name).pack(found[name].values[inside])
-
-
-#: Ordinal of 1970-01-01.
-_UNIX = dt.date(1970, 1, 1).toordinal()

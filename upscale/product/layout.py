@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from upscale.calendar import STEP_DAYS, date_of, dates_of
+from upscale.calendar import STEP_DAYS, date_of, months_since_1970, years_of
 from upscale.grid import Grid, Tile, tile_from_id
 
 #: Days of a block: 24 strides of 15 days.
@@ -116,8 +116,7 @@ class FluxLayout:
         if self.sums == "none":
             return
         days = self.first + np.arange(self.count)
-        unit: Literal["Y", "M"] = "Y" if self.sums == "annual" else "M"
-        period = dates_of(days).astype(f"datetime64[{unit}]").astype(np.int64)
+        period = years_of(days) if self.sums == "annual" else months_since_1970(days)
         block = np.arange(self.count) // self.block
         starts = np.flatnonzero(np.diff(period, prepend=period[0] - 1) | np.diff(block, prepend=0))
         for start, stop in zip(starts, [*starts[1:], self.count], strict=True):

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from upscale import __version__
-from upscale.calendar import dates_of, day_number
+from upscale.calendar import date_of, day_number, months_since_1970
 from upscale.product.ncfile import Part, first_difference, write_part
 from upscale.product.reader import FluxCube, open_flux_cube
 from upscale.product.shards import ReadBackError
@@ -116,10 +116,10 @@ def _known(variables: Sequence[str]) -> None:
 def _months(cube: FluxCube) -> Iterator[tuple[str, slice]]:
     """`YYYY-MM` and indices on the time axis of every month, first and last perhaps short."""
     days = cube.layout.first + np.arange(cube.layout.count)
-    months = dates_of(days).astype("datetime64[M]")
+    months = months_since_1970(days)
     for month in np.unique(months):
         at = np.flatnonzero(months == month)
-        yield str(month), slice(int(at[0]), int(at[-1]) + 1)
+        yield f"{date_of(days[at[0]]):%Y-%m}", slice(int(at[0]), int(at[-1]) + 1)
 
 
 def _file_name(cube: FluxCube, product: str, name: str, month: str, version: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import zarr
 
+from upscale.calendar import date_of, day_number, number_in_year
 from upscale.ingest.config import Ingest, parse_ingest
 from upscale.ingest.entry import IngestEntry
 from upscale.ingest.plan import IngestJob, IngestTask
@@ -43,8 +44,7 @@ class Archive:
 
     @property
     def days(self) -> list[dt.date]:
-        count = (self.last - self.first).days + 1
-        return [self.first + dt.timedelta(days=n) for n in range(count)]
+        return [date_of(day) for day in range(day_number(self.first), day_number(self.last) + 1)]
 
 
 def make_archive(
@@ -58,7 +58,7 @@ def make_archive(
         write_mcd12q1(folder / "cover", box, tile, first.year)
         for day in archive.days:
             write_mod09ga(folder / "modis", box, tile, day)
-            if (day.timetuple().tm_yday - 1) % 8 == 0:
+            if (number_in_year(day) - 1) % 8 == 0:
                 write_mcd15a2h(folder / "fapar", box, tile, day)
     write_hours(archive, layout, box)
     around = SceneBounds(box.south - 0.5, box.north + 0.5, box.west - 0.5, box.east + 0.5)
@@ -74,10 +74,9 @@ def write_hours(archive: Archive, layout: Layout = "netcdf", box: SceneBounds = 
     """Hourly ERA5-Land of the days of an archive and one on either side, a file a month."""
     lat = np.arange(round(box.north * 10) + 2, round(box.south * 10) - 3, -1) / 10
     lon = np.arange(round(box.west * 10) - 2, round(box.east * 10) + 3) / 10
-    day = dt.timedelta(days=1)
     start, end = (
-        dt.datetime.combine(date, dt.time())
-        for date in (archive.first - day, archive.last + 2 * day)
+        dt.datetime.combine(date_of(day), dt.time())
+        for day in (day_number(archive.first) - 1, day_number(archive.last) + 2)
     )
     world = make_hourly(lat, lon, start, end)
     return write_months(archive.folder / "hours", world, layout)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upscale import __version__
-from upscale.calendar import day_number, day_of_year
+from upscale.calendar import day_number, day_of_year, days_between
 from upscale.grid import Grid, tiles_of
 from upscale.product.cube import create_flux_cube
 from upscale.product.layout import FluxLayout, Sums, WorkItem
@@ -82,7 +82,7 @@ def small_layout(
 ) -> FluxLayout:
     """A global grid of `rows` x 2 `rows` cells; tiles and blocks that do not divide it."""
     grid = Grid("made", rows, 2 * rows, 180 / rows)
-    count = (end - start).days + 1
+    count = days_between(start, end)
     return FluxLayout(grid, day_number(start), count, tile, members, sums, block)
 
 

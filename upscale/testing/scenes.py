@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 
 from upscale.archives.cells.sinusoidal import pixel_centres
 from upscale.archives.formats.structure import TILE, Geometry, tiles_over
+from upscale.calendar import number_in_year
 from upscale.testing.granules import StoredGrid, tile_corners, write_modis
+from upscale.variables import IGBP, WATER_CLASS
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -48,7 +50,7 @@ class SceneBounds:
 
 def reflectance(band: int, lat: Floats, lon: Floats, date: dt.date) -> Floats:
     """Reflectance of a MODIS band at places on a day, a fraction, in steps of 0.0001."""
-    season = np.sin(2 * np.pi * (date.timetuple().tm_yday - 100) / 365)
+    season = np.sin(2 * np.pi * (number_in_year(date) - 100) / 365)
     green = 0.5 + 0.3 * season + 0.15 * np.sin(9 * lat) * np.cos(7 * lon)
     soil, leaf = (
         (0.20, 0.27, 0.11, 0.16, 0.34, 0.38, 0.32),
@@ -150,7 +152,7 @@ def write_mcd15a2h(
 
 def fapar(lat: Floats, lon: Floats, date: dt.date) -> Floats:
     """fAPAR at places on a day, in steps of 0.01."""
-    season = np.sin(2 * np.pi * (date.timetuple().tm_yday - 100) / 365)
+    season = np.sin(2 * np.pi * (number_in_year(date) - 100) / 365)
     return np.asarray(np.round(0.5 + 0.3 * season + 0.1 * np.sin(8 * lat + 5 * lon), 2))
 
 
@@ -160,16 +162,16 @@ def write_mcd12q1(folder: Path, box: SceneBounds, tile: tuple[int, int], year: i
     lat, lon = pixel_centres(geometry)
     stored = land_class(np.broadcast_to(lat[:, None], lon.shape), lon)
     path = folder / _name("MCD12Q1", dt.date(year, 1, 1), tile, "2020001000000")
-    layers = {"LC_Type1": (stored, {"_FillValue": 255, "valid_range": (1, 17)})}
+    layers = {"LC_Type1": (stored, {"_FillValue": 255, "valid_range": (1, len(IGBP))})}
     write_modis(path, StoredGrid("MCD12Q1", _corners(geometry), layers))
     return path
 
 
 def land_class(lat: Floats, lon: Floats) -> NDArray[np.uint8]:
-    """IGBP class at places: forest, grass and crops in patches, and a lake (17)."""
+    """IGBP class at places: forest, grass and crops in patches, and a lake."""
     patch = np.sin(11 * lat) + np.cos(13 * lon)
     classes = np.where(patch > 0.5, 4, np.where(patch > -0.5, 10, 12))
-    return np.where(np.sin(5 * lat + 3 * lon) > 0.9, 17, classes).astype(np.uint8)
+    return np.where(np.sin(5 * lat + 3 * lon) > 0.9, WATER_CLASS, classes).astype(np.uint8)
 
 
 def _numbers(value: Floats) -> NDArray[np.int16]:

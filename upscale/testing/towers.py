@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from upscale.calendar import day_numbers
 from upscale.drivers.astronomy import potential_radiation
 
 Floats = NDArray[np.float64]
@@ -70,7 +71,7 @@ def _site(number: int, count: int, rng: np.random.Generator) -> dict[str, object
 
 def _rows(site: pd.Series, rng: np.random.Generator) -> pd.DataFrame:
     dates = pd.date_range(_START, _END)
-    days = (dates - pd.Timestamp("2000-01-01")).days.to_numpy()
+    days = day_numbers(dates.to_numpy())
     sw_pot = potential_radiation(np.array([site["lat"]]), days)[0].astype(float)
     weather = _weather(sw_pot, rng)
     fluxes = _fluxes(weather, _VIGOUR[site["igbp"]], rng)
@@ -121,7 +122,7 @@ def _index(site: pd.Series, name: str, length: int, rng: np.random.Generator) ->
     """One variable at one site, a row for each period of `length` days of the year."""
     dates = pd.date_range(_START, _END)
     opens = dates[(dates.day_of_year - 1) % length == 0]
-    days = (opens - pd.Timestamp("2000-01-01")).days.to_numpy()
+    days = day_numbers(opens.to_numpy())
     season = potential_radiation(np.array([site["lat"]]), days - 25)[0] / 500
     green = 0.15 + 0.4 * _VIGOUR[site["igbp"]] * season + rng.normal(0, 0.03, len(days))
     share = {"EVI": 0.6, "NIRv": 0.35}.get(name, 1.0)

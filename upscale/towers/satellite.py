@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from upscale.calendar import dates_of, day_numbers
+from upscale.calendar import day_numbers, day_of_year, length_of_year
 from upscale.variables import variable
 
 FILE = "satellite.parquet"
@@ -68,8 +68,7 @@ def read_satellite(folder: str | Path) -> pd.DataFrame:
 
 def _left_of_year(days: NDArray[np.integer]) -> NDArray[np.integer]:
     """Days `(day,)` from each day to the end of its year, both counted."""
-    ends = (dates_of(days).astype("datetime64[Y]") + 1).astype("datetime64[D]")
-    return day_numbers(ends) - days
+    return length_of_year(days) - day_of_year(days) + 1
 
 
 def _possible(rows: pd.DataFrame) -> pd.Series:

@@ -7,7 +7,6 @@ datum is never shifted: MODIS maps in degrees state an ellipsoid that they do no
 
 from __future__ import annotations
 
-import datetime as dt
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,9 +19,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from upscale.archives.granule import Description, Layer
+from upscale.calendar import date_in_year
 from upscale.grid import Grid
 from upscale.remote.errors import ArchiveError
-from upscale.variables import IGBP, KOPPEN, class_code
+from upscale.variables import ICE_CLASS, IGBP, KOPPEN, WATER_CLASS, class_code
 
 Codes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -30,12 +30,13 @@ Floats = NDArray[np.float32]
 #: Which codes a land cover map has: water is 17 in MCD12Q1 and 0 in MCD12C1.
 CoverLegend = Literal["MCD12Q1", "MCD12C1"]
 
-WATER = class_code(IGBP, "WAT")
-
 #: Rows of the grid that are made at a time: bounds memory for maps of 1 km.
 _BAND = 16
 
 _CLASSES = 256
+
+#: Classes of IGBP, and 0.
+_CODES = len(IGBP) + 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,15 +123,15 @@ def land_cover(path: str | Path, grid: Grid, legend: CoverLegend | None = None) 
     source = open_map(path)
     held = _held(source)
     used = legend or _legend_of(source, held)
-    allowed = set(range(1, 18)) if used == "MCD12Q1" else set(range(17))
+    allowed = set(range(1, _CODES)) if used == "MCD12Q1" else set(range(WATER_CLASS))
     _check_codes(source, held, allowed, used)
     codes = np.zeros(_CLASSES, np.uint8)
-    codes[1:18] = np.arange(1, 18)
+    codes[1:_CODES] = np.arange(1, _CODES)
     if used == "MCD12C1":
-        codes[0], codes[17] = WATER, 0
+        codes[0], codes[WATER_CLASS] = WATER_CLASS, 0
     codes = _without_fill(source, codes)
     classes = _majority(source, grid, codes)
-    _check_upright(source, grid, classes, class_code(IGBP, "SNO"))
+    _check_upright(source, grid, classes, ICE_CLASS)
     return classes
 
 
@@ -291,7 +292,7 @@ def _held(source: GeoMap) -> set[int]:
 
 
 def _legend_of(source: GeoMap, held: set[int]) -> CoverLegend:
-    if {0, WATER} <= held:
+    if {0, WATER_CLASS} <= held:
         raise ArchiveError(
             f"{source.path}: expected water as 17 (MCD12Q1) or as 0 (MCD12C1), found both codes; "
             "say which legend it is"
@@ -336,9 +337,9 @@ class _Maps:
         found = re.match(r"(M[A-Z]D\w+)\.A(\d{4})(\d{3})\.(\d{3})", name)
         product, collection = (found[1], found[4]) if found else ("map", "")
         product = "Koeppen-Geiger" if "koppen" in name.lower() else product
-        date = found and dt.date(int(found[2]), 1, 1) + dt.timedelta(int(found[3]) - 1)
+        date = _date_in(found[2], found[3]) if found else ""
         grid = _grid_in_words(image)
-        return Description(name, product, collection, grid, str(date or ""), _band_names(image))
+        return Description(name, product, collection, grid, date, _band_names(image))
 
     def layers(self, path: str) -> Iterator[Layer]:
         image = _opened(path)
@@ -347,6 +348,14 @@ class _Maps:
             if image.rio.nodata is not None:
                 values[values == np.float32(image.rio.nodata)] = np.nan
             yield Layer(name, str(image.attrs.get("units", "1")), values)
+
+
+def _date_in(year: str, number: str) -> str:
+    """The date that a name tells, "" where its year has no such day."""
+    try:
+        return str(date_in_year(int(year), int(number)))
+    except ValueError:
+        return ""
 
 
 def _band_names(image: xr.DataArray) -> tuple[str, ...]:

@@ -13,6 +13,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from upscale.calendar import first_hour
+
 Floats = NDArray[np.floating]
 Hours = NDArray[np.int64]
 
@@ -51,13 +53,14 @@ def undo_running(first: int, running: Floats) -> Floats:
 
 
 def closing_totals(stamps: Hours, running: Floats, days: Hours) -> Floats:
-    """Totals `(day, ...)` of UTC days since 1970 from running totals `(stamp, ...)`.
+    """Totals `(day, ...)` of UTC days from running totals `(stamp, ...)`.
 
     The stamp 00 UTC of the next day alone is needed; a day without it is NaN.
     """
     totals = np.full((days.size, *running.shape[1:]), np.nan, np.float64)
-    place = np.searchsorted(stamps, (days + 1) * _DAY)
-    found = (place < stamps.size) & (stamps[np.minimum(place, stamps.size - 1)] == (days + 1) * 24)
+    closes = first_hour(days + 1)
+    place = np.searchsorted(stamps, closes)
+    found = (place < stamps.size) & (stamps[np.minimum(place, stamps.size - 1)] == closes)
     totals[found] = running[place[found]]
     return totals
 
@@ -68,14 +71,14 @@ def daily_sums(
     """Sums `(day, row, col)` over the 24 hours of each day; NaN where one of them is missing.
 
     first: hour of `hourly[0]`; hourly: `(hour, row, col)`; offsets: hours of local time ahead
-    of UTC `(col,)`, all zero for UTC days; days: consecutive days since 1970 `(day,)`.
+    of UTC `(col,)`, all zero for UTC days; days: consecutive day numbers `(day,)`.
     ending: a value belongs to the hour that ends at its stamp, so that a day is made of stamps
     01 to 24; otherwise of stamps 00 to 23.
     """
     sums = np.full((days.size, *hourly.shape[1:]), np.nan)
     for offset in np.unique(offsets):
         cols = offsets == offset
-        start = int(days[0]) * _DAY - int(offset) + int(ending)
+        start = first_hour(int(days[0])) - int(offset) + int(ending)
         part = _span(first, hourly[:, :, cols], start, days.size * _DAY)
         sums[:, :, cols] = part.reshape(days.size, _DAY, *part.shape[1:]).sum(axis=1)
     return sums

@@ -32,6 +32,7 @@ from upscale.archives.reanalysis.netcdf import (
     join,
     read_published,
 )
+from upscale.calendar import dates_of, day_of_hour, first_hour
 from upscale.remote.errors import ArchiveError
 from upscale.variables import variable
 
@@ -161,8 +162,8 @@ class _Frame:
                 f"expected hours, found stamps {np.diff(self.hours).min() / 24:.0f} days apart "
                 "(monthly means?); drivers of days take the hourly product"
             )
-        first, last = int(self.hours[0]) // 24 - 1, int(self.hours[-1]) // 24 + 1
-        self.days = np.arange(first, last + 1)
+        first, last = (day_of_hour(int(self.hours[end])) for end in (0, -1))
+        self.days = np.arange(first - 1, last + 2)
 
     def hourly(self, name: str) -> NDArray[np.floating]:
         """Values `(stamp, row, col)` in the unit of the table; checked."""
@@ -177,7 +178,7 @@ class _Frame:
         """Daily means of hourly `values` of variable `name`, or the values where they are daily."""
         if self.dataset[name].attrs["daily"]:
             midnight = self.hours % 24 == 0
-            return self._placed(values[midnight], self.hours[midnight] // 24)
+            return self._placed(values[midnight], day_of_hour(self.hours[midnight]))
         sums = self._gather(self.hours, values, ending)
         return _Rows(sums / 24, self._whole(self.hours, ending))
 
@@ -191,7 +192,7 @@ class _Frame:
         clipped = fields.check_amounts(row, amounts)
         if running and self.day == "utc":
             totals = closing_totals(self.hours, values, self.days)
-            whole = np.isin((self.days + 1) * 24, self.hours)
+            whole = np.isin(first_hour(self.days + 1), self.hours)
         else:
             totals = daily_sums(first, amounts, self.offsets, self.days, ending=True)
             whole = self._whole(self.hours, True)
@@ -275,7 +276,7 @@ RULES = {
 
 
 def _as_dataset(frame: _Frame, made: dict[str, _Rows], kept: slice, day: Day) -> xr.Dataset:
-    times = frame.days[kept].astype("datetime64[D]").astype("datetime64[ns]")
+    times = dates_of(frame.days[kept]).astype("datetime64[ns]")
     arrays = {}
     for name, rows in made.items():
         attributes = variable(name).attributes | {"clipped": rows.clipped}

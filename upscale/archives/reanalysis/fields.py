@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from upscale.calendar import hour_numbers
 from upscale.humidity import saturation_pressure
 from upscale.remote.errors import ArchiveError
 
@@ -119,11 +120,10 @@ def deficit(
 
 def whole_hours(stamps: NDArray[np.datetime64]) -> NDArray[np.int64]:
     """Hours since 1970-01-01 00 UTC `(stamp,)`; ArchiveError where a stamp is between hours."""
-    hours = stamps.astype("datetime64[h]")
-    if bool((hours != stamps).any()):
+    between = stamps.astype("datetime64[h]") != stamps
+    if bool(between.any()):
         raise ArchiveError(
-            f"expected stamps on whole hours, found {stamps[hours != stamps][0]}; this is no "
-            "hourly file of ERA5"
+            f"expected stamps on whole hours, found {stamps[between][0]}; this is no hourly file "
+            "of ERA5"
         )
-    numbers: NDArray[np.int64] = hours.astype(np.int64)
-    return numbers
+    return hour_numbers(stamps)

@@ -26,6 +26,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from upscale.archives.formats.grib import open_grib
+from upscale.calendar import dates_of, day_number, hour_numbers
 from upscale.remote.errors import ArchiveError
 
 #: The netCDF library is not safe in threads: held around every open, read and close.
@@ -310,10 +311,10 @@ def _run(index: NDArray[np.int64]) -> slice | NDArray[np.int64]:
 def _is_daily(dataset: xr.Dataset, name: str) -> bool:
     """True for the daily statistics product, which says so in its name or its time unit."""
     time = dataset["valid_time"] if "valid_time" in dataset.coords else dataset["time"]
-    stamps = time.values.astype("datetime64[h]").astype(np.int64)
+    hours = hour_numbers(time.values)
     unit = str(time.encoding.get("units", ""))
     stated = "daily" in name.rstrip("/").split("/")[-1]
-    return np.unique(stamps % 24).size == 1 and (stated or unit.startswith("days since"))
+    return np.unique(hours % 24).size == 1 and (stated or unit.startswith("days since"))
 
 
 def _cropped(
@@ -325,8 +326,8 @@ def _cropped(
     if box is not None:
         dataset = dataset.sel(lat=slice(box.north, box.south), lon=slice(box.west, box.east))
     if period is not None:
-        first, last = (np.datetime64(day, "D") for day in period)
-        dataset = dataset.sel(time=slice(first - 1, last + 2))
+        ends = np.array([day_number(period[0]) - 1, day_number(period[1]) + 2])
+        dataset = dataset.sel(time=slice(*dates_of(ends)))
     if names is not None:
         dataset = dataset.drop_vars([name for name in dataset.data_vars if name not in names])
     return dataset

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import PurePath
 
+from upscale.calendar import date_in_year
 from upscale.remote.errors import ArchiveError
 
 _NAME = re.compile(
@@ -36,13 +37,16 @@ def published(path: str) -> Published:
             f"{path}: expected a name like MOD09GA.A2019001.h18v04.061.2020290123456.hdf, found "
             f"{name}; give the granule its published name"
         )
-    year, day = int(found["year"]), int(found["day"])
-    if not 1 <= day <= 366 or (dt.date(year, 1, 1) + dt.timedelta(day - 1)).year != year:
-        raise ArchiveError(f"{path}: expected a day of {year}, found {found['day']}; mend the name")
+    year = int(found["year"])
+    try:
+        date = date_in_year(year, int(found["day"]))
+    except ValueError:
+        raise ArchiveError(
+            f"{path}: expected a day of {year}, found {found['day']}; mend the name"
+        ) from None
     tile = None if found["h"] is None else (int(found["h"]), int(found["v"]))
     if tile is not None and not (tile[0] < 36 and tile[1] < 18):
         raise ArchiveError(f"{path}: expected a tile from h00v00 to h35v17, found {tile}")
-    date = dt.date(year, 1, 1) + dt.timedelta(day - 1)
     return Published(found["product"], date, tile, found["collection"], found["produced"] or "")
 
 

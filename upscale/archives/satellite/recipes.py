@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upscale.archives.satellite.indices import INDICES
+from upscale.calendar import day_number, next_month
 from upscale.remote.errors import ArchiveError
 
 Floats = NDArray[np.floating[Any]]
@@ -160,15 +161,14 @@ def with_platform(key: str) -> str:
 
 
 def days_of(product: str, date: dt.date) -> range:
-    """Days, as ordinals, that a granule of `date` stands for.
+    """Day numbers that a granule of `date` stands for.
 
     Composites are counted from 1 January, so that the last of a year is short; those of MYD13
     from 9 January, between those of MOD13.
     """
     span = offer_of(product).span
     if span == "month":
-        following = (date.replace(day=1) + dt.timedelta(days=32)).replace(day=1)
-        return range(date.toordinal(), following.toordinal())
+        return range(day_number(date), day_number(next_month(date)))
     opens = 9 if product.startswith("MYD13") else 1
-    new_year = dt.date(date.year + 1, 1, opens).toordinal()
-    return range(date.toordinal(), min(date.toordinal() + span, new_year))
+    first, following = day_number(date), day_number(dt.date(date.year + 1, 1, opens))
+    return range(first, min(first + span, following))
