@@ -29,7 +29,7 @@ from upscale.grid import load_grid
 from upscale.ingest.archive import survey
 from upscale.ingest.plan import IngestJob, IngestTask, SatelliteSeries, granule_bytes, granule_tasks
 from upscale.ingest.worker import process
-from upscale.remote.files import expand
+from upscale.remote.listing import expand
 from upscale.testing.granules import StoredGrid, struct_metadata, tile_corners
 
 

@@ -24,14 +24,13 @@ from upscale.fetch.plan import FetchPlan, make_plan
 from upscale.fetch.run import Speed, fetch
 from upscale.fetch.stac import Signer
 from upscale.ingest.config import parse_ingest
-from upscale.remote import pace
-from upscale.remote import transfer as carrier
+from upscale.remote import catalogue, pace
+from upscale.remote.catalogue import CatalogueFile, Downloader
+from upscale.remote.copies import download
 from upscale.remote.errors import ArchiveError, RemoteError
-from upscale.remote.files import download
 from upscale.remote.http import Client
 from upscale.remote.pace import AskingSession, Pace, StoppedError
 from upscale.remote.retries import Patience
-from upscale.remote.transfer import Carrier, Remote
 from upscale.testing.archives import Archive
 from upscale.testing.servers.http import Refuse, serve
 from upscale.testing.servers.stac import Answer, Asked, answering
@@ -81,8 +80,8 @@ def asking() -> AskingSession:
     return AskingSession(Pace(1000), HERE, HASTY)
 
 
-def hdf(url: str, **how: Any) -> Remote:
-    return Remote(f"{url}/a.hdf", HERE, "HDF4", **how)
+def hdf(url: str, **how: Any) -> CatalogueFile:
+    return CatalogueFile(f"{url}/a.hdf", HERE, "HDF4", **how)
 
 
 @pytest.mark.parametrize("by", ["fetch", "ingest"])
@@ -96,7 +95,7 @@ def test_a_part_that_begins_too_late_leaves_no_hole(tmp_path: Path, by: str) -> 
 
     def copy(url: str) -> None:
         if by == "fetch":
-            Carrier(tmp_path, Pace(1000), HASTY).copy(hdf(url, size=1000), "a.hdf")
+            Downloader(tmp_path, Pace(1000), HASTY).download(hdf(url, size=1000), "a.hdf")
         else:
             download(f"{url}/a.hdf", tmp_path / "a.hdf", patience=HASTY)
 
@@ -115,7 +114,7 @@ def test_a_server_that_drips_is_left(tmp_path: Path) -> None:
     since = time.monotonic()
     with saying(say) as url:
         with pytest.raises(RemoteError, match=r"\d bytes in 0\.\d s"):
-            Carrier(tmp_path, Pace(1000), HASTY).copy(hdf(url), "a.hdf")
+            Downloader(tmp_path, Pace(1000), HASTY).download(hdf(url), "a.hdf")
         with asking() as session, pytest.raises(RemoteError, match="bytes in"):
             session.get(f"{url}/search")
         with pytest.raises(RemoteError, match="bytes in"):
@@ -127,12 +126,12 @@ def test_answers_and_files_without_end_are_cut_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pace, "_LARGEST", 2**21)
-    monkeypatch.setitem(carrier.LARGEST, "HDF4", 2**21)
+    monkeypatch.setitem(catalogue.LARGEST, "HDF4", 2**21)
     with saying(lambda connection, asked: without_end(connection, head() + START)) as url:
         with asking() as session, pytest.raises(ArchiveError, match="an answer of at most"):
             session.get(f"{url}/search")
         with pytest.raises(ArchiveError, match="expected HDF4 of at most 2097152 bytes"):
-            Carrier(tmp_path, Pace(1000), HASTY).copy(hdf(url), "a.hdf")
+            Downloader(tmp_path, Pace(1000), HASTY).download(hdf(url), "a.hdf")
 
 
 def test_the_body_of_a_redirect_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,7 +232,7 @@ def test_a_token_with_a_line_end_is_neither_sent_so_nor_shown(tmp_path: Path) ->
         serve({"/a.hdf": START}) as server,
         pytest.raises(RemoteError, match="an account that can be sent") as error,
     ):
-        Carrier(tmp_path, Pace(1000), HASTY, auth=Broken()).copy(hdf(server.url), "a.hdf")
+        Downloader(tmp_path, Pace(1000), HASTY, auth=Broken()).download(hdf(server.url), "a.hdf")
     assert "RET" not in str(error.value)
 
 
@@ -244,7 +243,7 @@ def test_the_end_of_a_fetch_is_not_put_off_by_a_server_that_says_wait(tmp_path: 
     with serve({"/a.hdf": START}) as server:
         server.always["/a.hdf"] = Refuse(503, {"Retry-After": "60"})
         with pytest.raises(StoppedError):
-            Carrier(tmp_path, going, Patience()).copy(hdf(server.url), "a.hdf")
+            Downloader(tmp_path, going, Patience()).download(hdf(server.url), "a.hdf")
     assert time.monotonic() - since < 5
 
 

@@ -19,10 +19,10 @@ from upscale.fetch.plan import make_plan
 from upscale.fetch.progress import FetchLogProgress
 from upscale.fetch.run import FetchOutcome, Speed, fetch
 from upscale.ingest.config import Ingest, parse_ingest
+from upscale.remote.catalogue import Downloader
 from upscale.remote.errors import ArchiveError
 from upscale.remote.pace import Pace, StoppedError
 from upscale.remote.retries import Patience
-from upscale.remote.transfer import Carrier
 from upscale.testing.archives import Archive, content_of
 from upscale.testing.servers.http import Drop
 
@@ -184,7 +184,7 @@ def stopping(sources: Any) -> Callable[[Ingest], None]:
         (offer,) = list_hours(due, pace, FAST.patience).offers
         ledger = FetchLedger(due.folder)
         with ledger.held(), pytest.raises(StoppedError):
-            offer.bring(Carrier(ledger.parts, pace, FAST.patience))
+            offer.bring(Downloader(ledger.parts, pace, FAST.patience))
         sources.cds.polled = {}
 
     return stop

@@ -19,7 +19,7 @@ from upscale.grid import load_grid
 from upscale.ingest.archive import Holdings, survey
 from upscale.ingest.files import GroundFiles
 from upscale.ingest.plan import IngestJob, IngestTask, SatelliteSeries, granule_bytes, granule_tasks
-from upscale.remote.files import expand
+from upscale.remote.listing import expand
 from upscale.testing.scenes import SceneBounds, write_mod09ga
 
 pytest.importorskip("pyhdf.SD")

@@ -12,7 +12,7 @@ import pytest
 
 from upscale.remote.cache import Cache
 from upscale.remote.errors import ArchiveError, RemoteError
-from upscale.remote.files import Found, expand
+from upscale.remote.listing import Found, expand
 from upscale.remote.retries import Patience
 from upscale.testing.servers.http import Drop, Refuse, Server, serve
 

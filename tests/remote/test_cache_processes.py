@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from upscale.remote.cache import Cache
-from upscale.remote.files import Found, expand
+from upscale.remote.listing import Found, expand
 from upscale.remote.retries import Patience
 from upscale.testing.servers.http import Drop, Server, Slow, serve
 

@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
+from upscale.remote.copies import download
 from upscale.remote.errors import ArchiveError, RemoteError
-from upscale.remote.files import Found, download, expand
 from upscale.remote.http import Client
+from upscale.remote.listing import Found, expand
 from upscale.remote.retries import Patience
 from upscale.testing.servers.http import Drop, Redirect, Refuse, Server, Slow, serve
 
@@ -140,6 +141,42 @@ def test_two_states_of_a_file_are_never_joined(server: Server, tmp_path: Path) -
     with pytest.raises(ArchiveError, match="found another"):
         download(f"{server.url}/a.hdf", tmp_path / "a", patience=QUICK)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_changed_file_is_refused_also_where_the_part_is_too_long(
+    server: Server, tmp_path: Path
+) -> None:
+    (found,) = expand([f"{server.url}/a.hdf"])
+    (tmp_path / "a.part").write_bytes(CONTENT + b"trash")
+    server.files["/a.hdf"] = CONTENT[::-1]
+    with pytest.raises(ArchiveError, match="list it again"):
+        download(found.url, tmp_path / "a", size=found.size, stamp=found.stamp, patience=QUICK)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_part_of_an_earlier_state_of_the_file_is_not_joined_to_the_new_one(
+    server: Server, tmp_path: Path
+) -> None:
+    (found,) = expand([f"{server.url}/a.hdf"])
+    server.script("/a.hdf", Drop(500_000))
+    once = Patience(attempts=1)
+    with pytest.raises(RemoteError):
+        download(found.url, tmp_path / "a", size=found.size, stamp=found.stamp, patience=once)
+    server.files["/a.hdf"] = CONTENT[::-1]
+    (now,) = expand([f"{server.url}/a.hdf"])
+    download(now.url, tmp_path / "a", size=now.size, stamp=now.stamp, patience=QUICK)
+    assert (tmp_path / "a").read_bytes() == CONTENT[::-1]
+    assert list(tmp_path.iterdir()) == [tmp_path / "a"]
+
+
+def test_a_note_beside_a_part_holds_no_query(server: Server, tmp_path: Path) -> None:
+    server.always["/a.hdf"] = Drop(1000)
+    (tmp_path / "to").mkdir()
+    once = Patience(attempts=1)
+    with pytest.raises(RemoteError):
+        download(f"{server.url}/a.hdf?token=5ecret", tmp_path / "to" / "a", patience=once)
+    left = [path for path in (tmp_path / "to").iterdir() if path.suffix == ".note"]
+    assert [b"5ecret" in path.read_bytes() for path in left] == [False]
 
 
 def test_a_file_without_length_is_copied_and_not_listed(tmp_path: Path) -> None:

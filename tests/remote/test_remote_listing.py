@@ -13,8 +13,9 @@ import fsspec
 import pytest
 
 from upscale.archives.inspect import local
+from upscale.remote.copies import download
 from upscale.remote.errors import ArchiveError, RemoteError
-from upscale.remote.files import download, expand
+from upscale.remote.listing import expand
 from upscale.remote.retries import Patience
 from upscale.testing.servers.http import Redirect, Server, serve
 from upscale.testing.servers.s3 import s3_bucket
@@ -171,7 +172,7 @@ def test_a_missing_package_is_named(scheme: str, package: str) -> None:
     """In a process in which it cannot be imported, whether it is installed or not."""
     code = (
         f"import sys; sys.modules[{package!r}] = None\n"
-        "from upscale.remote.files import expand\n"
+        "from upscale.remote.listing import expand\n"
         f"expand(['{scheme}://b/*.hdf'])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import requests
 
+from upscale.remote.copies import download
 from upscale.remote.errors import RemoteError
-from upscale.remote.files import download
 from upscale.remote.pace import AskingSession, Pace
 from upscale.remote.retries import TRANSIENT, Patience, retried, retry_after
 from upscale.testing.servers.http import Refuse, serve

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from upscale.archives.granule import Description, Layer
 from upscale.archives.source import open_source
-from upscale.remote.files import download
+from upscale.remote.copies import download
 from upscale.remote.locations import check_place, is_store, name_of, scheme_of
 
 

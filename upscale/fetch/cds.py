@@ -1,8 +1,8 @@
 """Hours of ERA5 and ERA5-Land from the Climate Data Store, a job for each request.
 
-Jobs are made and followed by the store's own client, results are copied by our own carrier. What
-was asked for is noted beside the parts, so that a later fetch takes up the job in place of asking
-again.
+The client of the store submits jobs and asks for their state; our own `Downloader` copies results.
+A note beside the parts says what was asked for, so that a later fetch follows the same job instead
+of a new one.
 """
 
 from __future__ import annotations
@@ -20,16 +20,18 @@ import requests
 
 from upscale.archives.source import require
 from upscale.fetch.hours import HoursAsked, HoursDue
+from upscale.fetch.ledger import job_note_of
 from upscale.fetch.offers import Listing
 from upscale.ingest.hourly import read_header
 from upscale.jobs.settings import digest_of
+from upscale.remote.catalogue import CatalogueFile, Downloader
 from upscale.remote.checksums import hex_checksum
+from upscale.remote.copies import discard
 from upscale.remote.errors import ArchiveError, RemoteError
 from upscale.remote.locations import check_place
 from upscale.remote.pace import AskingSession, Pace
 from upscale.remote.redaction import redact
 from upscale.remote.retries import Patience
-from upscale.remote.transfer import Carrier, Remote, discard, job_of
 
 #: Hosts that results may lie at, beside that of the store itself.
 STORES = ("copernicus.eu", "ecmwf.int")
@@ -95,12 +97,12 @@ class Hours:
     def source(self) -> str:
         return f"{self.account.url} {self.asked.source.dataset} {json.dumps(self.asked.keys)}"
 
-    def bring(self, carrier: Carrier) -> Path:
-        note = job_of(carrier.parts, self.name)
+    def bring(self, downloader: Downloader) -> Path:
+        note = job_note_of(downloader.parts, self.name)
         hosts = (self.account.host,)
         with AskingSession(self.pace, hosts, self.patience) as session:
             remote = _quietly(lambda: self._result(session, note), self.account.key)
-        part = carrier.copy(remote, self.name)
+        part = downloader.download(remote, self.name)
         fault = _content_fault(part, self.asked)
         if fault:
             discard(part)
@@ -108,7 +110,7 @@ class Hours:
             raise ArchiveError(f"{self.name}: {fault}; see whether the store has these days by now")
         return part
 
-    def _result(self, session: requests.Session, note: Path) -> Remote:
+    def _result(self, session: requests.Session, note: Path) -> CatalogueFile:
         """Where the result lies, after the job that is noted or a new one."""
         client = require("ecmwf.datastores", "fetch").Client(
             url=self.account.url, key=self.account.key, session=session, progress=False,
@@ -126,13 +128,13 @@ class Hours:
         note.write_text(json.dumps({"job": job.request_id, "digest": digest_of(self.asked.keys)}))
         return self._waited(job)
 
-    def _waited(self, job: Any) -> Remote:
+    def _waited(self, job: Any) -> CatalogueFile:
         pause = min(1.0, self.patience.wait)
         while not job.results_ready:
             self.pace.sleep(pause)
             pause = min(pause * 1.5, _LONGEST)
         results = job.get_results()
-        return Remote(
+        return CatalogueFile(
             results.location, (*STORES, self.account.host, *self.asked.source.hosts),
             "NetCDF, GRIB or ZIP", int(results.asset["file:size"]),
             hex_checksum(str(results.asset.get("file:checksum", ""))),
@@ -143,7 +145,7 @@ def _silent(*_: Any, **__: Any) -> None:
     """The client's messages name jobs and URLs; progress and errors are ours."""
 
 
-def _quietly(work: Callable[[], Remote], key: str) -> Remote:
+def _quietly(work: Callable[[], CatalogueFile], key: str) -> CatalogueFile:
     """Work with the store's client; its errors as ours, cut short and without the key."""
     try:
         with warnings.catch_warnings():

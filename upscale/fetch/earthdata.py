@@ -1,7 +1,7 @@
-"""Granules of NASA Earthdata: found and logged in to by `earthaccess`, copied by our own carrier.
+"""Granules of NASA Earthdata: `earthaccess` searches and logs in, our own `Downloader` copies.
 
-The session of earthaccess sends its token along every redirect; ours sends it to hosts of
-Earthdata alone, checks each hop, goes on with what broke off, and keeps to the common pace.
+The session of earthaccess sends its token along every redirect; ours sends it to hosts of Earthdata
+alone, checks each hop, resumes what broke off, and keeps to the common pace.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from upscale.archives.source import require
 from upscale.fetch.granules import KINDS, GranuleKey, GranulesDue
 from upscale.fetch.offers import Listing, WholeFile, months_of, newest, offered
 from upscale.ingest.sources import EarthdataSource
+from upscale.remote.catalogue import CatalogueFile
 from upscale.remote.checksums import named_checksum
 from upscale.remote.errors import ArchiveError
 from upscale.remote.locations import check_place, name_of, scheme_of
 from upscale.remote.pace import AskingSession, Pace
 from upscale.remote.redaction import redact
 from upscale.remote.retries import Patience
-from upscale.remote.transfer import Remote
 
 #: Hosts of NASA that catalogues may name.
 NASA = ("nasa.gov", "earthdata.nasa.gov", "earthdatacloud.nasa.gov")
@@ -145,7 +145,7 @@ def _offer(name: str, entry: Mapping[str, Any], hosts: tuple[str, ...]) -> Whole
     url = str(entry["url"])
     check_place(url, hosts)
     size = entry.get("SizeInBytes")
-    remote = Remote(
+    remote = CatalogueFile(
         url, (*hosts, *DELIVERY), KINDS[f".{name.rpartition('.')[2]}"],
         int(size) if size else None, named_checksum(entry.get("Checksum")),
     )  # fmt: skip

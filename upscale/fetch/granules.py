@@ -16,8 +16,8 @@ from upscale.fetch.ledger import FetchedFile, FetchLedger
 from upscale.grid import Grid
 from upscale.ingest.archive import Fault, TileName, due_dates, tiles_of
 from upscale.ingest.config import Ingest, Satellite
+from upscale.remote.catalogue import STARTS
 from upscale.remote.errors import ArchiveError
-from upscale.remote.transfer import STARTS
 from upscale.stores.files import first_bytes
 
 #: Products of one granule for the whole Earth.

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from upscale.remote.checksums import digits_of
+from upscale.remote.copies import rename_part
 from upscale.remote.errors import ArchiveError
-from upscale.remote.transfer import sweep, taken
 
 #: The ledger, and the folder of files in the making; hidden from an ingest.
 LEDGER, PARTS = ".fetched.jsonl", ".part"
@@ -72,7 +72,8 @@ class FetchLedger:
                 file.write(_line(file, json.dumps(asdict(record))))
                 file.flush()
                 os.fsync(file.fileno())
-            taken(part, self.folder / name)
+            rename_part(part, self.folder / name)
+            job_note_of(self.parts, name).unlink(missing_ok=True)
         return record
 
     @contextmanager
@@ -82,10 +83,17 @@ class FetchLedger:
         file = os.open(self.parts / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
         try:
             self._lock_alone(file)
-            sweep(self.parts, self.folder)
+            self._remove_stale_notes()
             yield
         finally:
             os.close(file)  # drops the lock, as the system does when a process dies
+
+    def _remove_stale_notes(self) -> None:
+        """Remove the notes of files that got their names just before a fetch was killed."""
+        for note in [*self.parts.glob("*.part.note"), *self.parts.glob("*.job")]:
+            name = note.name.removesuffix(".note").removesuffix(".part").removesuffix(".job")
+            if (self.folder / name).exists() and not (self.parts / f"{name}.part").exists():
+                note.unlink()
 
     def _lock_alone(self, file: int) -> None:
         try:
@@ -95,6 +103,11 @@ class FetchLedger:
                 f"{self.folder}: expected no other fetch into this folder, found one at work; wait "
                 "for its end"
             ) from None
+
+
+def job_note_of(parts: Path, name: str) -> Path:
+    """The file in which it is noted what a source was asked for a file."""
+    return parts / f"{name}.job"
 
 
 def _line(file: BinaryIO, text: str) -> bytes:

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 from upscale.archives.satellite.published import published
 from upscale.fetch.granules import GranuleKey
+from upscale.remote.catalogue import CatalogueFile, Downloader
 from upscale.remote.errors import ArchiveError
-from upscale.remote.transfer import Carrier, Remote
 
 
 class AvailableFile(Protocol):
@@ -31,8 +31,8 @@ class AvailableFile(Protocol):
         """Where it comes from, in words that hold no secret."""
         ...
 
-    def bring(self, carrier: Carrier) -> Path:
-        """A whole and verified copy among the parts of a carrier; errors as `Carrier.copy`."""
+    def bring(self, downloader: Downloader) -> Path:
+        """A whole and verified copy among the parts; errors as those of `Downloader.download`."""
         ...
 
 
@@ -41,7 +41,7 @@ class WholeFile:
     """A granule that is taken as it is."""
 
     name: str
-    remote: Remote
+    remote: CatalogueFile
 
     @property
     def size(self) -> int | None:
@@ -51,8 +51,8 @@ class WholeFile:
     def source(self) -> str:
         return self.remote.source
 
-    def bring(self, carrier: Carrier) -> Path:
-        return carrier.copy(self.remote, self.name)
+    def bring(self, downloader: Downloader) -> Path:
+        return downloader.download(self.remote, self.name)
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Unusable:
     size: int | None = 0
     source: str = ""
 
-    def bring(self, carrier: Carrier) -> Path:
+    def bring(self, downloader: Downloader) -> Path:
         raise ArchiveError(self.reason)
 
 

@@ -14,11 +14,12 @@ from upscale.fetch.ledger import FetchedFile, FetchLedger
 from upscale.fetch.offers import AvailableFile
 from upscale.fetch.plan import FetchPlan, FetchRequest
 from upscale.fetch.progress import FetchProgress
+from upscale.remote.catalogue import Downloader
+from upscale.remote.copies import discard
 from upscale.remote.errors import ArchiveError
 from upscale.remote.pace import Pace, StoppedError
 from upscale.remote.redaction import redact
 from upscale.remote.retries import PATIENCE, Patience
-from upscale.remote.transfer import Carrier, discard
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class _Task:
     """A file to fetch; there: what lay under its name when it was planned."""
 
     offer: AvailableFile
-    carrier: Carrier
+    downloader: Downloader
     ledger: FetchLedger
     there: tuple[int, ...]
 
@@ -98,16 +99,16 @@ def _listed(
         ledger = ledgers[request.folder.absolute()]
         try:
             offers, gone = _listing(request, pace, speed.patience)
-            carrier = Carrier(ledger.parts, pace, speed.patience, progress.came)
+            downloader = Downloader(ledger.parts, pace, speed.patience, progress.came)
             if offers and request.account:
-                carrier = replace(carrier, auth=log_in())
+                downloader = replace(downloader, auth=log_in())
         except StoppedError:
             raise
         except Exception as error:  # one entry that fails stops no other one
             failed.append(_failure(request.title, error))
             continue
         for offer in offers:
-            task = _Task(offer, carrier, ledger, _state(ledger.folder / offer.name))
+            task = _Task(offer, downloader, ledger, _state(ledger.folder / offer.name))
             tasks.setdefault(task.target, task)
         absent += gone
     return list(tasks.values()), absent, failed
@@ -153,8 +154,8 @@ def _copied(
 
 
 def _fetched(task: _Task) -> FetchedFile:
-    task.carrier.pace.check()
-    part = task.offer.bring(task.carrier)
+    task.downloader.pace.check()
+    part = task.offer.bring(task.downloader)
     if _state(task.target) != task.there:
         discard(part)
         raise ArchiveError(

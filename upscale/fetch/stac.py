@@ -1,4 +1,4 @@
-"""Tiles out of STAC catalogues: searched by `pystac-client`, copied by our own carrier.
+"""Tiles out of STAC catalogues: searched by `pystac-client`, copied by our own `Downloader`.
 
 Items are read as plain objects and none of their links is followed but the next page. A file is
 copied before anything opens it, so that GDAL and odc-stac, which follow what a catalogue or a
@@ -25,12 +25,13 @@ from upscale.fetch.granules import GranuleKey, GranulesDue
 from upscale.fetch.offers import Listing, months_of, newest, offered
 from upscale.fetch.tiles import layers_needed, write_granule
 from upscale.ingest.sources import StacSource
+from upscale.remote.catalogue import CatalogueFile, Downloader
 from upscale.remote.checksums import hex_checksum
+from upscale.remote.copies import discard
 from upscale.remote.errors import ArchiveError
 from upscale.remote.pace import AskingSession, Pace
 from upscale.remote.redaction import redact
 from upscale.remote.retries import Patience
-from upscale.remote.transfer import Carrier, Remote, discard
 
 _SPARE = 300.0  #: seconds that a token must still hold
 _PAGE = 250
@@ -122,7 +123,7 @@ def _offer(
 
 def _remote(
     name: str, layer: str, assets: Mapping[str, Any], hosts: tuple[str, ...], signer: Signer | None
-) -> Remote:
+) -> CatalogueFile:
     """The file of a layer; catalogues write the spaces of its name as underscores."""
     asset = assets.get(layer) or assets.get(layer.replace(" ", "_"))
     if not isinstance(asset, Mapping) or "href" not in asset:
@@ -131,7 +132,7 @@ def _remote(
             f"{', '.join(sorted(assets)) or 'none'}; take the product from another catalogue"
         )
     size = asset.get("file:size")
-    return Remote(
+    return CatalogueFile(
         str(asset["href"]), hosts, "TIFF", int(size) if size else None,
         hex_checksum(str(asset.get("file:checksum", ""))), None if signer is None else signer.sign,
     )  # fmt: skip
@@ -143,7 +144,7 @@ class StacGranule:
 
     name: str
     product: str
-    layers: Mapping[str, Remote]
+    layers: Mapping[str, CatalogueFile]
 
     @property
     def size(self) -> int | None:
@@ -154,13 +155,13 @@ class StacGranule:
     def source(self) -> str:
         return " ".join(remote.source for remote in self.layers.values())
 
-    def bring(self, carrier: Carrier) -> Path:
+    def bring(self, downloader: Downloader) -> Path:
         """Copies stay until the granule is whole, so that none is fetched twice."""
         tiles = {
-            layer: carrier.copy(remote, f"{self.name}.{_as_name(layer)}.tif")
+            layer: downloader.download(remote, f"{self.name}.{_as_name(layer)}.tif")
             for layer, remote in self.layers.items()
         }
-        part = carrier.parts / f"{self.name}.part"
+        part = downloader.parts / f"{self.name}.part"
         with _WRITING:
             try:
                 write_granule(part, self.product, tiles)

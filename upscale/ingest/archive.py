@@ -17,7 +17,7 @@ from upscale.archives.satellite.recipes import days_of, offer_of
 from upscale.calendar import date_of, day_number, new_years
 from upscale.grid import Grid
 from upscale.remote.errors import ArchiveError
-from upscale.remote.files import Found
+from upscale.remote.listing import Found
 
 #: Column and row of a sinusoidal tile; None for a global granule.
 TileName = tuple[int, int] | None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from upscale.archives.cells.maps import CoverLegend
-from upscale.remote.files import Found
+from upscale.remote.listing import Found
 
 #: Opens a listed file as a local path.
 Local = Callable[[Found], AbstractContextManager[str]]

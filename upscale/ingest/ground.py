@@ -22,7 +22,7 @@ from upscale.grid.regrid import bilinear, interpolate
 from upscale.ingest.archive import tiles_of
 from upscale.ingest.files import GroundFiles, Local
 from upscale.remote.errors import ArchiveError
-from upscale.remote.files import Found
+from upscale.remote.listing import Found
 from upscale.variables import IGBP, WATER_CLASS
 
 Codes = NDArray[np.uint8]

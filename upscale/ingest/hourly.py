@@ -19,7 +19,7 @@ from upscale.calendar import date_of, day_number, days_between, first_hour, hour
 from upscale.grid import Grid, load_grid
 from upscale.ingest.archive import Fault
 from upscale.remote.errors import ArchiveError
-from upscale.remote.files import Found
+from upscale.remote.listing import Found
 from upscale.remote.locations import is_store
 
 _LATTICES = {0.1: "era5-land-0p1", 0.25: "era5-0p25"}

@@ -23,7 +23,7 @@ from upscale.ingest.entry import Kind
 from upscale.ingest.files import GroundFiles
 from upscale.ingest.hourly import HourlyFile, WeatherFiles
 from upscale.jobs.settings import absolute, digest_of
-from upscale.remote.files import Found
+from upscale.remote.listing import Found
 
 #: Part of every digest of inputs: another number where the same files give other values.
 RULES = 1

@@ -26,7 +26,7 @@ from upscale.ingest.plan import IngestJob, make_job
 from upscale.ingest.worker import local_of
 from upscale.jobs.settings import digest_of
 from upscale.remote.errors import ArchiveError
-from upscale.remote.files import Found, expand
+from upscale.remote.listing import Found, expand
 from upscale.remote.locations import name_of
 
 #: Where headers are kept, so that a second scan opens new files alone.

@@ -26,7 +26,7 @@ from upscale.ingest.files import Local
 from upscale.ingest.hourly import needs_of
 from upscale.ingest.plan import IngestItem, IngestJob, IngestTask, SatelliteSeries
 from upscale.remote.errors import ArchiveError
-from upscale.remote.files import Found
+from upscale.remote.listing import Found
 from upscale.remote.locations import is_store, name_of
 
 Stored = NDArray[np.int16]

@@ -27,7 +27,7 @@ from upscale.ingest.plan import IngestItem, IngestJob, IngestTask
 from upscale.ingest.work import Made, observe, weather
 from upscale.jobs.clock import Stopwatch, now
 from upscale.remote.cache import Cache
-from upscale.remote.files import Found
+from upscale.remote.listing import Found
 from upscale.remote.locations import is_store
 
 

@@ -22,9 +22,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from upscale.remote.copies import download
 from upscale.remote.errors import ArchiveError
-from upscale.remote.files import check, download
-from upscale.remote.locations import Hosts, is_store, name_of, scheme_of
+from upscale.remote.locations import Hosts, check_location, is_store, name_of, scheme_of
 from upscale.remote.redaction import redact
 from upscale.remote.retries import PATIENCE, Patience
 
@@ -55,7 +55,7 @@ class Cache:
         Zarr store (read it in place) and for a file that is not the listed one, RemoteError where
         it cannot be fetched.
         """
-        check(url, self.hosts)
+        check_location(url, self.hosts)
         if scheme_of(url) in ("", "file"):
             yield Path(url.removeprefix("file://"))
             return

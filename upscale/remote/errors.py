@@ -1,10 +1,14 @@
-"""What goes wrong with files of others: they are not what they say, or cannot be had."""
+"""Errors of archives and of remote files."""
 
 from __future__ import annotations
 
 
 class ArchiveError(ValueError):
-    """A file that cannot be read as what it says it is: expected X, found Y, do Z."""
+    """A file that cannot be read as what it claims to be: expected X, found Y, do Z."""
+
+
+class WrongFileError(ArchiveError):
+    """A remote file that is not the one that was listed, or not the one that was begun."""
 
 
 class RemoteError(OSError):

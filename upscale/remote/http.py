@@ -19,7 +19,7 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from urllib3.exceptions import HTTPError
 
-from upscale.remote.errors import ArchiveError, RemoteError
+from upscale.remote.errors import ArchiveError, RemoteError, WrongFileError
 from upscale.remote.locations import Hosts, check_addresses, check_catalogue_url, check_place
 from upscale.remote.public import PublicAdapter
 from upscale.remote.redaction import redact, redact_log
@@ -251,8 +251,8 @@ def _check_unchanged(response: requests.Response, url: str, stamp: str) -> None:
     now = response.headers.get(header)
     if validates(stamp) and now is not None and now != stamp:
         response.close()
-        raise ArchiveError(f"{redact(url)}: expected the file as it was listed ({stamp}), found "
-                           f"another ({now}); list it again")  # fmt: skip
+        raise WrongFileError(f"{redact(url)}: expected the file as it was listed ({stamp}), found "
+                             f"another ({now}); list it again")  # fmt: skip
 
 
 def _whole_size(response: requests.Response) -> int | None:

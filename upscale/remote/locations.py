@@ -78,6 +78,14 @@ def check_place(location: str, hosts: Hosts = None) -> None:
             _check_host(location, parts, hosts)
 
 
+def check_location(location: str, hosts: Hosts = None) -> None:
+    """`check_place` where a person named the location, else `check_catalogue_url`."""
+    if hosts is None:
+        check_place(location)
+    else:
+        check_catalogue_url(location, hosts)
+
+
 def check_catalogue_url(url: str, hosts: Collection[str]) -> None:
     """Refuse a URL out of a catalogue that leads elsewhere than to a public, allowed host.
 
