@@ -50,7 +50,7 @@ from upscale.ingest.hourly import read_header, survey_weather
 from upscale.ingest.plan import IngestJob, SatelliteSeries, granule_tasks, weather_tasks
 from upscale.ingest.work import observe, weather
 from upscale.planet.cube import write_planet
-from upscale.remote.listing import Found, expand
+from upscale.remote.listing import ListedFile, expand
 from upscale.testing.granules import StoredGrid, tile_corners, write_modis
 from upscale.testing.hourly import make_hourly, write_months
 from upscale.testing.runs import prepare, run_here
@@ -89,7 +89,7 @@ class Clock:
 
 
 @contextmanager
-def in_place(found: Found) -> Iterator[str]:
+def in_place(found: ListedFile) -> Iterator[str]:
     yield found.url
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from upscale.remote.cache import Cache
 from upscale.remote.errors import ArchiveError, RemoteError
-from upscale.remote.listing import Found, expand
+from upscale.remote.listing import ListedFile, expand
 from upscale.remote.retries import Patience
 from upscale.testing.servers.http import Drop, Refuse, Server, serve
 
@@ -28,7 +28,7 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def listed(server: Server) -> dict[str, Found]:
+def listed(server: Server) -> dict[str, ListedFile]:
     """By the letter of each file."""
     return {row.url[-5]: row for row in expand([f"{server.url}/g/"])}
 
@@ -39,7 +39,7 @@ def cache(tmp_path: Path) -> Cache:
     return Cache(tmp_path / "cache", 2500, patience=QUICK)
 
 
-def read(cache: Cache, found: Found) -> bytes:
+def read(cache: Cache, found: ListedFile) -> bytes:
     with cache.local(found.url, size=found.size, stamp=found.stamp) as path:
         return path.read_bytes()
 
@@ -49,7 +49,7 @@ def names(cache: Cache) -> list[str]:
 
 
 def test_a_file_is_fetched_once_and_keeps_its_name(
-    cache: Cache, server: Server, listed: dict[str, Found]
+    cache: Cache, server: Server, listed: dict[str, ListedFile]
 ) -> None:
     for _ in range(3):
         with cache.local(listed["a"].url, size=SIZE, stamp=listed["a"].stamp) as path:
@@ -66,7 +66,7 @@ def test_a_local_file_is_read_where_it_lies(cache: Cache, tmp_path: Path) -> Non
 
 
 def test_a_changed_file_is_another_copy(
-    cache: Cache, server: Server, listed: dict[str, Found]
+    cache: Cache, server: Server, listed: dict[str, ListedFile]
 ) -> None:
     read(cache, listed["a"])
     server.files["/g/a.hdf"] = FILES["/g/b.hdf"]
@@ -75,7 +75,7 @@ def test_a_changed_file_is_another_copy(
     assert read(cache, listed["a"]) == FILES["/g/a.hdf"]
 
 
-def test_the_least_recently_used_makes_room(cache: Cache, listed: dict[str, Found]) -> None:
+def test_the_least_recently_used_makes_room(cache: Cache, listed: dict[str, ListedFile]) -> None:
     uses = "abacbdacdbcabdadcbcd"
     for at, letter in enumerate(uses):
         read(cache, listed[letter])
@@ -83,14 +83,16 @@ def test_the_least_recently_used_makes_room(cache: Cache, listed: dict[str, Foun
             assert names(cache) == sorted(f"{name}.hdf" for name in uses[at - 1 : at + 1])
 
 
-def test_room_is_made_before_a_file_is_fetched(cache: Cache, listed: dict[str, Found]) -> None:
+def test_room_is_made_before_a_file_is_fetched(cache: Cache, listed: dict[str, ListedFile]) -> None:
     for letter in "ab":
         read(cache, listed[letter])
     with cache.local(listed["c"].url, size=SIZE, stamp=listed["c"].stamp):
         assert names(cache) == ["b.hdf", "c.hdf"]
 
 
-def test_what_is_in_use_stays_and_goes_afterwards(cache: Cache, listed: dict[str, Found]) -> None:
+def test_what_is_in_use_stays_and_goes_afterwards(
+    cache: Cache, listed: dict[str, ListedFile]
+) -> None:
     with (
         cache.local(listed["a"].url, size=SIZE, stamp=listed["a"].stamp) as first,
         cache.local(listed["b"].url, size=SIZE, stamp=listed["b"].stamp),
@@ -102,7 +104,7 @@ def test_what_is_in_use_stays_and_goes_afterwards(cache: Cache, listed: dict[str
 
 
 def test_a_file_beyond_the_limit_is_refused_before_it_is_fetched(
-    server: Server, listed: dict[str, Found], tmp_path: Path
+    server: Server, listed: dict[str, ListedFile], tmp_path: Path
 ) -> None:
     with pytest.raises(ArchiveError, match=r"raise the limit of the cache in .* to 1000 or more"):
         read(Cache(tmp_path / "cache", 999), listed["a"])
@@ -118,15 +120,15 @@ def test_a_store_is_not_copied(cache: Cache) -> None:
 
 
 def test_a_file_of_another_size_is_refused_and_leaves_nothing(
-    cache: Cache, listed: dict[str, Found]
+    cache: Cache, listed: dict[str, ListedFile]
 ) -> None:
     with pytest.raises(ArchiveError, match="expected 900 bytes as listed, found 1000 bytes"):
-        read(cache, Found(listed["a"].url, 900, ""))
+        read(cache, ListedFile(listed["a"].url, 900, ""))
     assert list(cache.folder.glob("*-*")) == []
 
 
 def test_a_failed_copy_takes_no_room_and_is_tried_again(
-    cache: Cache, server: Server, listed: dict[str, Found]
+    cache: Cache, server: Server, listed: dict[str, ListedFile]
 ) -> None:
     server.script("/g/a.hdf", Refuse(503), Refuse(503))
     with pytest.raises(RemoteError, match="status 503"):
@@ -147,7 +149,7 @@ def test_a_copy_that_broke_off_is_gone_on_with(cache: Cache, server: Server) -> 
 
 
 def test_a_copy_that_was_cut_short_is_fetched_again(
-    cache: Cache, server: Server, listed: dict[str, Found]
+    cache: Cache, server: Server, listed: dict[str, ListedFile]
 ) -> None:
     read(cache, listed["a"])
     (copy,) = cache.folder.glob("*/a.hdf")
@@ -155,7 +157,9 @@ def test_a_copy_that_was_cut_short_is_fetched_again(
     assert read(cache, listed["a"]) == FILES["/g/a.hdf"]
 
 
-def test_what_else_lies_in_the_folder_is_left_alone(cache: Cache, listed: dict[str, Found]) -> None:
+def test_what_else_lies_in_the_folder_is_left_alone(
+    cache: Cache, listed: dict[str, ListedFile]
+) -> None:
     (cache.folder / "thesis").mkdir(parents=True)
     (cache.folder / "thesis" / "b.tex").write_bytes(b"years of work")
     (cache.folder / "notes-2000").write_bytes(b"x" * 2000)
@@ -166,7 +170,7 @@ def test_what_else_lies_in_the_folder_is_left_alone(cache: Cache, listed: dict[s
 
 
 def test_urls_of_a_catalogue_are_checked(
-    server: Server, listed: dict[str, Found], tmp_path: Path
+    server: Server, listed: dict[str, ListedFile], tmp_path: Path
 ) -> None:
     strict = Cache(tmp_path / "cache", 2500, hosts=("nasa.gov",))
     for url in (listed["a"].url, "/etc/passwd", "file:///etc/passwd"):
@@ -178,7 +182,7 @@ def test_urls_of_a_catalogue_are_checked(
 
 @pytest.mark.parametrize("mode", [0o777, 0o1777, 0o702])
 def test_a_folder_that_all_may_write_to_is_no_cache(
-    tmp_path: Path, listed: dict[str, Found], mode: int
+    tmp_path: Path, listed: dict[str, ListedFile], mode: int
 ) -> None:
     """Whoever made it could have laid copies into it."""
     (tmp_path / "open").mkdir()
@@ -192,7 +196,9 @@ def test_a_folder_that_all_may_write_to_is_no_cache(
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")
-def test_a_folder_of_another_user_is_no_cache(tmp_path: Path, listed: dict[str, Found]) -> None:
+def test_a_folder_of_another_user_is_no_cache(
+    tmp_path: Path, listed: dict[str, ListedFile]
+) -> None:
     (tmp_path / "theirs").mkdir(mode=0o755)
     os.chown(tmp_path / "theirs", 12345, 12345)
     with pytest.raises(ArchiveError, match="that is yours"):

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from upscale.remote.cache import Cache
-from upscale.remote.listing import Found, expand
+from upscale.remote.listing import ListedFile, expand
 from upscale.remote.retries import Patience
 from upscale.testing.servers.http import Drop, Server, Slow, serve
 
@@ -44,14 +44,14 @@ for url, size, stamp in rows:
 
 
 def reader(
-    folder: Path, listed: list[Found], seed: int = 0, hold: float = 0.02
+    folder: Path, listed: list[ListedFile], seed: int = 0, hold: float = 0.02
 ) -> subprocess.Popen[str]:
     rows = json.dumps([(row.url, row.size, row.stamp) for row in listed])
     command = [sys.executable, "-c", READER, str(folder), str(LIMIT), str(seed), str(hold), rows]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def sums(listed: list[Found], server: Server) -> set[str]:
+def sums(listed: list[ListedFile], server: Server) -> set[str]:
     paths = [row.url.removeprefix(server.url) for row in listed]
     return {f"{Path(p).name} {hashlib.sha256(server.files[p]).hexdigest()}" for p in paths}
 

@@ -14,7 +14,7 @@ import pytest
 from upscale.remote.copies import download
 from upscale.remote.errors import ArchiveError, RemoteError
 from upscale.remote.http import Client
-from upscale.remote.listing import Found, expand
+from upscale.remote.listing import ListedFile, expand
 from upscale.remote.retries import Patience
 from upscale.testing.servers.http import Drop, Redirect, Refuse, Server, Slow, serve
 
@@ -283,7 +283,7 @@ def test_a_name_that_leads_elsewhere_once_it_was_checked_meets_a_closed_door(
 
 def test_an_empty_file_is_a_file(tmp_path: Path) -> None:
     with serve({"/a.hdf": b""}) as server:
-        assert expand([f"{server.url}/a.hdf"])[0] == Found(
+        assert expand([f"{server.url}/a.hdf"])[0] == ListedFile(
             f"{server.url}/a.hdf", 0, server.etag("/a.hdf")
         )
         assert fetch(server, tmp_path) == b""

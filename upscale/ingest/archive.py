@@ -17,7 +17,7 @@ from upscale.archives.satellite.recipes import days_of, offer_of
 from upscale.calendar import date_of, day_number, new_years
 from upscale.grid import Grid
 from upscale.remote.errors import ArchiveError
-from upscale.remote.listing import Found
+from upscale.remote.listing import ListedFile
 
 #: Column and row of a sinusoidal tile; None for a global granule.
 TileName = tuple[int, int] | None
@@ -35,7 +35,7 @@ class Fault:
 class File:
     """A granule of an archive: where it is, and what its name says."""
 
-    found: Found
+    found: ListedFile
     named: Published
 
     @property
@@ -114,7 +114,7 @@ def tiles_of(grid: Grid) -> set[tuple[int, int]]:
 
 
 def survey(
-    listed: Sequence[Found],
+    listed: Sequence[ListedFile],
     grid: Grid,
     period: tuple[dt.date, dt.date],
     products: Sequence[str] | None = None,
@@ -147,7 +147,7 @@ def survey(
 
 
 def _named(
-    listed: Sequence[Found], products: Sequence[str] | None
+    listed: Sequence[ListedFile], products: Sequence[str] | None
 ) -> tuple[list[File], list[Fault]]:
     files, faults = [], []
     for found in listed:

@@ -8,25 +8,25 @@ from dataclasses import dataclass
 from typing import Any
 
 from upscale.archives.cells.maps import CoverLegend
-from upscale.remote.listing import Found
+from upscale.remote.listing import ListedFile
 
 #: Opens a listed file as a local path.
-Local = Callable[[Found], AbstractContextManager[str]]
+Local = Callable[[ListedFile], AbstractContextManager[str]]
 
 
 @dataclass(frozen=True)
 class GroundFiles:
     """The maps of an ingest. koppen: None where climate follows from the weather."""
 
-    igbp: tuple[Found, ...]
+    igbp: tuple[ListedFile, ...]
     legend: CoverLegend | None
-    koppen: Found | None
-    sftlf: tuple[Found, ...]
+    koppen: ListedFile | None
+    sftlf: tuple[ListedFile, ...]
     water: tuple[int, ...]
-    elevation: Found | None
+    elevation: ListedFile | None
 
     @property
-    def files(self) -> tuple[Found, ...]:
+    def files(self) -> tuple[ListedFile, ...]:
         single = tuple(found for found in (self.koppen, self.elevation) if found)
         return (*self.igbp, *self.sftlf, *single)
 

@@ -22,7 +22,7 @@ from upscale.grid.regrid import bilinear, interpolate
 from upscale.ingest.archive import tiles_of
 from upscale.ingest.files import GroundFiles, Local
 from upscale.remote.errors import ArchiveError
-from upscale.remote.listing import Found
+from upscale.remote.listing import ListedFile
 from upscale.variables import IGBP, WATER_CLASS
 
 Codes = NDArray[np.uint8]
@@ -48,7 +48,7 @@ class Ground:
 
 
 #: Told of a file that is left out.
-LeaveOut = Callable[[Found, Exception], None]
+LeaveOut = Callable[[ListedFile, Exception], None]
 
 
 def read_ground(files: GroundFiles, grid: Grid, local: Local, leave_out: LeaveOut) -> Ground:
@@ -93,7 +93,7 @@ def _cover(
 
 
 def _cover_of_granules(
-    files: Sequence[Found], grid: Grid, local: Local, leave_out: LeaveOut
+    files: Sequence[ListedFile], grid: Grid, local: Local, leave_out: LeaveOut
 ) -> tuple[Codes, Floats]:
     """Of the pixels whose centres lie in a cell: the most frequent class of land, water where
     there is no land, and the share of land among those with a class."""
@@ -116,7 +116,7 @@ def _cover_of_granules(
     return igbp, share
 
 
-def _touching(files: Sequence[Found], grid: Grid) -> list[Found]:
+def _touching(files: Sequence[ListedFile], grid: Grid) -> list[ListedFile]:
     tiles = tiles_of(grid)
     return [f for f in files if (tile := published(f.url).tile) is None or tile in tiles]
 

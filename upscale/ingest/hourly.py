@@ -19,7 +19,7 @@ from upscale.calendar import date_of, day_number, days_between, first_hour, hour
 from upscale.grid import Grid, load_grid
 from upscale.ingest.archive import Fault
 from upscale.remote.errors import ArchiveError
-from upscale.remote.listing import Found
+from upscale.remote.listing import ListedFile
 from upscale.remote.locations import is_store
 
 _LATTICES = {0.1: "era5-land-0p1", 0.25: "era5-0p25"}
@@ -62,7 +62,7 @@ class HourlyHeader:
 class HourlyFile:
     """A file of an archive and its header."""
 
-    found: Found
+    found: ListedFile
     header: HourlyHeader
 
     def identity_of(self, first: int, end: int) -> str:
@@ -123,7 +123,7 @@ class WeatherFiles:
         )
 
 
-def is_growing(found: Found) -> bool:
+def is_growing(found: ListedFile) -> bool:
     """Whether a place is a store, to which hours may be appended, and no file."""
     return is_store(found.url) or found.size == 0
 
@@ -162,7 +162,7 @@ def _nodes(path: str, lat: NDArray[np.floating[Any]], lon: NDArray[np.floating[A
 
 
 def survey_weather(
-    headers: Sequence[tuple[Found, HourlyHeader | Fault]],
+    headers: Sequence[tuple[ListedFile, HourlyHeader | Fault]],
     grid: Grid,
     period: tuple[dt.date, dt.date],
     day: str,

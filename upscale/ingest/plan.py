@@ -23,7 +23,7 @@ from upscale.ingest.entry import Kind
 from upscale.ingest.files import GroundFiles
 from upscale.ingest.hourly import HourlyFile, WeatherFiles
 from upscale.jobs.settings import absolute, digest_of
-from upscale.remote.listing import Found
+from upscale.remote.listing import ListedFile
 
 #: Part of every digest of inputs: another number where the same files give other values.
 RULES = 1
@@ -109,7 +109,7 @@ class IngestTask:
 
     item: IngestItem
     inputs: str
-    files: tuple[Found, ...] = ()
+    files: tuple[ListedFile, ...] = ()
     names: tuple[frozenset[str], ...] = ()
 
     @property
@@ -177,7 +177,7 @@ def _inputs(item: IngestItem, source: SatelliteSeries, files: Sequence[File], gr
     return digest_of([made_from, asked, [file.identity for file in files]])
 
 
-def _found(files: Sequence[File]) -> tuple[Found, ...]:
+def _found(files: Sequence[File]) -> tuple[ListedFile, ...]:
     return tuple(file.found for file in files)
 
 

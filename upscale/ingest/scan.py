@@ -26,7 +26,7 @@ from upscale.ingest.plan import IngestJob, make_job
 from upscale.ingest.worker import local_of
 from upscale.jobs.settings import digest_of
 from upscale.remote.errors import ArchiveError
-from upscale.remote.listing import Found, expand
+from upscale.remote.listing import ListedFile, expand
 from upscale.remote.locations import name_of
 
 #: Where headers are kept, so that a second scan opens new files alone.
@@ -135,11 +135,11 @@ def _weather(ingest: Ingest) -> tuple[WeatherFiles, dict[str, Any]]:
     return weather, known
 
 
-def _key(found: Found) -> str:
+def _key(found: ListedFile) -> str:
     return digest_of([found.url, found.size, found.stamp])[:32]
 
 
-def _header(local: Local, found: Found, kept: dict[str, Any] | None) -> HourlyHeader | Fault:
+def _header(local: Local, found: ListedFile, kept: dict[str, Any] | None) -> HourlyHeader | Fault:
     if kept is not None:
         return HourlyHeader.of(kept)
     try:
@@ -163,7 +163,7 @@ def _ground(ingest: Ingest) -> GroundFiles:
     )
 
 
-def _cover_files(ingest: Ingest) -> tuple[Found, ...]:
+def _cover_files(ingest: Ingest) -> tuple[ListedFile, ...]:
     """One GeoTIFF, or of each tile that the grid touches the granule of the latest year."""
     listed = expand(ingest.static.igbp)
     granules = [found for found in listed if has_published_name(found.url, "MCD12(Q1|C1)")]
@@ -176,7 +176,7 @@ def _cover_files(ingest: Ingest) -> tuple[Found, ...]:
     if not granules:
         return tuple(maps)
     tiles = tiles_of(ingest.product_grid)
-    latest: dict[TileName, tuple[tuple[Any, ...], Found]] = {}
+    latest: dict[TileName, tuple[tuple[Any, ...], ListedFile]] = {}
     for found in granules:
         named = published(found.url)
         if named.tile is None or named.tile in tiles:
@@ -187,7 +187,7 @@ def _cover_files(ingest: Ingest) -> tuple[Found, ...]:
     return tuple(found for _, found in sorted(latest.values(), key=lambda row: row[1].url))
 
 
-def _one(place: str) -> Found:
+def _one(place: str) -> ListedFile:
     found = expand([place])
     if len(found) != 1:
         raise ArchiveError(f"{place}: expected one file, found {len(found)}; name the file")

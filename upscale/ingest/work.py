@@ -26,7 +26,7 @@ from upscale.ingest.files import Local
 from upscale.ingest.hourly import needs_of
 from upscale.ingest.plan import IngestItem, IngestJob, IngestTask, SatelliteSeries
 from upscale.remote.errors import ArchiveError
-from upscale.remote.listing import Found
+from upscale.remote.listing import ListedFile
 from upscale.remote.locations import is_store, name_of
 
 Stored = NDArray[np.int16]
@@ -45,7 +45,7 @@ class Made:
     preliminary: int = 0
     faults: list[list[str]] = field(default_factory=list)
 
-    def leave_out(self, found: Found, error: Exception | str) -> None:
+    def leave_out(self, found: ListedFile, error: Exception | str) -> None:
         """Write down a file, or a part of it, that cannot be used."""
         self.faults.append([name_of(found.url), str(error)])
 
@@ -70,8 +70,10 @@ def observe(job: IngestJob, task: IngestTask, local: Local, land: NDArray[np.boo
     return made
 
 
-def _by_product_and_date(files: Sequence[Found]) -> dict[str, dict[dt.date, list[Found]]]:
-    sorted_files: dict[str, dict[dt.date, list[Found]]] = defaultdict(lambda: defaultdict(list))
+def _by_product_and_date(files: Sequence[ListedFile]) -> dict[str, dict[dt.date, list[ListedFile]]]:
+    sorted_files: dict[str, dict[dt.date, list[ListedFile]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
     for found in files:
         named = published(found.url)
         sorted_files[named.product][named.date].append(found)
@@ -83,7 +85,7 @@ def _day(
     item: IngestItem,
     source: SatelliteSeries,
     product: str,
-    files: Sequence[Found],
+    files: Sequence[ListedFile],
     local: Local,
     land: NDArray[np.bool_],
     made: Made,
@@ -148,7 +150,7 @@ def weather(job: IngestJob, task: IngestTask, local: Local) -> Made:
 
 
 @contextmanager
-def _members(local: Local, found: Found) -> Iterator[list[str]]:
+def _members(local: Local, found: ListedFile) -> Iterator[list[str]]:
     """The files that a file is or, of a ZIP, holds: it is unpacked once for all drivers."""
     with local(found) as path:
         if is_store(found.url) or not Path(path).is_file() or magic(Path(path)) != "zip":
@@ -174,7 +176,7 @@ def _groups(
 def _parts(
     job: IngestJob,
     item: IngestItem,
-    members: Mapping[Found, Sequence[str]],
+    members: Mapping[ListedFile, Sequence[str]],
     needed: frozenset[str],
     made: Made,
 ) -> Iterator[xr.Dataset]:
@@ -196,7 +198,7 @@ def _parts(
             yield from (part for part in sound if part.data_vars)
 
 
-def _sound(part: xr.Dataset, found: Found, made: Made) -> xr.Dataset:
+def _sound(part: xr.Dataset, found: ListedFile, made: Made) -> xr.Dataset:
     """A part of a file without variables of a wrong unit or with impossible values."""
     for name in map(str, part.data_vars):
         row = FIELDS[name]

@@ -27,7 +27,7 @@ from upscale.ingest.plan import IngestItem, IngestJob, IngestTask
 from upscale.ingest.work import Made, observe, weather
 from upscale.jobs.clock import Stopwatch, now
 from upscale.remote.cache import Cache
-from upscale.remote.listing import Found
+from upscale.remote.listing import ListedFile
 from upscale.remote.locations import is_store
 
 
@@ -72,7 +72,7 @@ def local_of(folder: str | None, limit: int) -> Local:
     cache = Cache(Path(place), limit)
 
     @contextmanager
-    def opened(found: Found) -> Iterator[str]:
+    def opened(found: ListedFile) -> Iterator[str]:
         if is_store(found.url):
             yield found.url
             return

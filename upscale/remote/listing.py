@@ -18,7 +18,7 @@ from upscale.remote.retries import PATIENCE, Patience
 
 
 @dataclass(frozen=True)
-class Found:
+class ListedFile:
     """A file, or a Zarr store, which is read in place (`size` 0).
 
     url: absolute path or URL; size: bytes; stamp: ETag, else the time of the last change, so that
@@ -32,7 +32,7 @@ class Found:
 
 def expand(
     patterns: Sequence[str], hosts: Hosts = None, patience: Patience = PATIENCE
-) -> list[Found]:
+) -> list[ListedFile]:
     """The files that paths and URLs name, sorted by URL, each once.
 
     patterns: may hold `*`, `?`, `[...]`, and `**` for any depth; at http(s), where index pages are
@@ -43,7 +43,7 @@ def expand(
     Raises ArchiveError for a place that is not allowed and where nothing is found, RemoteError
     where a server does not answer.
     """
-    found: dict[str, Found] = {}
+    found: dict[str, ListedFile] = {}
     for pattern in patterns:
         check_location(pattern, hosts)
         system = file_system_of(pattern, hosts, patience)
@@ -54,7 +54,7 @@ def expand(
                 "read there"
             )
         rows = system.detailed(list(entries.values()))
-        found |= {row.url: Found(row.url, row.size, row.stamp) for row in rows}
+        found |= {row.url: ListedFile(row.url, row.size, row.stamp) for row in rows}
     return sorted(found.values(), key=lambda row: row.url)
 
 
