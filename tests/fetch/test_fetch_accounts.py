@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from upscale.fetch.earthdata import EarthdataToken, log_in
+from upscale.fetch.earthdata import log_in
 from upscale.remote.errors import ArchiveError
+from upscale.remote.http import EarthdataToken
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import pytest
 import requests
 
 from upscale.fetch import stac
-from upscale.fetch.earthdata import EarthdataToken, list_granules
+from upscale.fetch.earthdata import list_granules
 from upscale.fetch.granules import GranuleKey
 from upscale.fetch.offers import Unusable, newest, offered
 from upscale.fetch.plan import FetchPlan, make_plan
@@ -28,7 +28,7 @@ from upscale.remote import catalogue, pace
 from upscale.remote.catalogue import CatalogueFile, Downloader
 from upscale.remote.copies import download
 from upscale.remote.errors import ArchiveError, RemoteError
-from upscale.remote.http import Client
+from upscale.remote.http import Client, EarthdataToken
 from upscale.remote.pace import AskingSession, Pace, StoppedError
 from upscale.remote.retries import Patience
 from upscale.testing.archives import Archive

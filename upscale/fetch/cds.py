@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
 
@@ -28,7 +27,7 @@ from upscale.remote.catalogue import CatalogueFile, Downloader
 from upscale.remote.checksums import hex_checksum
 from upscale.remote.copies import discard
 from upscale.remote.errors import ArchiveError, RemoteError
-from upscale.remote.locations import check_place
+from upscale.remote.locations import check_place, host_of
 from upscale.remote.pace import AskingSession, Pace
 from upscale.remote.redaction import redact
 from upscale.remote.retries import Patience
@@ -48,7 +47,7 @@ class Account:
 
     @property
     def host(self) -> str:
-        return urlsplit(self.url).hostname or ""
+        return host_of(self.url)
 
 
 def account() -> Account:

@@ -12,10 +12,8 @@ import os
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
-from requests.auth import AuthBase
 
 from upscale.archives.source import require
 from upscale.fetch.granules import KINDS, GranuleKey, GranulesDue
@@ -24,7 +22,8 @@ from upscale.ingest.sources import EarthdataSource
 from upscale.remote.catalogue import CatalogueFile
 from upscale.remote.checksums import named_checksum
 from upscale.remote.errors import ArchiveError
-from upscale.remote.locations import check_place, name_of, scheme_of
+from upscale.remote.http import EarthdataToken
+from upscale.remote.locations import check_place, host_of, name_of, scheme_of
 from upscale.remote.pace import AskingSession, Pace
 from upscale.remote.redaction import redact
 from upscale.remote.retries import Patience
@@ -33,24 +32,7 @@ from upscale.remote.retries import Patience
 NASA = ("nasa.gov", "earthdata.nasa.gov", "earthdatacloud.nasa.gov")
 #: Hosts that those of Earthdata Cloud hand the bytes over to, by signed URLs.
 DELIVERY = ("cloudfront.net", "s3.us-west-2.amazonaws.com")
-#: Hosts that a token is sent to.
-_TOKEN_HOSTS = ("earthdata.nasa.gov", "earthdatacloud.nasa.gov")
 _MOST = 100_000  #: granules of one product, month and region
-
-
-class EarthdataToken(AuthBase):
-    """Adds a token to requests by https to the hosts of Earthdata, and to no other."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token.strip()
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        parts = urlsplit(str(request.url))
-        host = parts.hostname or ""
-        named = any(host == entry or host.endswith(f".{entry}") for entry in _TOKEN_HOSTS)
-        if named and parts.scheme == "https":
-            request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
 
 
 def log_in() -> EarthdataToken:
@@ -83,7 +65,7 @@ def list_granules(
     """
     hosts = (*NASA, *source.hosts)
     best: dict[GranuleKey, tuple[str, Any]] = {}
-    with AskingSession(pace, (*hosts, _host(source.catalogue)), patience) as session:
+    with AskingSession(pace, (*hosts, host_of(source.catalogue)), patience) as session:
         for product in due.products:
             wanted = due.missing_of(product)
             for first, last in months_of(wanted):
@@ -94,10 +76,6 @@ def list_granules(
         for _, (name, entry) in sorted(best.items())
     )
     return Listing(offers, tuple(place for place in due.missing if place not in best))
-
-
-def _host(url: str) -> str:
-    return urlsplit(url).hostname or ""
 
 
 def _asked(

@@ -29,6 +29,7 @@ from upscale.remote.catalogue import CatalogueFile, Downloader
 from upscale.remote.checksums import hex_checksum
 from upscale.remote.copies import discard
 from upscale.remote.errors import ArchiveError
+from upscale.remote.locations import host_of
 from upscale.remote.pace import AskingSession, Pace
 from upscale.remote.redaction import redact
 from upscale.remote.retries import Patience
@@ -43,7 +44,7 @@ _WRITING = threading.Lock()
 
 def list_tiles(due: GranulesDue, source: StacSource, pace: Pace, patience: Patience) -> Listing:
     """What a catalogue has of the granules that are missing; ArchiveError for other answers."""
-    hosts = (*source.hosts, _host(source.catalogue))
+    hosts = (*source.hosts, host_of(source.catalogue))
     signer = None if source.sign is None else Signer(source.sign, source.collection, pace, patience)
     best: dict[GranuleKey, tuple[str, Any]] = {}
     with AskingSession(pace, hosts, patience) as session:
@@ -57,10 +58,6 @@ def list_tiles(due: GranulesDue, source: StacSource, pace: Pace, patience: Patie
         for _, (name, item) in sorted(best.items())
     )
     return Listing(offers, tuple(place for place in due.missing if place not in best))
-
-
-def _host(url: str) -> str:
-    return urlsplit(url).hostname or ""
 
 
 def _asked(
@@ -204,7 +201,7 @@ class Signer:
         return f"{url}{'&' if urlsplit(url).query else '?'}{self._token}"
 
     def _fresh(self) -> tuple[str, float]:
-        with AskingSession(self._pace, (_host(self._url),), self._patience) as session:
+        with AskingSession(self._pace, (host_of(self._url),), self._patience) as session:
             response = session.get(self._url)
         try:
             answer = json.loads(response.content)

@@ -20,7 +20,13 @@ from requests.auth import AuthBase
 from urllib3.exceptions import HTTPError
 
 from upscale.remote.errors import ArchiveError, RemoteError, WrongFileError
-from upscale.remote.locations import Hosts, check_addresses, check_catalogue_url, check_place
+from upscale.remote.locations import (
+    Hosts,
+    check_addresses,
+    check_catalogue_url,
+    check_place,
+    host_of,
+)
 from upscale.remote.public import PublicAdapter
 from upscale.remote.redaction import redact, redact_log
 from upscale.remote.retries import PATIENCE, Patience, TransientError, check_status, retried
@@ -34,6 +40,7 @@ _SLOWEST = 1000
 #: Bytes of the largest index page.
 _PAGE = 64 * 2**20
 _PORTS = {"http": 80, "https": 443}
+#: Hosts that a token of NASA Earthdata is sent to, each with all below it.
 _EARTHDATA = ("earthdata.nasa.gov", "earthdatacloud.nasa.gov")
 
 
@@ -157,10 +164,11 @@ class Client:
 
     def _send(self, method: str, url: str, extra: Mapping[str, str]) -> requests.Response:
         timeout = (self.patience.connect, self.patience.read)
-        token = token_for(url)  # without one, .netrc is asked
+        token = token_for(url)
+        auth = EarthdataToken(token) if token else None  # without one, requests reads .netrc
         try:
             return self.session.request(
-                method, url, headers=extra, auth=_Bearer(token) if token else None, timeout=timeout,
+                method, url, headers=extra, auth=auth, timeout=timeout,
                 stream=True, allow_redirects=False,
             )  # fmt: skip
         except requests.exceptions.SSLError as error:
@@ -217,20 +225,27 @@ def _check_redirect(here: str, named: str) -> None:
         raise ArchiveError(f"{redact(named)} redirects elsewhere: {error}") from None
 
 
-class _Bearer(AuthBase):
+class EarthdataToken(AuthBase):
+    """Adds a token to requests by https to the hosts of NASA Earthdata, and to no other."""
+
     def __init__(self, token: str) -> None:
-        self.token = token
+        self._token = token.strip()
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self.token}"
+        if _is_earthdata(str(request.url)):
+            request.headers["Authorization"] = f"Bearer {self._token}"
         return request
 
 
 def token_for(url: str) -> str:
     """The token of the environment for https hosts of NASA Earthdata, "" for all others."""
-    host, secure = urlsplit(url).hostname or "", urlsplit(url).scheme == "https"
+    return os.environ.get("EARTHDATA_TOKEN", "").strip() if _is_earthdata(url) else ""
+
+
+def _is_earthdata(url: str) -> bool:
+    host = host_of(url)
     named = any(host == entry or host.endswith(f".{entry}") for entry in _EARTHDATA)
-    return os.environ.get("EARTHDATA_TOKEN", "").strip() if named and secure else ""
+    return named and urlsplit(url).scheme == "https"
 
 
 def _refusal(response: requests.Response, url: str) -> RemoteError:

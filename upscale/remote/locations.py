@@ -45,6 +45,11 @@ def scheme_of(location: str) -> str:
     return location.partition("://")[0] if "://" in location else ""
 
 
+def host_of(url: str) -> str:
+    """The host of a URL in small letters, "" where there is none."""
+    return urlsplit(url).hostname or ""
+
+
 def name_of(location: str) -> str:
     """The published name of a file, without its folders and safe as a name here."""
     path = urlsplit(location).path if scheme_of(location) in _WEB else location
