@@ -17,9 +17,9 @@ import pytest
 import requests
 
 from upscale.fetch import stac
+from upscale.fetch.available import UnusableFile, file_or_reason, newest
 from upscale.fetch.earthdata import list_granules
 from upscale.fetch.granules import GranuleKey
-from upscale.fetch.offers import Unusable, newest, offered
 from upscale.fetch.plan import FetchPlan, make_plan
 from upscale.fetch.run import Speed, fetch
 from upscale.fetch.stac import Signer
@@ -187,7 +187,7 @@ def test_pages_that_lead_to_themselves_end() -> None:
         source: Any = SimpleNamespace(catalogue=server.url, collection="c")
         days = dt.date(2019, 1, 1), dt.date(2019, 1, 1)
         with asking() as session, pytest.raises(ArchiveError, match="pages without an end"):
-            stac._asked(DUE, source, days, session)
+            stac._search(DUE, source, days, session)
         assert len(server.asked) == 2
 
 
@@ -207,9 +207,9 @@ def test_a_listing_of_another_form_is_said(granule: object) -> None:
 )
 def test_an_entry_of_another_form_is_one_file_that_cannot_be_used(assets: Any) -> None:
     def make() -> Any:
-        return stac._remote("n", "l", assets, HERE, None)
+        return stac._layer_file("n", "l", assets, HERE, None)
 
-    assert isinstance(offered("n", make), Unusable)
+    assert isinstance(file_or_reason("n", make), UnusableFile)
 
 
 def test_names_that_write_on_a_terminal_are_no_granules() -> None:
@@ -253,7 +253,7 @@ def test_the_end_of_a_token_without_a_zone_is_in_utc(monkeypatch: pytest.MonkeyP
     try:
         told = json.loads('{"token": "sig=x", "msft:expiry": "2030-01-01T00:00:00"}')
         with answering(lambda asked: Answer(told)) as server:
-            _, until = Signer(server.url, "c", Pace(1000), HASTY)._fresh()
+            _, until = Signer(server.url, "c", Pace(1000), HASTY)._new_token()
     finally:
         monkeypatch.undo()
         time.tzset()

@@ -55,7 +55,7 @@ def bare(half: Archive) -> Archive:
 
 def test_days_of_local_time_need_hours_of_the_days_around(bare: Archive, sources: Any) -> None:
     due = due_of(ingest_of(bare, sources))
-    assert [(asked.days[0], asked.days[-1]) for asked in due.asked] == [
+    assert [(request.days[0], request.days[-1]) for request in due.requests] == [
         (dt.date(2019, 2, 25), dt.date(2019, 2, 28)),  # an hour ahead of UTC: from 23 UTC on
         (dt.date(2019, 3, 1), dt.date(2019, 3, 4)),
     ]
@@ -63,7 +63,7 @@ def test_days_of_local_time_need_hours_of_the_days_around(bare: Archive, sources
     content = content_of(bare, "cube") | {"satellite": [], "region": west}
     content["meteo"] |= {"fetch": sources.entries()[0]}
     late = due_of(parse_ingest(content, "west"))
-    assert (late.asked[0].days[0], late.asked[-1].days[-1]) == (
+    assert (late.requests[0].days[0], late.requests[-1].days[-1]) == (
         dt.date(2019, 2, 26), dt.date(2019, 3, 5),
     )  # fmt: skip
 
@@ -71,21 +71,21 @@ def test_days_of_local_time_need_hours_of_the_days_around(bare: Archive, sources
 def test_days_of_utc_need_the_stamp_that_closes_their_amounts(bare: Archive, sources: Any) -> None:
     content = content_of(bare, "cube") | {"satellite": [], "day": "utc"}
     content["meteo"] |= {"fetch": sources.entries()[0]}
-    asked = due_of(parse_ingest(content, "utc")).asked
+    asked = due_of(parse_ingest(content, "utc")).requests
     last = {name: max(a.days[-1] for a in asked if name in a.names) for name in ("t2m", "tp")}
     assert last == {"t2m": dt.date(2019, 3, 4), "tp": dt.date(2019, 3, 5)}
 
 
 def test_variables_follow_from_the_drivers(bare: Archive, sources: Any) -> None:
-    asked = due_of(ingest_of(bare, sources, variables=["vpd", "p"])).asked
+    asked = due_of(ingest_of(bare, sources, variables=["vpd", "p"])).requests
     assert {asked.names for asked in asked} == {("t2m", "d2m", "tp")}
     source = sources.entries()[0] | {"by": "variable"}
-    asked = due_of(ingest_of(bare, sources, variables=["vpd", "p"], fetch=source)).asked
+    asked = due_of(ingest_of(bare, sources, variables=["vpd", "p"], fetch=source)).requests
     assert [a.names for a in asked] == [("t2m",), ("d2m",), ("tp",)] * 2
 
 
 def test_a_request_is_in_the_words_of_the_store(bare: Archive, sources: Any) -> None:
-    keys = due_of(ingest_of(bare, sources, variables=["ta"])).asked[0].keys
+    keys = due_of(ingest_of(bare, sources, variables=["ta"])).requests[0].keys
     assert keys["variable"] == ["2m_temperature"]
     assert (keys["year"], keys["month"], keys["day"]) == (
         ["2019"], ["02"], ["25", "26", "27", "28"],
@@ -97,11 +97,11 @@ def test_a_request_is_in_the_words_of_the_store(bare: Archive, sources: Any) -> 
 
 def test_only_hours_that_are_not_there_are_asked_for(half: Archive, sources: Any) -> None:
     due = due_of(ingest_of(half, sources))
-    assert [(a.days[0], a.days[-1]) for a in due.asked] == [
+    assert [(a.days[0], a.days[-1]) for a in due.requests] == [
         (dt.date(2019, 3, 1), dt.date(2019, 3, 4))
     ]
-    assert due.asked[0].box is not None
-    assert due.asked[0].box.corners == (14.9, 49.4, 16.3, 50.6)  # of the files that are there
+    assert due.requests[0].box is not None
+    assert due.requests[0].box.corners == (14.9, 49.4, 16.3, 50.6)  # of the files that are there
 
 
 def test_files_of_another_area_are_refused_before_anything_is_asked(
@@ -181,10 +181,10 @@ def stopping(sources: Any) -> Callable[[Ingest], None]:
 
         sources.cds.polled = Watched(answer)
         due = due_of(ingest)
-        (offer,) = list_hours(due, pace, FAST.patience).offers
+        (file,) = list_hours(due, pace, FAST.patience).files
         ledger = FetchLedger(due.folder)
         with ledger.held(), pytest.raises(StoppedError):
-            offer.bring(Downloader(ledger.parts, pace, FAST.patience))
+            file.download(Downloader(ledger.parts, pace, FAST.patience))
         sources.cds.polled = {}
 
     return stop

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from upscale.fetch.available import newest
 from upscale.fetch.granules import GranuleKey, GranulesDue, granules_due, products_of
-from upscale.fetch.offers import newest
 from upscale.fetch.plan import make_plan
 from upscale.ingest.config import Ingest, Satellite, parse_ingest
 from upscale.jobs.settings import ConfigError

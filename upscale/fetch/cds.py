@@ -18,9 +18,9 @@ from typing import Any
 import requests
 
 from upscale.archives.source import require
-from upscale.fetch.hours import HoursAsked, HoursDue
+from upscale.fetch.available import Listing
+from upscale.fetch.hours import HoursDue, HoursRequest
 from upscale.fetch.ledger import job_note_of
-from upscale.fetch.offers import Listing
 from upscale.ingest.hourly import read_header
 from upscale.jobs.settings import digest_of
 from upscale.remote.catalogue import CatalogueFile, Downloader
@@ -72,21 +72,21 @@ def account() -> Account:
 def list_hours(due: HoursDue, pace: Pace, patience: Patience) -> Listing:
     """The requests of what is missing, as offers; nothing is asked for yet."""
     known = account()
-    return Listing(tuple(Hours(asked, known, pace, patience) for asked in due.asked))
+    return Listing(tuple(HoursFile(request, known, pace, patience) for request in due.requests))
 
 
 @dataclass(frozen=True)
-class Hours:
+class HoursFile:
     """One request as a file."""
 
-    asked: HoursAsked
+    request: HoursRequest
     account: Account
     pace: Pace
     patience: Patience
 
     @property
     def name(self) -> str:
-        return self.asked.file
+        return self.request.file
 
     @property
     def size(self) -> int | None:
@@ -94,15 +94,15 @@ class Hours:
 
     @property
     def source(self) -> str:
-        return f"{self.account.url} {self.asked.source.dataset} {json.dumps(self.asked.keys)}"
+        return f"{self.account.url} {self.request.source.dataset} {json.dumps(self.request.keys)}"
 
-    def bring(self, downloader: Downloader) -> Path:
+    def download(self, downloader: Downloader) -> Path:
         note = job_note_of(downloader.parts, self.name)
         hosts = (self.account.host,)
         with AskingSession(self.pace, hosts, self.patience) as session:
-            remote = _quietly(lambda: self._result(session, note), self.account.key)
-        part = downloader.download(remote, self.name)
-        fault = _content_fault(part, self.asked)
+            listed = _with_plain_errors(lambda: self._result(session, note), self.account.key)
+        part = downloader.download(listed, self.name)
+        fault = _content_fault(part, self.request)
         if fault:
             discard(part)
             note.unlink(missing_ok=True)
@@ -113,38 +113,38 @@ class Hours:
         """Where the result lies, after the job that is noted or a new one."""
         client = require("ecmwf.datastores", "fetch").Client(
             url=self.account.url, key=self.account.key, session=session, progress=False,
-            maximum_tries=1, retry_after=0, log_callback=_silent,
+            maximum_tries=1, retry_after=0, log_callback=_ignore,
         )  # fmt: skip
-        number = _noted(note, digest_of(self.asked.keys))
+        number = _noted_job(note, digest_of(self.request.keys))
         if number:
             try:
-                return self._waited(client.get_remote(number))
+                return self._wait_for(client.get_remote(number))
             except Exception as error:
-                if isinstance(error, RemoteError | ArchiveError) or not _is_gone(error):
+                if isinstance(error, RemoteError | ArchiveError) or not _is_lost(error):
                     raise
                 note.unlink()
-        job = client.submit(self.asked.source.dataset, dict(self.asked.keys))
-        note.write_text(json.dumps({"job": job.request_id, "digest": digest_of(self.asked.keys)}))
-        return self._waited(job)
+        job = client.submit(self.request.source.dataset, dict(self.request.keys))
+        note.write_text(json.dumps({"job": job.request_id, "digest": digest_of(self.request.keys)}))
+        return self._wait_for(job)
 
-    def _waited(self, job: Any) -> CatalogueFile:
+    def _wait_for(self, job: Any) -> CatalogueFile:
         pause = min(1.0, self.patience.wait)
         while not job.results_ready:
             self.pace.sleep(pause)
             pause = min(pause * 1.5, _LONGEST)
         results = job.get_results()
         return CatalogueFile(
-            results.location, (*STORES, self.account.host, *self.asked.source.hosts),
+            results.location, (*STORES, self.account.host, *self.request.source.hosts),
             "NetCDF, GRIB or ZIP", int(results.asset["file:size"]),
             hex_checksum(str(results.asset.get("file:checksum", ""))),
         )  # fmt: skip
 
 
-def _silent(*_: Any, **__: Any) -> None:
+def _ignore(*_: Any, **__: Any) -> None:
     """The client's messages name jobs and URLs; progress and errors are ours."""
 
 
-def _quietly(work: Callable[[], CatalogueFile], key: str) -> CatalogueFile:
+def _with_plain_errors(work: Callable[[], CatalogueFile], key: str) -> CatalogueFile:
     """Work with the store's client; its errors as ours, cut short and without the key."""
     try:
         with warnings.catch_warnings():
@@ -176,7 +176,7 @@ def _first_lines(text: str, key: str) -> str:
     return redact(" ".join(text.replace(key, "***").split())[:300])
 
 
-def _noted(note: Path, digest: str) -> str:
+def _noted_job(note: Path, digest: str) -> str:
     try:
         content = json.loads(note.read_text())
         return str(content["job"]) if content["digest"] == digest else ""
@@ -184,15 +184,15 @@ def _noted(note: Path, digest: str) -> str:
         return ""
 
 
-def _is_gone(error: Exception) -> bool:
+def _is_lost(error: Exception) -> bool:
     """True where the store knows a noted job no more, or it failed: a new one may do better."""
     response = getattr(error, "response", None)
     status = getattr(response, "status_code", None)
     return status in (400, 404, 410) or type(error).__name__ == "ProcessingFailedError"
 
 
-def _content_fault(part: Path, asked: HoursAsked) -> str:
+def _content_fault(part: Path, request: HoursRequest) -> str:
     try:
-        return asked.fault_of(read_header(str(part)))
+        return request.fault_of(read_header(str(part)))
     except ArchiveError as error:
         return str(error)

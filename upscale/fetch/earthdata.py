@@ -16,8 +16,8 @@ from typing import Any
 import requests
 
 from upscale.archives.source import require
+from upscale.fetch.available import GranuleFile, Listing, file_or_reason, months_of, newest
 from upscale.fetch.granules import KINDS, GranuleKey, GranulesDue
-from upscale.fetch.offers import Listing, WholeFile, months_of, newest, offered
 from upscale.ingest.sources import EarthdataSource
 from upscale.remote.catalogue import CatalogueFile
 from upscale.remote.checksums import named_checksum
@@ -69,16 +69,16 @@ def list_granules(
         for product in due.products:
             wanted = due.missing_of(product)
             for first, last in months_of(wanted):
-                found = _asked(due, source, product, (first.date, last.date), session)
+                found = _search(due, source, product, (first.date, last.date), session)
                 best |= newest(found, wanted)
-    offers = tuple(
-        offered(name, partial(_offer, name, entry, hosts))
+    files = tuple(
+        file_or_reason(name, partial(_granule_file, name, entry, hosts))
         for _, (name, entry) in sorted(best.items())
     )
-    return Listing(offers, tuple(place for place in due.missing if place not in best))
+    return Listing(files, tuple(key for key in due.missing if key not in best))
 
 
-def _asked(
+def _search(
     due: GranulesDue,
     source: EarthdataSource,
     product: str,
@@ -92,7 +92,7 @@ def _asked(
     query.temporal(f"{days[0]}T00:00:00Z", f"{days[1]}T23:59:59Z")
     query.bounding_box(*due.box.corners)
     try:
-        return list(_files([granule["umm"] for granule in query.get(_MOST)]))
+        return list(_data_files([granule["umm"] for granule in query.get(_MOST)]))
     except ArchiveError:
         raise
     except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
@@ -102,11 +102,11 @@ def _asked(
         ) from None
 
 
-def _files(granules: list[Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _data_files(granules: list[Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The data file of each granule: its name, and its URL, size and checksum."""
     for granule in granules:
         listed = granule.get("DataGranule", {}).get("ArchiveAndDistributionInformation", [])
-        told = {str(row.get("Name")): row for row in listed}
+        by_name = {str(row.get("Name")): row for row in listed}
         for link in granule.get("RelatedUrls", []):
             url = str(link.get("URL", ""))
             name = name_of(url)
@@ -115,16 +115,16 @@ def _files(granules: list[Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str
                 and scheme_of(url) in ("http", "https")
                 and name.endswith(tuple(KINDS))
             ):
-                yield name, {"url": url, **told.get(name, {})}
+                yield name, {"url": url, **by_name.get(name, {})}
 
 
-def _offer(name: str, entry: Mapping[str, Any], hosts: tuple[str, ...]) -> WholeFile:
+def _granule_file(name: str, entry: Mapping[str, Any], hosts: tuple[str, ...]) -> GranuleFile:
     """The file as it may be fetched: the catalogue must name a host of NASA, or one of ours."""
     url = str(entry["url"])
     check_place(url, hosts)
     size = entry.get("SizeInBytes")
-    remote = CatalogueFile(
+    listed = CatalogueFile(
         url, (*hosts, *DELIVERY), KINDS[f".{name.rpartition('.')[2]}"],
         int(size) if size else None, named_checksum(entry.get("Checksum")),
     )  # fmt: skip
-    return WholeFile(name, remote)
+    return GranuleFile(name, listed)

@@ -72,7 +72,7 @@ class GranulesDue:
     damaged: tuple[Fault, ...]
 
     def missing_of(self, product: str) -> set[GranuleKey]:
-        return {place for place in self.missing if place.product == product}
+        return {key for key in self.missing if key.product == product}
 
 
 def granules_due(ingest: Ingest, entry: Satellite, *, deep: bool = False) -> GranulesDue:
@@ -89,9 +89,9 @@ def granules_due(ingest: Ingest, entry: Satellite, *, deep: bool = False) -> Gra
         for tile in _tiles(product, grid)
         for date in due_dates(product, ingest.period.start, ingest.period.end)
     }
-    there, damaged = _there(folder, due, deep=deep)
-    missing = tuple(sorted(due - there))
-    return GranulesDue(entry, products, folder, _around(grid), len(due), missing, damaged)
+    present, damaged = _present(folder, due, deep=deep)
+    missing = tuple(sorted(due - present))
+    return GranulesDue(entry, products, folder, _bounds_around(grid), len(due), missing, damaged)
 
 
 def products_of(entry: Satellite) -> tuple[str, ...]:
@@ -113,7 +113,7 @@ def _tiles(product: str, grid: Grid) -> Sequence[TileName]:
     return [None] if _GLOBAL.fullmatch(product) else sorted(tiles_of(grid))
 
 
-def _around(grid: Grid) -> Bounds:
+def _bounds_around(grid: Grid) -> Bounds:
     lat, lon = grid.lat_bounds, grid.lon_bounds
     return Bounds(
         west=max(-180.0, float(lon[0, 0]) - 1), south=max(-90.0, float(lat[-1, 1]) - 1),
@@ -121,26 +121,26 @@ def _around(grid: Grid) -> Bounds:
     )  # fmt: skip
 
 
-def _there(
+def _present(
     folder: Path, due: set[GranuleKey], *, deep: bool
 ) -> tuple[set[GranuleKey], tuple[Fault, ...]]:
     """Places of which a whole granule lies in a folder, and the granules that are not whole."""
     records = FetchLedger(folder).read()
-    there, damaged = set(), []
+    present, damaged = set(), []
     for path in visible_files(folder):
         if path.suffix not in KINDS:
             continue
         try:
-            place = GranuleKey.of(path.name)
+            key = GranuleKey.of(path.name)
         except ArchiveError:
             continue
-        if place in due:
+        if key in due:
             fault = granule_fault(path, records.get(path.name), deep=deep)
             if fault:
                 damaged.append(Fault(str(path), fault))
             else:
-                there.add(place)
-    return there, tuple(damaged)
+                present.add(key)
+    return present, tuple(damaged)
 
 
 def visible_files(folder: Path) -> list[Path]:

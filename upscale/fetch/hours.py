@@ -43,7 +43,7 @@ _REACH = 3  #: nodes beyond the cells that are asked for; an ingest uses no more
 
 
 @dataclass(frozen=True)
-class HoursAsked:
+class HoursRequest:
     """One request: all hours of some days of a month. box: None for the whole Earth."""
 
     source: CdsSource
@@ -97,7 +97,7 @@ class HoursDue:
     folder: Path
     due: int
     missing: int
-    asked: tuple[HoursAsked, ...]
+    requests: tuple[HoursRequest, ...]
     damaged: tuple[Fault, ...]
 
 
@@ -115,12 +115,12 @@ def hours_due(ingest: Ingest, source: CdsSource, *, deep: bool = False) -> Hours
         for name in names
     }
     box = _area(ingest.product_grid, step, headers, folder)
-    asked = tuple(
-        HoursAsked(source, group, days, box) for group, days in _requests(lacking, source.by)
+    requests = tuple(
+        HoursRequest(source, group, days, box) for group, days in _by_month(lacking, source.by)
     )
     due = sum(high - low + 1 for low, high in (_span(ingest, name) for name in names))
     missing = sum(len(hours) for hours in lacking.values())
-    return HoursDue(source, folder, due, missing, asked, damaged)
+    return HoursDue(source, folder, due, missing, requests, damaged)
 
 
 def _names(drivers: Sequence[str] | None) -> tuple[str, ...]:
@@ -167,7 +167,7 @@ def _lacking(span: tuple[int, int], headers: Iterable[HourlyHeader]) -> set[int]
     return hours
 
 
-def _requests(
+def _by_month(
     lacking: Mapping[str, set[int]], by: str
 ) -> list[tuple[tuple[str, ...], tuple[dt.date, ...]]]:
     """Variables and days of each request: a month at most, and the same days for all in it."""

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from upscale.fetch.available import Listing
 from upscale.fetch.cds import list_hours
 from upscale.fetch.earthdata import list_granules
 from upscale.fetch.granules import GranulesDue, granules_due
 from upscale.fetch.hours import HoursDue, hours_due
-from upscale.fetch.offers import Listing
 from upscale.fetch.stac import list_tiles
 from upscale.ingest.archive import Fault
 from upscale.ingest.config import Ingest
@@ -80,7 +80,7 @@ def make_plan(ingest: Ingest, *, deep: bool = False) -> FetchPlan:
 def _hours(due: HoursDue) -> FetchRequest:
     return FetchRequest(
         f"meteo: {due.source.dataset}", due.folder, "hours of variables", due.due, due.missing,
-        len(due.asked), due.damaged, lambda pace, patience: list_hours(due, pace, patience),
+        len(due.requests), due.damaged, lambda pace, patience: list_hours(due, pace, patience),
     )  # fmt: skip
 
 

@@ -8,10 +8,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from upscale.fetch.available import AvailableFile
 from upscale.fetch.earthdata import log_in
 from upscale.fetch.granules import GranuleKey
 from upscale.fetch.ledger import FetchedFile, FetchLedger
-from upscale.fetch.offers import AvailableFile
 from upscale.fetch.plan import FetchPlan, FetchRequest
 from upscale.fetch.progress import FetchProgress
 from upscale.remote.catalogue import Downloader
@@ -51,16 +51,16 @@ class FetchOutcome:
 
 @dataclass(frozen=True)
 class _Task:
-    """A file to fetch; there: what lay under its name when it was planned."""
+    """A file to fetch; before: what was under its name when it was planned."""
 
-    offer: AvailableFile
+    file: AvailableFile
     downloader: Downloader
     ledger: FetchLedger
-    there: tuple[int, ...]
+    before: tuple[int, ...]
 
     @property
     def target(self) -> Path:
-        return self.ledger.folder / self.offer.name
+        return self.ledger.folder / self.file.name
 
 
 def fetch(plan: FetchPlan, progress: FetchProgress, speed: Speed = Speed()) -> FetchOutcome:
@@ -74,15 +74,15 @@ def fetch(plan: FetchPlan, progress: FetchProgress, speed: Speed = Speed()) -> F
     with ExitStack() as held:
         for ledger in ledgers.values():
             held.enter_context(ledger.held())
-        tasks, absent, failed = _listed(plan, ledgers, pace, progress, speed)
-        sizes = [task.offer.size for task in tasks]
+        tasks, absent, failed = _tasks_of(plan, ledgers, pace, progress, speed)
+        sizes = [task.file.size for task in tasks]
         known = None if None in sizes else sum(size for size in sizes if size is not None)
         progress.start(len(tasks), known)
-        records, unfetched = _copied(tasks, pace, progress, speed.parallel)
+        records, unfetched = _run_tasks(tasks, pace, progress, speed.parallel)
     return FetchOutcome(tuple(records), tuple(absent), (*failed, *unfetched))
 
 
-def _listed(
+def _tasks_of(
     plan: FetchPlan,
     ledgers: dict[Path, FetchLedger],
     pace: Pace,
@@ -98,23 +98,23 @@ def _listed(
             continue
         ledger = ledgers[request.folder.absolute()]
         try:
-            offers, gone = _listing(request, pace, speed.patience)
+            files, absent_here = _listing(request, pace, speed.patience)
             downloader = Downloader(ledger.parts, pace, speed.patience, progress.came)
-            if offers and request.account:
+            if files and request.account:
                 downloader = replace(downloader, auth=log_in())
         except StoppedError:
             raise
         except Exception as error:  # one entry that fails stops no other one
             failed.append(_failure(request.title, error))
             continue
-        for offer in offers:
-            task = _Task(offer, downloader, ledger, _state(ledger.folder / offer.name))
+        for file in files:
+            task = _Task(file, downloader, ledger, _fingerprint(ledger.folder / file.name))
             tasks.setdefault(task.target, task)
-        absent += gone
+        absent += absent_here
     return list(tasks.values()), absent, failed
 
 
-def _state(path: Path) -> tuple[int, ...]:
+def _fingerprint(path: Path) -> tuple[int, ...]:
     """Tells a file from another one of the same name; () for none."""
     try:
         found = path.lstat()
@@ -127,19 +127,19 @@ def _listing(
     request: FetchRequest, pace: Pace, patience: Patience
 ) -> tuple[Sequence[AvailableFile], Sequence[GranuleKey]]:
     listing = request.listing(pace, patience)
-    return listing.offers, listing.absent
+    return listing.files, listing.absent
 
 
-def _copied(
+def _run_tasks(
     tasks: Sequence[_Task], pace: Pace, progress: FetchProgress, parallel: int
 ) -> tuple[list[FetchedFile], list[Failure]]:
     records: list[FetchedFile] = []
     failed: list[Failure] = []
     with ThreadPoolExecutor(parallel, thread_name_prefix="fetch") as pool:
-        running = {pool.submit(_fetched, task): task for task in tasks}
+        running = {pool.submit(_fetch_one, task): task for task in tasks}
         try:
             for future in as_completed(running):
-                name = running[future].offer.name
+                name = running[future].file.name
                 result = _result_of(future, name)
                 progress.ended(name, result.reason if isinstance(result, Failure) else "")
                 if isinstance(result, Failure):
@@ -153,16 +153,16 @@ def _copied(
     return records, failed
 
 
-def _fetched(task: _Task) -> FetchedFile:
+def _fetch_one(task: _Task) -> FetchedFile:
     task.downloader.pace.check()
-    part = task.offer.bring(task.downloader)
-    if _state(task.target) != task.there:
+    part = task.file.download(task.downloader)
+    if _fingerprint(task.target) != task.before:
         discard(part)
         raise ArchiveError(
             f"{task.target}: expected no other file to come under this name during the fetch, "
             "found one, which is left as it is; fetch again to see whether it will do"
         )
-    return task.ledger.keep(part, task.offer.name, task.offer.source)
+    return task.ledger.keep(part, task.file.name, task.file.source)
 
 
 def _result_of(future: Future[FetchedFile], name: str) -> FetchedFile | Failure:

@@ -21,8 +21,8 @@ from urllib.parse import urlsplit
 
 from upscale.archives.satellite.published import published
 from upscale.archives.source import require
+from upscale.fetch.available import Listing, file_or_reason, months_of, newest
 from upscale.fetch.granules import GranuleKey, GranulesDue
-from upscale.fetch.offers import Listing, months_of, newest, offered
 from upscale.fetch.tiles import layers_needed, write_granule
 from upscale.ingest.sources import StacSource
 from upscale.remote.catalogue import CatalogueFile, Downloader
@@ -34,7 +34,7 @@ from upscale.remote.pace import AskingSession, Pace
 from upscale.remote.redaction import redact
 from upscale.remote.retries import Patience
 
-_SPARE = 300.0  #: seconds that a token must still hold
+_MARGIN = 300.0  #: seconds that a token must still hold
 _PAGE = 250
 _MOST = 100_000  #: items of one product, month and region
 
@@ -51,16 +51,16 @@ def list_tiles(due: GranulesDue, source: StacSource, pace: Pace, patience: Patie
         for product in due.products:
             wanted = due.missing_of(product)
             for first, last in months_of(wanted):
-                items = _asked(due, source, (first.date, last.date), session)
+                items = _search(due, source, (first.date, last.date), session)
                 best |= newest(((f"{item.get('id', '')}.hdf", item) for item in items), wanted)
-    offers = tuple(
-        offered(name, partial(_offer, name, item, due, hosts, signer))
+    files = tuple(
+        file_or_reason(name, partial(_granule, name, item, due, hosts, signer))
         for _, (name, item) in sorted(best.items())
     )
-    return Listing(offers, tuple(place for place in due.missing if place not in best))
+    return Listing(files, tuple(key for key in due.missing if key not in best))
 
 
-def _asked(
+def _search(
     due: GranulesDue, source: StacSource, days: tuple[dt.date, dt.date], session: AskingSession
 ) -> list[dict[str, Any]]:
     """Items of the collection in the box on some days; searched by POST, else by GET."""
@@ -74,7 +74,7 @@ def _asked(
             datetime=f"{days[0]}T00:00:00Z/{days[1]}T23:59:59Z",
         )  # fmt: skip
         try:
-            return list(_paged(source, search.pages_as_dicts()))
+            return list(_items_of(source, search.pages_as_dicts()))
         except ArchiveError:
             raise
         except client.exceptions.APIError as error:
@@ -85,7 +85,7 @@ def _asked(
     return []
 
 
-def _paged(source: StacSource, pages: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+def _items_of(source: StacSource, pages: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     """Items of all pages; ArchiveError where they have no end or come again."""
     seen: set[str] = set()
     for page in pages:
@@ -103,7 +103,7 @@ def _no_listing(source: StacSource, found: str) -> ArchiveError:
     )
 
 
-def _offer(
+def _granule(
     name: str,
     item: Mapping[str, Any],
     due: GranulesDue,
@@ -112,13 +112,13 @@ def _offer(
 ) -> StacGranule:
     product = published(name).product
     layers = {
-        layer: _remote(name, layer, item.get("assets", {}), hosts, signer)
+        layer: _layer_file(name, layer, item.get("assets", {}), hosts, signer)
         for layer in layers_needed(product, due.entry.variables)
     }
     return StacGranule(name, product, layers)
 
 
-def _remote(
+def _layer_file(
     name: str, layer: str, assets: Mapping[str, Any], hosts: tuple[str, ...], signer: Signer | None
 ) -> CatalogueFile:
     """The file of a layer; catalogues write the spaces of its name as underscores."""
@@ -145,18 +145,18 @@ class StacGranule:
 
     @property
     def size(self) -> int | None:
-        sizes = [remote.size for remote in self.layers.values()]
+        sizes = [listed.size for listed in self.layers.values()]
         return None if None in sizes else sum(size for size in sizes if size is not None)
 
     @property
     def source(self) -> str:
-        return " ".join(remote.source for remote in self.layers.values())
+        return " ".join(listed.source for listed in self.layers.values())
 
-    def bring(self, downloader: Downloader) -> Path:
+    def download(self, downloader: Downloader) -> Path:
         """Copies stay until the granule is whole, so that none is fetched twice."""
         tiles = {
-            layer: downloader.download(remote, f"{self.name}.{_as_name(layer)}.tif")
-            for layer, remote in self.layers.items()
+            layer: downloader.download(listed, f"{self.name}.{_file_name(layer)}.tif")
+            for layer, listed in self.layers.items()
         }
         part = downloader.parts / f"{self.name}.part"
         with _WRITING:
@@ -172,7 +172,7 @@ class StacGranule:
         return part
 
 
-def _as_name(layer: str) -> str:
+def _file_name(layer: str) -> str:
     return re.sub(r"\W", "_", layer)
 
 
@@ -196,11 +196,11 @@ class Signer:
     def sign(self, url: str) -> str:
         """A URL that may be read for a while."""
         with self._lock:
-            if time.time() > self._until - _SPARE:
-                self._token, self._until = self._fresh()
+            if time.time() > self._until - _MARGIN:
+                self._token, self._until = self._new_token()
         return f"{url}{'&' if urlsplit(url).query else '?'}{self._token}"
 
-    def _fresh(self) -> tuple[str, float]:
+    def _new_token(self) -> tuple[str, float]:
         with AskingSession(self._pace, (host_of(self._url),), self._patience) as session:
             response = session.get(self._url)
         try:

@@ -123,13 +123,13 @@ def _check_grid(image: Any, path: Path) -> None:
 def _attributes(image: Any, product: str, layer: str, path: Path) -> dict[str, Any]:
     """Those of the file where it has any, else those that are documented of the product."""
     row = product_row(product)
-    told = {key: _value(text) for key, text in (image.tags() | image.tags(1)).items()}
+    tags = {key: _value(text) for key, text in (image.tags() | image.tags(1)).items()}
     found = dict(row.attributes(layer)) | dict(_documented(layer)[1])
     if image.nodata is not None:
         found["_FillValue"] = int(image.nodata)
     if image.scales[0] != 1 or image.offsets[0] != 0:
         found |= {"scale_factor": image.scales[0], "add_offset": image.offsets[0]}
-    found |= {key: told[key] for key in _KEYS if key in told}
+    found |= {key: tags[key] for key in _KEYS if key in tags}
     if layer in row.rules and "scale_factor" not in found:
         raise ArchiveError(
             f"{path.name}: expected the scale of {layer} in its tags, found none; take the "

@@ -31,32 +31,32 @@ class AvailableFile(Protocol):
         """Where it comes from, in words that hold no secret."""
         ...
 
-    def bring(self, downloader: Downloader) -> Path:
+    def download(self, downloader: Downloader) -> Path:
         """A whole and verified copy among the parts; errors as those of `Downloader.download`."""
         ...
 
 
 @dataclass(frozen=True)
-class WholeFile:
+class GranuleFile:
     """A granule that is taken as it is."""
 
     name: str
-    remote: CatalogueFile
+    listed: CatalogueFile
 
     @property
     def size(self) -> int | None:
-        return self.remote.size
+        return self.listed.size
 
     @property
     def source(self) -> str:
-        return self.remote.source
+        return self.listed.source
 
-    def bring(self, downloader: Downloader) -> Path:
-        return downloader.download(self.remote, self.name)
+    def download(self, downloader: Downloader) -> Path:
+        return downloader.download(self.listed, self.name)
 
 
 @dataclass(frozen=True)
-class Unusable:
+class UnusableFile:
     """A file that a catalogue lists in a way that cannot be used."""
 
     name: str
@@ -64,42 +64,42 @@ class Unusable:
     size: int | None = 0
     source: str = ""
 
-    def bring(self, downloader: Downloader) -> Path:
+    def download(self, downloader: Downloader) -> Path:
         raise ArchiveError(self.reason)
 
 
-def offered(name: str, make: Callable[[], AvailableFile]) -> AvailableFile:
+def file_or_reason(name: str, make: Callable[[], AvailableFile]) -> AvailableFile:
     """An offer, or the reason why there is none: one entry of a catalogue stops no other one."""
     try:
         return make()
     except ArchiveError as error:
-        return Unusable(name, str(error))
+        return UnusableFile(name, str(error))
     except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
-        return Unusable(name, f"expected the entry of a file, found another ({error})")
+        return UnusableFile(name, f"expected the entry of a file, found another ({error})")
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What a source has: offers, and places of which it has none."""
+    """What a source has: files, and keys of which it has none."""
 
-    offers: tuple[AvailableFile, ...]
+    files: tuple[AvailableFile, ...]
     absent: tuple[GranuleKey, ...] = ()
 
 
 def newest(
     found: Iterable[tuple[str, Any]], wanted: set[GranuleKey]
 ) -> dict[GranuleKey, tuple[str, Any]]:
-    """Of each wanted place the granule that was made last; found: names and what goes with them."""
+    """Of each wanted key the granule that was made last; found: names and what goes with them."""
     best: dict[GranuleKey, tuple[str, Any]] = {}
     for name, entry in found:
         try:
-            place = GranuleKey.of(name)
+            key = GranuleKey.of(name)
         except ArchiveError:
             continue
-        if place in wanted and name == Path(name).name and name.isprintable():
-            held = best.get(place)
+        if key in wanted and name == Path(name).name and name.isprintable():
+            held = best.get(key)
             if held is None or _made(name) > _made(held[0]):
-                best[place] = (name, entry)
+                best[key] = (name, entry)
     return best
 
 
@@ -108,9 +108,9 @@ def _made(name: str) -> tuple[str, str]:
     return named.collection, named.produced
 
 
-def months_of(places: Iterable[GranuleKey]) -> list[tuple[GranuleKey, GranuleKey]]:
-    """First and last place, by date, of each calendar month: catalogues are asked by month."""
+def months_of(keys: Iterable[GranuleKey]) -> list[tuple[GranuleKey, GranuleKey]]:
+    """First and last key, by date, of each calendar month: catalogues are asked by month."""
     by_month: dict[tuple[int, int], list[GranuleKey]] = {}
-    for place in sorted(places, key=lambda p: p.date):
-        by_month.setdefault((place.date.year, place.date.month), []).append(place)
+    for key in sorted(keys, key=lambda p: p.date):
+        by_month.setdefault((key.date.year, key.date.month), []).append(key)
     return [(several[0], several[-1]) for several in by_month.values()]
