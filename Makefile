@@ -17,7 +17,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 JOBS       ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types layers unit bench constraints clean
+.PHONY: help demo test quick lint types layers unit docs bench constraints clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -29,6 +29,12 @@ demo: $(RUN_SET) ## install, then make a year of fluxes of a synthetic planet in
 	@$(BIN)/upscale demo
 
 test: lint types layers unit ## install, then style, types, layers and all tests
+
+quick: lint types layers ## style, types, layers, and tests of the rooms that a change touches
+	@echo "Tests of what this branch changed, without those marked cluster or slow: make test runs all"
+	@tests=$$($(BIN)/python tests/touched.py) || exit 1; \
+	  [ -z "$$tests" ] || $(ONE_THREAD) $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile \
+	  -m "not cluster and not slow" $$tests $(ARGS)
 
 lint: $(DEV_SET) ## ruff: style and format
 	@echo "Style (ruff)"
@@ -48,6 +54,12 @@ unit: $(DEV_SET) ## pytest alone; ARGS="-k tiles" goes to pytest, JOBS=0 runs in
 	@echo "Tests (pytest)"
 	@$(ONE_THREAD) $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
+docs: $(DEV_SET) ## the site of docs/ in build/site, strict, with nothing loaded from elsewhere
+	@echo "Site (mkdocs)"
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@$(BIN)/python docs/offline.py build/site
+	@echo "build/site/index.html; with search: $(BIN)/python -m http.server -d build/site"
+
 bench: $(DEV_SET) ## the benchmarks, one after the other
 	@for file in benchmarks/*.py; do echo "$$file"; $(ONE_THREAD) $(BIN)/python "$$file" || exit 1; done
 
@@ -55,7 +67,7 @@ constraints: ## write constraints.txt anew from what the index offers today (tak
 	@echo "Resolving all dependencies in a new environment"
 	@rm -rf build/constraints && $(PYTHON) -m venv build/constraints
 	@build/constraints/bin/python -m pip install -qq --disable-pip-version-check torch==$(TORCH)
-	@build/constraints/bin/python -m pip install -qq --disable-pip-version-check -e '.[train,dev]' editables
+	@build/constraints/bin/python -m pip install -qq --disable-pip-version-check -e '.[train,dev,docs]' editables
 	@{ sed '/^[^#]/,$$d' constraints.txt; \
 	   build/constraints/bin/python -m pip freeze --exclude-editable \
 	   | sed -E '/^(#|nvidia-|cuda-|triton|-e )/d; s/\+[a-z0-9.]+$$//'; } > build/constraints.txt
@@ -84,6 +96,6 @@ $(RUN_SET): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installed $$(date '+%Y-%m-%d %H:%M')" > $@
 
 $(DEV_SET): $(RUN_SET)
-	@echo "Installing what tests and training need"
-	@$(PIP) install -e '.[train,dev]'
+	@echo "Installing what tests, training and the site need"
+	@$(PIP) install -e '.[train,dev,docs]'
 	@echo "installed $$(date '+%Y-%m-%d %H:%M')" > $@

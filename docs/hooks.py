@@ -29,20 +29,33 @@ OUTSIDE = {
     "models/tamrl-met-v1/CARD.md": "models/tamrl-met-v1.md",
 }
 EXAMPLES = "reference/examples.md"
+#: Folders of the repository whose files lie in the site anyway.
+IN_SITE = ("docs", "examples")
 LINK = re.compile(r"(\]\()(?!\w+:|#)([^)\s#]+)")
 MARK = re.compile(r"^<!-- (keys|commands|names)(?:: (\S+))? -->$", re.MULTILINE)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the documents outside of docs/, what they show, and a page of the examples."""
+    """Add the documents outside of docs/, files that documents show, a page of the examples."""
     for name, uri in OUTSIDE.items():
-        files.append(File.generated(config, uri, content=(ROOT / name).read_text()))
-        for _, link in LINK.findall((ROOT / name).read_text()):
-            shown = (ROOT / name).parent / link
-            if shown.suffix == ".png" and not shown.resolve().is_relative_to(DOCS):
-                files.append(File.generated(config, _uri(shown), abs_src_path=str(shown)))
+        front = "---\nhide: [navigation]\n---\n" if uri == "index.md" else ""
+        files.append(File.generated(config, uri, content=front + (ROOT / name).read_text()))
     files.append(File.generated(config, EXAMPLES, content=_examples()))
+    for target in _shown_files():
+        files.append(File.generated(config, _uri(target), abs_src_path=str(target)))
     return files
+
+
+def _shown_files() -> list[Path]:
+    """Files outside of docs/ to which documents lead and which are no pages of the site."""
+    found = set()
+    for path in (*(ROOT / name for name in OUTSIDE), *DOCS.rglob("*.md")):
+        for _, link in LINK.findall(path.read_text()):
+            target = Path(os.path.normpath(path.parent / link))
+            name = target.relative_to(ROOT).as_posix()
+            if target.is_file() and name not in OUTSIDE and name.split("/")[0] not in IN_SITE:
+                found.add(target)
+    return sorted(found)
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
@@ -83,7 +96,8 @@ def _commands(_: str) -> str:
     command = typer.main.get_command(make_app(list(COMMANDS)))
     context = typer.Context(command, info_name="upscale")
     text = get_docs_for_click(obj=command, ctx=context, name="upscale", title="-")
-    return re.sub(r"^```console\n\$ ", "```sh\n", text.split("\n", 1)[1], flags=re.MULTILINE)
+    _, *parts = re.split(r"^(?=## )", text, flags=re.MULTILINE)
+    return re.sub(r"^```console\n\$ ", "```sh\n", "".join(parts), flags=re.MULTILINE)
 
 
 def _names(_: str) -> str:

@@ -14,14 +14,13 @@ import pandas as pd
 import pytest
 import typer
 import yaml
-from pydantic import BaseModel
 
 from upscale.commands import COMMANDS, make_app
-from upscale.engine.config import Run, parse_run
-from upscale.ingest.config import Ingest, parse_ingest
+from upscale.engine.config import parse_run
+from upscale.ingest.config import parse_ingest
 from upscale.product.cube import consolidate
 from upscale.testing.flux_cubes import MADE_TRUST, make_flux_cube, small_layout
-from upscale.training.config import Stage, TrainConfig
+from upscale.training.config import TrainConfig
 
 FENCE = re.compile(r"^( *)```(\w+)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!\w+:)([^)\s]*)\)|<img [^>]*src=\"(?!\w+:)([^\"]+)\"")
@@ -128,43 +127,6 @@ def test_make_targets_in_documents_exist() -> None:
         path.read_text() for path in documents()), re.MULTILINE)  # fmt: skip
     assert used
     assert set(used) <= set(targets)
-
-
-def keys_of(model: type[BaseModel], before: str = "") -> Iterator[tuple[str, Any]]:
-    """Full name of every key of a model that holds a value, and its default."""
-    for name, field in model.model_fields.items():
-        inner = [t for t in (field.annotation, *getattr(field.annotation, "__args__", ()))
-                 if isinstance(t, type) and issubclass(t, BaseModel)]  # fmt: skip
-        if inner:
-            yield from keys_of(inner[0], f"{before}{name}.")
-        else:
-            yield f"{before}{name}", field.default
-
-
-def stage_as_one(key: str) -> str:
-    """The stages of a training have the same keys, which its page lists once."""
-    stage, _, name = key.partition(".")
-    return f"STAGE.{name}" if stage.endswith("_stage") or name in Stage.model_fields else key
-
-
-@pytest.mark.parametrize(
-    ("page", "known"),
-    [
-        ("run.md", dict(keys_of(Run))),
-        ("ingest.md", {k: d for k, d in keys_of(Ingest) if ".fetch" not in k}),
-        ("train.md", {stage_as_one(key): default for key, default in keys_of(TrainConfig)}),
-    ],
-)
-def test_every_key_is_explained_with_its_default(page: str, known: dict[str, Any]) -> None:
-    section = (ROOT / "docs" / page).read_text().split("## Keys")[1].split("\n## ")[0]
-    rows = re.findall(r"^\| `([\w.]+)` \| ([^|]*) \|", section, re.MULTILINE)
-    written = {key: default.strip("` ") for key, default in rows}
-    assert set(written) == set(known)
-    for key, default in known.items():
-        needed = repr(default) == "PydanticUndefined"
-        assert needed == (written[key] == "required"), key
-        shown = list(default) if isinstance(default, tuple) else default
-        assert needed or yaml.safe_load(written[key]) == shown, key
 
 
 def anchors(path: Path) -> set[str]:

@@ -44,7 +44,9 @@ def installs(folder: Path, target: str) -> int:
     return planned.stdout.count("pip")
 
 
-@pytest.mark.parametrize("target", ["demo", "test", "lint", "types", "layers", "unit", "bench"])
+@pytest.mark.parametrize(
+    "target", ["demo", "quick", "test", "lint", "types", "layers", "unit", "docs", "bench"]
+)
 def test_a_second_run_installs_nothing(checkout: Path, target: str) -> None:
     assert installs(checkout, target) == 0
 
@@ -62,6 +64,19 @@ def test_the_demo_does_not_wait_for_what_only_tests_need(checkout: Path) -> None
     (checkout / ".venv" / "dev-set").unlink()
     assert installs(checkout, "demo") == 0
     assert installs(checkout, "test") > 0
+
+
+def test_quick_leaves_out_what_takes_long_and_says_so(checkout: Path) -> None:
+    planned = make(checkout, "--dry-run", "quick").stdout
+    assert 'pytest -q -n 2 --dist loadfile \\\n  -m "not cluster and not slow" $tests' in planned
+    assert "without those marked cluster or slow" in planned
+    assert planned.index("ruff") < planned.index("mypy") < planned.index("lint-imports")
+    assert planned.index("lint-imports") < planned.index("tests/touched.py")
+
+
+def test_docs_are_built_strictly_and_looked_through(checkout: Path) -> None:
+    planned = make(checkout, "--dry-run", "docs").stdout
+    assert planned.index("mkdocs build --strict") < planned.index("docs/offline.py build/site")
 
 
 def interpreter(folder: Path, script: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from mkdocs.config import load_config
 
 from upscale.engine.config import load_run
 from upscale.grid import load_grid
@@ -24,6 +25,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "examples/run*.yaml": load_run,
     "examples/**/run*.yaml": load_run,
     "docker/run*.yaml": load_run,
+    "mkdocs.yml": lambda path: load_config(str(path)),
 }
 
 
