@@ -259,6 +259,7 @@ def fit_scaler(
 def _fit_feature(
     name: str, column: Floats, required: bool, log: Literal["log1p"] | None
 ) -> Feature:
+    """Mean, standard deviation and range of the values of one feature."""
     values = _values(name, column)
     transformed = np.log1p(values.clip(min=0)) if log else values
     return Feature(

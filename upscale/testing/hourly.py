@@ -250,6 +250,7 @@ def _write_legacy(path: Path, part: _HourlyPart, *, streams: bool = False) -> No
 
 
 def _pack(file: Any, name: str, data: Any, streamed: _HourlyPart | None) -> None:
+    """Write values as int16 with scale and offset, as the Climate Data Store did before 2024."""
     dims = ("time", "latitude", "longitude")
     kept = (dims[0], "expver", *dims[1:]) if streamed else dims
     made = file.createVariable(name, "i2", kept, fill_value=-32767)

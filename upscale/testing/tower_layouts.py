@@ -109,6 +109,7 @@ def _targets(rows: pd.DataFrame, sites: pd.DataFrame) -> pd.DataFrame:
 
 
 def _era5(rows: pd.DataFrame) -> pd.DataFrame:
+    """Weather of a tower in the columns and units of ERA5-Land; the dew point follows from VPD."""
     ta, vpd = rows["TA"].astype(float), rows["VPD"].astype(float)
     pressure = 6.1094 * np.exp(17.625 * ta / (ta + 243.04)) - vpd
     log = np.log(pressure / 6.1094)

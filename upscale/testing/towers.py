@@ -47,6 +47,7 @@ def write_towers(
 
 
 def _site(number: int, count: int, rng: np.random.Generator) -> dict[str, object]:
+    """The row of one made-up site; the first two are twins, the last one is suspect."""
     igbp, koppen = _CLASSES[max(number, 1) % len(_CLASSES)]
     twin = number < 2
     lat = 47.012 if twin else float(rng.uniform(30, 62)) * (-1 if number % 7 == 6 else 1)
@@ -70,6 +71,7 @@ def _site(number: int, count: int, rng: np.random.Generator) -> dict[str, object
 
 
 def _rows(site: pd.Series, rng: np.random.Generator) -> pd.DataFrame:
+    """The days of one made-up tower: weather, fluxes that follow from it, and their quality."""
     dates = pd.date_range(_START, _END)
     days = day_numbers(dates.to_numpy())
     sw_pot = potential_radiation(np.array([site["lat"]]), days)[0].astype(float)

@@ -32,6 +32,7 @@ def describe(towers: Sequence[Tower]) -> pd.DataFrame:
 
 
 def _row(tower: Tower) -> tuple[object, ...]:
+    """The row of one tower, in the order of `COLUMNS`."""
     years = years_of(tower.days[tower.good])
     weather = np.isfinite(tower.drivers[tower.good][:, :2]).all(axis=1)
     return (

@@ -199,6 +199,8 @@ class CellMeans:
         sums.pixels[here] += parts[0].pixels
 
     def _variable(self, name: str, recipe: Recipe) -> Floats:
+        """The values of one variable in the rows and columns of the window; NaN where pixels are
+        too few."""
         sums = self._sums.get((recipe.layers, recipe.circular))
         if sums is None:
             return np.full((self._window.rows, self._window.cols), np.nan, np.float32)

@@ -170,6 +170,8 @@ def _refuse_rest(path: Path, start: int, stop: int) -> None:
 
 
 def _message(eccodes: Any, handle: int) -> _Message:
+    """What the header of an open message says: variable, grid, time that it is valid for, place."""
+
     def get(key: str) -> Any:
         return eccodes.codes_get(handle, key)
 

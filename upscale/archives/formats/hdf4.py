@@ -133,6 +133,7 @@ def _identifier(path: str) -> Iterator[int]:
 
 @contextmanager
 def _open(path: str) -> Iterator[Any]:
+    """The open file, behind the lock of HDF4; ArchiveError where it is none or damaged."""
     sd = require("pyhdf.SD", "archives")
     error = require("pyhdf.error", "archives").HDF4Error
     if not is_hdf4(path):

@@ -63,6 +63,7 @@ def struct_metadata(grids: Sequence[StoredGrid]) -> str:
 
 
 def _group(number: int, grid: StoredGrid) -> str:
+    """The group of one grid, as StructMetadata.0 writes it."""
     left, top, right, bottom = grid.corners
     rows, cols = grid.shape
     fields = "".join(
@@ -109,6 +110,7 @@ def _write_all(file: Any, grids: Sequence[StoredGrid], more: Mapping[str, Any]) 
 def _write_dataset(
     file: Any, name: str, stored: NDArray[Any], attributes: Mapping[str, Any], dims: Sequence[str]
 ) -> None:
+    """Write one compressed dataset with its attributes and named dimensions."""
     code = _TYPES[stored.dtype.name]
     dataset = file.create(name, code, stored.shape)
     for number, dimension in enumerate(dims):

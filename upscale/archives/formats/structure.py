@@ -98,6 +98,8 @@ def geometry(grid: GridText, tile: tuple[int, int] | None, path: str) -> Geometr
 
 
 def _sinusoidal(grid: GridText, path: str) -> Geometry:
+    """Geometry of a sinusoidal grid; ArchiveError where sphere, corners and pixel size do not
+    fit."""
     name, rows, cols, corners = _box(grid, path)
     left, top, right, bottom = corners
     radius = _numbers(grid.values.get("ProjParams", ""))[:1]
@@ -119,6 +121,7 @@ def _sinusoidal(grid: GridText, path: str) -> Geometry:
 
 
 def _geographic(grid: GridText, path: str) -> Geometry:
+    """Geometry of the global grid of 0.05 degrees, the only one in degrees that products use."""
     name, rows, cols, packed = _box(grid, path)
     corners = tuple(_degrees(value) for value in packed)
     _check_order(corners, path)

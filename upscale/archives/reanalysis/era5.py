@@ -153,6 +153,7 @@ class _Frame:
     """The days and the offsets of a dataset, and how its hours are gathered into them."""
 
     def __init__(self, dataset: xr.Dataset, day: Day) -> None:
+        """Offsets from UTC by longitude, and the days that the hours may reach into."""
         self.dataset, self.day = dataset, day
         lon = dataset["lon"].values
         self.offsets = standard_offsets(lon) * (day == "local-standard")
@@ -314,6 +315,7 @@ def _refuse_daily_amounts(names: set[str]) -> None:
 
 
 def _same_nodes(arrays: dict[str, xr.DataArray], members: Sequence[xr.Dataset]) -> xr.Dataset:
+    """One dataset of all variables; ArchiveError where they have different nodes."""
     if not arrays:
         found = sorted({str(name) for part in members for name in part.data_vars})
         raise ArchiveError(

@@ -224,6 +224,8 @@ def unpacked(path: Path) -> Iterator[list[Path]]:
 
 
 def _members(path: Path, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """The NetCDF and GRIB files of a ZIP; ArchiveError where one leads out of it or all are too
+    large."""
     members = [member for member in archive.infolist() if not member.is_dir()]
     for member in members:
         name = PurePosixPath(member.filename.replace("\\", "/"))

@@ -76,6 +76,7 @@ def _bands() -> frozenset[str]:
 
 @contextmanager
 def _open(path: str) -> Iterator[Any]:
+    """The open file, behind the lock of NetCDF; ArchiveError where it is none or damaged."""
     if first_bytes(path, 8) != MAGIC:
         raise ArchiveError(
             f"{path}: expected an HDF5 file, found one that starts with {first_bytes(path)!r}; "

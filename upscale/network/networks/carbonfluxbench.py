@@ -103,6 +103,7 @@ class CarbonFluxBench(nn.Module):
     """Task encoder, generator and decoder of one member of an ensemble."""
 
     def __init__(self, config: CarbonFluxBenchConfig) -> None:
+        """Make the layers, in the sizes of `config`."""
         super().__init__()
         self.config = config
         width = config.encoder_hidden

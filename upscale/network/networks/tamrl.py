@@ -66,6 +66,7 @@ class TamRl(nn.Module):
     """Task encoder, generator and decoder of one member of an ensemble."""
 
     def __init__(self, config: TamRlConfig) -> None:
+        """Make encoder, embedding, generator, decoder and heads, in the sizes of `config`."""
         super().__init__()
         self.config = config
         seen = 2 * config.encoder_hidden + (config.classes if config.class_skip else 0)

@@ -147,6 +147,7 @@ class ReleaseSpec(_Strict):
 
     @model_validator(mode="after")
     def _sizes_agree(self) -> ReleaseSpec:
+        """Refuse an architecture whose inputs are not the features and classes of the release."""
         sizes, scaler = self.architecture, Scaler(self.features, self.fluxes)
         if isinstance(sizes, TreesConfig):
             key, needed, found = "features", len(self.features), sizes.features

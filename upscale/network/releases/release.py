@@ -236,6 +236,7 @@ def _read_trees(folder: Path, manifest: ReleaseManifest) -> tuple[tuple[Trees, .
 
 
 def _read_regressor(folder: Path, file: TreesFile, manifest: ReleaseManifest) -> Trees:
+    """Trees of a file whose digest was checked; ReleaseError says why they cannot be read."""
     payload, sizes = _checked(folder, file), manifest.architecture
     assert isinstance(sizes, TreesConfig)
     try:

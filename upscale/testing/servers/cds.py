@@ -67,6 +67,7 @@ def _sent(asked: Asked) -> str:
 
 
 def _answer(store: Store, asked: Asked, numbers: Iterator[str]) -> Answer:
+    """What the Climate Data Store says to one request: processes, jobs and their results."""
     base, _, rest = asked.path.partition("/retrieve/v1/")
     root = f"{store.api.url}{base}/retrieve/v1"
     match rest.split("/"):

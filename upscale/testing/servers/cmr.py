@@ -48,6 +48,7 @@ def _fits(name: str, asked: Asked) -> bool:
 
 
 def _granule(name: str, content: bytes, base: str, checksum: str) -> dict[str, Any]:
+    """The record of one granule, as NASA's Common Metadata Repository has it (UMM-G)."""
     kind = {"MD5": "md5", "SHA-256": "sha256"}.get(checksum, "")
     row: dict[str, Any] = {"Name": name, "SizeInBytes": len(content)}
     if kind:

@@ -183,6 +183,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._give(path)
 
     def _give(self, path: str) -> None:
+        """Answer a request as the fault in force says, else with a file or an index of a folder."""
         fault, known = self.fault, path in self.served.files
         if isinstance(fault, Drop) and fault.after < 0:
             self.close_connection = True
@@ -207,6 +208,7 @@ class _Handler(BaseHTTPRequestHandler):
         return sorted(self.served.files)
 
     def _file(self, path: str) -> None:
+        """Send a file, or the range of it that was asked for."""
         content = self.served.files[path]
         headers = {"Last-Modified": CHANGED, "Content-Type": "application/octet-stream"}
         if self.served.etags:
@@ -230,6 +232,7 @@ class _Handler(BaseHTTPRequestHandler):
         return int(asked[1]), min(size, int(asked[2] or size) + 1)
 
     def _send(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        """Send a body, slowly or only in part where the fault in force says so."""
         told = (
             {"Content-Length": str(len(body))} if self.served.lengths else {"Connection": "close"}
         )

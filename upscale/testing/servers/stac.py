@@ -63,6 +63,7 @@ def answering(answer: Callable[[Asked], Answer]) -> Iterator[Answering]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
+            """Note the request, then answer it."""
             length = int(self.headers.get("Content-Length", 0))
             body = self.rfile.read(length)
             parts = urlsplit(self.path)
@@ -110,6 +111,7 @@ def serve_stac(
     """
 
     def answer(asked: Asked) -> Answer:
+        """What the catalogue, its signing service and its store of files say to one request."""
         if asked.path.startswith("/sas/"):
             return Answer({"token": token, "msft:expiry": "2999-01-01T00:00:00Z"})
         if asked.path.startswith("/blob/"):
@@ -127,6 +129,7 @@ def serve_stac(
 
 
 def _page(asked: Asked, items: Sequence[Mapping[str, Any]], size: int, url: str) -> dict[str, Any]:
+    """One page of the items that fit, with a link to the next."""
     keys = asked.body or {name: values[0] for name, values in asked.query.items()}
     found = [item for item in items if _fits(item, keys)]
     first = int(keys.get("token", 0))

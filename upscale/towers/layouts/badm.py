@@ -52,6 +52,7 @@ def read_badm(files: Iterable[TextFile]) -> pd.DataFrame:
 
 
 def _rows(file: TextFile) -> pd.DataFrame:
+    """The rows of a BADM file that say something about its site, in our names."""
     table = file.table(dtype=str, encoding_errors="replace", on_bad_lines="skip")
     table.columns = [str(name).strip().upper() for name in table.columns]
     if missing := [name for name in _NEEDED if name not in table.columns]:

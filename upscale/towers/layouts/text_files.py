@@ -76,6 +76,7 @@ def sources(folder: Path) -> tuple[TextFile, ...]:
 
 
 def _members(path: Path) -> Iterator[TextFile]:
+    """The text files inside a zip; ValueError where one lies outside of it."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
