@@ -3,8 +3,9 @@
     OMP_NUM_THREADS=1 python benchmarks/applicability.py [--turns 5] [--points 2000] [--only made]
 
 One year of one tile of a synthetic planet, all land, cells of 0.05 degrees, in this process,
-from reading drivers to the ledger, embeddings made anew in each turn. The limits are made up
-(the shipped releases need none to be timed): their number of reference points decides the cost.
+from reading drivers to the ledger, embeddings made anew in each turn. The area of applicability is
+made up (the shipped releases need none to be timed): its number of reference points decides the
+cost.
 Prints medians of wall and CPU seconds of both, what the second takes more, and the CPU seconds of
 the computation itself, which are firmer than a difference where others use the machine, too.
 """
@@ -25,13 +26,13 @@ import torch
 
 from upscale.engine import worker
 from upscale.engine.ledger import RunLedger
-from upscale.engine.uncertainty import with_limits
+from upscale.engine.uncertainty import with_applicability
 from upscale.grid import load_grid
 from upscale.network.releases.release import find_release, load_release
 from upscale.planet.cube import write_planet
-from upscale.testing.limits import limited
 from upscale.testing.releases import fake_release
 from upscale.testing.runs import prepare, run_here
+from upscale.testing.uncertainty import with_made_uncertainty
 
 MET = ("ta", "sw_in", "vpd", "p", "sw_pot", "day_length")
 WIDE = (*MET, "ndvi", "evi", "nirv", "fapar")
@@ -54,7 +55,7 @@ class Turn:
 
 
 def make_models(folder: Path, points: int, only: str) -> dict[str, tuple[Path, Path]]:
-    """Pairs of releases, without and with limits, by a line that describes them."""
+    """Releases without and with an area of applicability, by a line that describes each pair."""
     shipped = folder / "shipped"
     shutil.copytree(find_release("tamrl-met-v1"), shipped)
     fake_release(folder / "wide", WIDE, members=10, hidden=64)
@@ -65,9 +66,9 @@ def make_models(folder: Path, points: int, only: str) -> dict[str, tuple[Path, P
     }.items():
         if only not in text:
             continue
-        other = plain.with_name(f"{plain.name}-limited")
+        other = plain.with_name(f"{plain.name}-with-area")
         shutil.copytree(plain, other)
-        limited(load_release(other), points=points)
+        with_made_uncertainty(load_release(other), points=points)
         pairs[text] = plain, other
     return pairs
 
@@ -75,7 +76,7 @@ def make_models(folder: Path, points: int, only: str) -> dict[str, tuple[Path, P
 def timed(*arguments: Any) -> Any:
     """The stage of a run, with its CPU seconds kept."""
     start = time.process_time()
-    fluxes = with_limits(*arguments)
+    fluxes = with_applicability(*arguments)
     SPENT.append(time.process_time() - start)
     return fluxes
 
@@ -96,17 +97,17 @@ def run_once(model: Path, drivers: str, folder: Path) -> Turn:
     return Turn(wall, cpu, stage, days)
 
 
-def show(text: str, plain: list[Turn], limited_turns: list[Turn]) -> None:
+def show(text: str, plain: list[Turn], other_turns: list[Turn]) -> None:
     """Medians of both, and what the second takes more."""
     print(f"{text}; {plain[0].cell_days:,} cell-days, {len(plain)} turns each")
     for name in ("wall", "cpu"):
-        one, other = ([getattr(turn, name) for turn in turns] for turns in (plain, limited_turns))
+        one, other = ([getattr(turn, name) for turn in turns] for turns in (plain, other_turns))
         a, b = statistics.median(one), statistics.median(other)
         noise = max((max(each) - min(each)) / statistics.median(each) for each in (one, other))
         more = f"{100 * (b / a - 1):+.1f} % (spread of the turns {100 * noise:.0f} %)"
         print(f"  {name:4s} seconds: {a:.2f} without, {b:.2f} with: {more}")
-    stage = statistics.median(turn.stage for turn in limited_turns)
-    share = statistics.median(turn.stage / turn.cpu for turn in limited_turns)
+    stage = statistics.median(turn.stage for turn in other_turns)
+    share = statistics.median(turn.stage / turn.cpu for turn in other_turns)
     print(f"  the stage alone: {stage:.2f} CPU s, {100 * share:.1f} % of its run", flush=True)
 
 
@@ -118,7 +119,7 @@ def main() -> None:
     parser.add_argument("--cells", type=int, default=50, help="edge of the tile")
     choice = parser.parse_args()
     torch.set_num_threads(1)
-    worker.with_limits = timed
+    worker.with_applicability = timed
     with tempfile.TemporaryDirectory() as name:
         drivers, runs = str(Path(name) / "drivers.zarr"), Path(name) / "runs"
         runs.mkdir()

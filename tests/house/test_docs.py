@@ -19,7 +19,7 @@ from upscale.commands import COMMANDS, make_app
 from upscale.engine.config import parse_run
 from upscale.ingest.config import parse_ingest
 from upscale.product.cube import consolidate
-from upscale.testing.flux_cubes import MADE_TRUST, make_flux_cube, small_layout
+from upscale.testing.flux_cubes import MADE_UNCERTAINTY, make_flux_cube, small_layout
 from upscale.training.config import TrainConfig
 
 FENCE = re.compile(r"^( *)```(\w+)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
@@ -83,7 +83,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("results")
     store = str(folder / "fluxes.zarr")
     year = small_layout(dt.date(2012, 1, 1), dt.date(2012, 12, 31))
-    make_flux_cube(store, year, trust=MADE_TRUST)
+    make_flux_cube(store, year, uncertainty=MADE_UNCERTAINTY)
     consolidate(store)
     return folder
 

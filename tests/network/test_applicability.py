@@ -325,10 +325,10 @@ def test_a_release_carries_it_and_refuses_what_does_not_fit(tmp_path) -> None:
         return save_release(release.path, release.spec, release.states, "", "", content)
 
     found = save()
-    assert found.limits is not None
-    assert found.limits.drivers.points.tobytes() == made.drivers.points.tobytes()
+    assert found.applicability is not None
+    assert found.applicability.drivers.points.tobytes() == made.drivers.points.tobytes()
     assert found.digest != release.digest
-    assert release.limits is None
+    assert release.applicability is None
     with pytest.raises(ReleaseError, match="embeddings of"):
         save(**fit_applicability(places(), scaler(), np.ones(3), np.ones((2, 4))).tensors())
     with pytest.raises(ReleaseError, match="threshold or weights"):

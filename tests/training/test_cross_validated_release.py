@@ -56,7 +56,7 @@ def test_closure_is_given_beside_that_of_the_measurements(release, config, made_
     assert release.manifest.skill["closure"]["predicted"] == pytest.approx(np.mean(gaps), rel=1e-4)
 
 
-def test_it_knows_its_limits_and_its_card_tells_them(release):
+def test_it_knows_its_uncertainty_and_its_card_tells_them(release):
     assert release.manifest.calibration is not None
     assert release.manifest.applicability is not None
     card = (release.path / "CARD.md").read_text()

@@ -15,7 +15,7 @@ from upscale.engine.ledger import PLAN, RunEntry, RunLedger
 from upscale.engine.loop import RunOutcome, run_items
 from upscale.engine.plan import RunJob, RunPlan, read_part
 from upscale.engine.provenance import attributes_of
-from upscale.engine.uncertainty import trust_of
+from upscale.engine.uncertainty import uncertainty_of
 from upscale.engine.validate import Checked, store_faults
 from upscale.jobs.claim import claimed
 from upscale.jobs.clock import now
@@ -81,8 +81,10 @@ def _create(checked: Checked, job: RunJob) -> None:
     attributes = attributes_of(checked.run, job, checked.release, checked.cube)
     stamp = {"date_created": now(), "history": f"{now()} upscale init", "complete": False}
     half_made = not is_empty(job.store) and not store_faults(job)
-    trust = trust_of(checked.release)
-    create_flux_cube(job.store, job.layout, attributes | stamp, trust=trust, overwrite=half_made)
+    uncertainty = uncertainty_of(checked.release)
+    create_flux_cube(
+        job.store, job.layout, attributes | stamp, uncertainty=uncertainty, overwrite=half_made
+    )
     _write_static(checked.cube, checked.plan)
     zarr.open_group(job.store, mode="r+", use_consolidated=False).attrs["initialised"] = True
     consolidate(job.store)

@@ -1,4 +1,5 @@
-"""How far a run may be trusted: the area of applicability of its model, computed for every cell.
+"""The uncertainty of a run: the area of applicability of its model, computed for every cell,
+and the calibration that its flux cube keeps.
 
 One index for each land cell and step of 15 days, from the drivers that are in memory anyway.
 """
@@ -23,7 +24,7 @@ from upscale.network.uncertainty.applicability import (
 )
 from upscale.product.layout import FluxLayout, WorkItem
 from upscale.product.shards import TileFluxes
-from upscale.product.uncertainty import CALIBRATION_KEYS, INDEX_BITS, STEP_ARRAYS, Trust
+from upscale.product.uncertainty import CALIBRATION_KEYS, INDEX_BITS, STEP_ARRAYS, StoredUncertainty
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
@@ -32,25 +33,25 @@ Bools = NDArray[np.bool_]
 def margin_of(release: Release) -> int:
     """Days of drivers that are read on either side of a block: windows and points reach there."""
     margin = release.window_rule.margin
-    return max(margin, POINT_DAYS - 1) if release.limits else margin
+    return max(margin, POINT_DAYS - 1) if release.applicability else margin
 
 
-def trust_of(release: Release) -> Trust:
-    """What the flux cube of a release says of its limits."""
-    calibration, limits = release.manifest.calibration, release.limits
+def uncertainty_of(release: Release) -> StoredUncertainty:
+    """What the flux cube of a release says of its uncertainty."""
+    calibration, applicability = release.manifest.calibration, release.applicability
     keys: dict[str, Any] = {}
     if calibration is not None:
         for flux in calibration.fluxes:
             known = asdict(flux) | {"levels": calibration.levels}
             values = {key: known[key] for key in CALIBRATION_KEYS}
             keys[flux.name] = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
-    if limits is None:
-        return Trust(calibration=keys)
-    return Trust(
+    if applicability is None:
+        return StoredUncertainty(calibration=keys)
+    return StoredUncertainty(
         drivers=release.scaler.names,
-        threshold=limits.drivers.threshold,
-        embedding=limits.embedding.threshold if limits.embedding else None,
-        points=int(limits.drivers.counts.sum()),
+        threshold=applicability.drivers.threshold,
+        embedding=applicability.embedding.threshold if applicability.embedding else None,
+        points=int(applicability.drivers.counts.sum()),
         calibration=keys,
     )
 
@@ -63,13 +64,13 @@ def without_margin(drivers: TileDrivers, extra: int) -> TileDrivers:
     return TileDrivers(drivers.values[:, days], drivers.filled[:, days], drivers.first + extra)
 
 
-def with_limits(
+def with_applicability(
     fluxes: TileFluxes,
     surface: Surface,
     drivers: TileDrivers,
     embeddings: Embeddings | None,
     predictor: Predictor,
-    limits: Applicability,
+    applicability: Applicability,
     layout: FluxLayout,
     item: WorkItem,
 ) -> TileFluxes:
@@ -82,13 +83,13 @@ def with_limits(
     there = np.isfinite(fluxes.daily["gpp"][:, surface.land])
     numbers = layout.step_numbers(item.block)
     served = np.stack([there[step == i].any(axis=0) for i in range(len(numbers))], axis=1)
-    cells = _of_drivers(drivers, numbers, served, predictor, limits)
-    thresholds = {"extrapolation": limits.drivers.threshold}
-    if limits.embedding is not None and embeddings is not None:
+    cells = _of_drivers(drivers, numbers, served, predictor, applicability)
+    thresholds = {"extrapolation": applicability.drivers.threshold}
+    if applicability.embedding is not None and embeddings is not None:
         rows = embeddings.z.transpose(1, 0, 2).reshape(len(there.T), -1)
-        index = evaluate(limits.embedding, rows, predictor.device).index
+        index = evaluate(applicability.embedding, rows, predictor.device).index
         cells["extrapolation_embedding"] = np.where(served, index[:, None], np.float32(np.nan))
-        thresholds["extrapolation_embedding"] = limits.embedding.threshold
+        thresholds["extrapolation_embedding"] = applicability.embedding.threshold
     quality = fluxes.daily["quality"].copy()
     for name, threshold in thresholds.items():
         outside = (cells[name] > threshold).T[step] & there
@@ -102,14 +103,14 @@ def _of_drivers(
     numbers: range,
     served: Bools,
     predictor: Predictor,
-    limits: Applicability,
+    applicability: Applicability,
 ) -> dict[str, NDArray[Any]]:
     """Arrays `(cell, step)` of predictor space, where a step is served and its point known."""
     scaler = predictor.scaler
     points = step_points(drivers.values, drivers.first, numbers, scaler)
     needed = [i for i, feature in enumerate(scaler.features) if feature.required]
     known = served & np.isfinite(points[:, :, needed]).all(axis=2)
-    found = evaluate(limits.drivers, points[known], predictor.device)
+    found = evaluate(applicability.drivers, points[known], predictor.device)
     columns: dict[str, NDArray[Any]] = {
         "extrapolation": found.index,
         "point_density": found.density,

@@ -31,7 +31,7 @@ from upscale.engine.context import (
 from upscale.engine.ledger import RunEntry, RunLedger
 from upscale.engine.plan import RunJob, read_part
 from upscale.engine.predict import barren_tile, predict_tile
-from upscale.engine.uncertainty import margin_of, with_limits, without_margin
+from upscale.engine.uncertainty import margin_of, with_applicability, without_margin
 from upscale.grid import Tile, cell_areas
 from upscale.jobs.clock import Stopwatch, now
 from upscale.network.predictor import Predictor, load_predictor
@@ -55,7 +55,7 @@ class WorkerSession:
     rule: WindowRule
     ledger: RunLedger
     margin: int
-    limits: Applicability | None
+    applicability: Applicability | None
     computing: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -78,7 +78,9 @@ def open_session(job: RunJob) -> WorkerSession:
             )
     predictor = load_predictor(release, job.device)
     rule, ledger = release.window_rule, RunLedger(job.store)
-    return WorkerSession(job, cube, predictor, rule, ledger, margin_of(release), release.limits)
+    return WorkerSession(
+        job, cube, predictor, rule, ledger, margin_of(release), release.applicability
+    )
 
 
 class EnsemblePlugin(WorkerPlugin):
@@ -166,7 +168,7 @@ def process(
 def _predict(
     session: WorkerSession, surface: Surface, item: WorkItem, watch: Stopwatch
 ) -> TileFluxes:
-    job, margin, limits = session.job, session.margin, session.limits
+    job, margin, applicability = session.job, session.margin, session.applicability
     days = job.layout.days(item.block)
     first, count = job.layout.first + days.start - margin, days.stop - days.start + 2 * margin
     with watch.stage("read"):
@@ -181,11 +183,11 @@ def _predict(
     with session.computing, watch.stage("predict"):
         inner = without_margin(drivers, margin - rule.margin)
         fluxes = predict_tile(surface, inner, predictor, embeddings, rule, job.layout, item)
-    if limits is None:
+    if applicability is None:
         return fluxes
     with session.computing, watch.stage("applicability"):
-        return with_limits(
-            fluxes, surface, drivers, embeddings, predictor, limits, job.layout, item
+        return with_applicability(
+            fluxes, surface, drivers, embeddings, predictor, applicability, job.layout, item
         )
 
 

@@ -45,7 +45,7 @@ class Composite:
     state: `State` `(row, col)`; means: fluxes `(row, col)` in g m-2 d-1 of land, weighted by
     area of land; spreads: of these means, over the members, where members were kept; season:
     sums of flux x area `(flux, row, bin)` and area `(row, bin)` by bins of 5 days of the year.
-    limits: mean of each dissimilarity index and of the density over time, and `outside`, the
+    applicability: mean of each dissimilarity index and of the density over time, and `outside`, the
     share of days in % with an index above its threshold; empty without an area of applicability.
     """
 
@@ -55,7 +55,7 @@ class Composite:
     spreads: dict[str, Reals]
     season: Reals
     season_area: Reals
-    limits: dict[str, Reals] = field(default_factory=dict)
+    applicability: dict[str, Reals] = field(default_factory=dict)
 
     @property
     def sparse(self) -> bool:
@@ -80,7 +80,7 @@ def composite(cube: FluxCube, columns: int = COLUMNS) -> Composite:
         {flux: np.full(grid.shape, np.nan) for flux in FLUXES if _has_spread(cube)},
         np.zeros((len(FLUXES), grid.rows, SEASON_BINS)),
         np.zeros((grid.rows, SEASON_BINS)),
-        {name: np.full(grid.shape, np.nan) for name in _limits(cube)},
+        {name: np.full(grid.shape, np.nan) for name in _applicability_names(cube)},
     )
     edge = factor * max(1, cube.span(MAP_CELLS) // factor)
     for cells in occupied(cube, edge, factor):
@@ -92,8 +92,8 @@ def _has_spread(cube: FluxCube) -> bool:
     return cube.has_sums and cube.layout.members > 1
 
 
-def _limits(cube: FluxCube) -> tuple[str, ...]:
-    """Keys of `Composite.limits`."""
+def _applicability_names(cube: FluxCube) -> tuple[str, ...]:
+    """Keys of `Composite.applicability`."""
     indices = tuple(filter(cube.has, INDEX_BITS))
     return (*indices, "point_density", "outside") if indices else ()
 
@@ -129,7 +129,7 @@ def _fill_means(
     area: Reals,
     days: Reals,
 ) -> None:
-    """Means, spreads and limits of coarse cells `there`."""
+    """Means, spreads and applicability of coarse cells `there`."""
     weight = _gather(area * days, factor)
     with np.errstate(invalid="ignore", divide="ignore"):
         for flux in FLUXES:
@@ -138,9 +138,9 @@ def _fill_means(
             members = _member_totals(cube, flux, cells)
             means = np.stack([_gather(area * each, factor) / weight for each in members])
             spread[there] = means.std(axis=0, ddof=1)
-        for name, (total, count) in _limit_sums(cube, cells).items():
-            limit = _gather(area * total, factor) / _gather(area * count, factor)
-            made.limits[name][there] = limit
+        for name, (total, count) in _applicability_sums(cube, cells).items():
+            mean = _gather(area * total, factor) / _gather(area * count, factor)
+            made.applicability[name][there] = mean
 
 
 def _sums(
@@ -190,14 +190,16 @@ def _member_totals(cube: FluxCube, flux: str, cells: CellSlices) -> Reals:
     return total
 
 
-def _limit_sums(cube: FluxCube, cells: CellSlices) -> dict[str, tuple[Reals, Reals]]:
-    """Sums over days `(row, col)` of each of `_limits`, and the days in them; the steps of one
-    block in memory at a time."""
-    sums = {name: (np.zeros(cells.shape), np.zeros(cells.shape)) for name in _limits(cube)}
+def _applicability_sums(cube: FluxCube, cells: CellSlices) -> dict[str, tuple[Reals, Reals]]:
+    """Sums over days `(row, col)` by name in `_applicability_names`, and the days in them; the
+    steps of one block are in memory at a time."""
+    sums = {
+        name: (np.zeros(cells.shape), np.zeros(cells.shape)) for name in _applicability_names(cube)
+    }
     length = np.diff(cube.layout.step_bounds, axis=1)[:, :, None].astype(np.float64)
     for block in range(cube.layout.blocks if sums else 0):
         steps = cube.layout.steps_of(block)
-        for name, values in _limit_values(cube, steps, cells).items():
+        for name, values in _applicability_values(cube, steps, cells).items():
             there = np.isfinite(values)
             total, days = sums[name]
             total += (np.where(there, values, 0) * length[steps]).sum(axis=0)
@@ -205,10 +207,10 @@ def _limit_sums(cube: FluxCube, cells: CellSlices) -> dict[str, tuple[Reals, Rea
     return sums
 
 
-def _limit_values(cube: FluxCube, steps: slice, cells: CellSlices) -> dict[str, Reals]:
-    """Values `(step, row, col)` of each of `_limits`, NaN where there is none; `outside` is 100
-    where an index is above its threshold, else 0."""
-    stored = [name for name in _limits(cube) if name != "outside"]
+def _applicability_values(cube: FluxCube, steps: slice, cells: CellSlices) -> dict[str, Reals]:
+    """Values `(step, row, col)` by name in `_applicability_names`, NaN where there is none;
+    `outside` is 100 where an index is above its threshold, else 0."""
+    stored = [name for name in _applicability_names(cube) if name != "outside"]
     values = {name: cube.steps(name, steps, cells) for name in stored}
     shape = values["point_density"].shape
     outside, known = np.zeros(shape, bool), np.zeros(shape, bool)

@@ -19,7 +19,7 @@ from upscale.calendar import date_of
 from upscale.grid import EARTH_RADIUS, Grid, cell_areas
 from upscale.product.layout import FluxLayout
 from upscale.product.quality import FILL, flag_attributes
-from upscale.product.uncertainty import NO_TRUST, STEP_ARRAYS, Trust
+from upscale.product.uncertainty import NO_UNCERTAINTY, STEP_ARRAYS, StoredUncertainty
 from upscale.stores.arrays import create_array, put_array
 from upscale.stores.axes import CELLS, DAILY, put_axes, put_stretches
 from upscale.variables import FLUXES, class_attributes, variable
@@ -63,13 +63,13 @@ def create_flux_cube(
     layout: FluxLayout,
     attributes: Mapping[str, Any],
     *,
-    trust: Trust = NO_TRUST,
+    uncertainty: StoredUncertainty = NO_UNCERTAINTY,
     overwrite: bool = False,
 ) -> None:
     """Write the metadata, the coordinates and the cell areas of an empty flux cube.
 
-    attributes: global attributes beyond those that follow from the layout; trust: decides which
-    arrays stand on the step axis, and what the spreads say. A mark that the
+    attributes: global attributes beyond those that follow from the layout; uncertainty: decides
+    which arrays stand on the step axis, and what the spreads say. A mark that the
     store is ours is written first, and `kind` last; only a store with that mark is started
     again, unless `overwrite` says that the caller knows what is there. Raises ValueError where
     anything else is there.
@@ -78,10 +78,10 @@ def create_flux_cube(
     again = overwrite or was_begun(url)
     root = zarr.create_group(url, overwrite=again, attributes=mark, zarr_format=3)
     put_axes(root, layout.grid, layout.first + np.arange(layout.count))
-    _create_daily(root, layout, trust)
+    _create_daily(root, layout, uncertainty)
     _create_static(root, layout)
     _create_sums(root, layout)
-    _create_steps(root, layout, trust)
+    _create_steps(root, layout, uncertainty)
     content = _extent(layout) | dict(attributes) | {"layout": _layout_dict(layout)}
     root.attrs.update({name: plain(value) for name, value in content.items()})
     root.attrs["kind"] = KIND
@@ -151,16 +151,18 @@ def _extent(layout: FluxLayout) -> dict[str, Any]:
     }
 
 
-def _create_daily(root: zarr.Group, layout: FluxLayout, trust: Trust) -> None:
+def _create_daily(root: zarr.Group, layout: FluxLayout, uncertainty: StoredUncertainty) -> None:
     for name in (*FLUXES, *(f"{flux}_sd" for flux in FLUXES)):
         text = dict[str, Any](variable(name).attributes | _CELLS | {"cell_methods": _PER_LAND})
-        text |= trust.spread_attributes(name.removesuffix("_sd")) if name not in FLUXES else {}
+        text |= (
+            uncertainty.spread_attributes(name.removesuffix("_sd")) if name not in FLUXES else {}
+        )
         content = "modelResult" if name in FLUXES else "qualityInformation"
         text["coverage_content_type"] = content
         if name in FLUXES:
             text["ancillary_variables"] = f"{name}_sd"
         _create(root, name, np.float32, np.nan, layout, text)
-    flags = flag_attributes(trust.unused_flags)
+    flags = flag_attributes(uncertainty.unused_flags)
     _create(root, "quality", np.uint16, FILL, layout, flags | _CELLS)
     share = {
         "long_name": "share of the days of the window whose drivers were filled",
@@ -268,12 +270,12 @@ def _create_days(root: zarr.Group, layout: FluxLayout) -> None:
     )
 
 
-def _create_steps(root: zarr.Group, layout: FluxLayout, trust: Trust) -> None:
-    """Write the step axis, and the metadata of the arrays of `trust` that stand on it."""
-    if not trust.arrays:
+def _create_steps(root: zarr.Group, layout: FluxLayout, uncertainty: StoredUncertainty) -> None:
+    """Write the step axis, and the metadata of the arrays of `uncertainty` that stand on it."""
+    if not uncertainty.arrays:
         return
     put_stretches(root, "step", layout.step_bounds)
-    for name in trust.arrays:
+    for name in uncertainty.arrays:
         dtype, fill = STEP_ARRAYS[name]
         create_array(
             root,
@@ -283,5 +285,5 @@ def _create_steps(root: zarr.Group, layout: FluxLayout, trust: Trust) -> None:
             ("step", *CELLS),
             fill=fill,
             chunks=(len(layout.step_numbers(0)), layout.tile, layout.tile),
-            attributes=trust.step_attributes(name) | _CELLS,
+            attributes=uncertainty.step_attributes(name) | _CELLS,
         )

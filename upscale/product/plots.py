@@ -58,9 +58,9 @@ def plot_cube(store: str, out_dir: Path) -> list[Path]:
         f"map_{name}.png": _atlas(cube, made, [one], one.title) for name, one in panels.items()
     }
     figures["seasonal_cycle.png"] = _seasons(cube, made)
-    if made.limits:
-        limits = list(limit_panels(cube, made))
-        figures["applicability.png"] = _atlas(cube, made, limits, "Area of applicability")
+    if made.applicability:
+        area = list(applicability_panels(cube, made))
+        figures["applicability.png"] = _atlas(cube, made, area, "Area of applicability")
     return [_save(figure, out_dir / name) for name, figure in figures.items()]
 
 
@@ -96,23 +96,23 @@ def _title(flux: str) -> str:
     return f"{text[0].upper()}{text[1:]} ({flux.upper()})"
 
 
-def limit_panels(cube: FluxCube, made: Composite) -> Iterator[Panel]:
+def applicability_panels(cube: FluxCube, made: Composite) -> Iterator[Panel]:
     """Mean dissimilarity indices, mean density, and the share of days above a threshold."""
     titles = {
         "extrapolation": "Drivers unlike those of all towers",
         "extrapolation_embedding": "Place unlike all towers",
     }
     for name, title in titles.items():
-        if name in made.limits:
+        if name in made.applicability:
             threshold = cube.array(name).attrs["applicability_threshold"]
             label = f"dissimilarity index; outside the area above {threshold:.2g}"
-            field = made.limits[name]
+            field = made.applicability[name]
             yield Panel(title, field, scale_to(name, [field], made.grid.lat), label)
-    density = made.limits["point_density"]
+    density = made.applicability["point_density"]
     scale = scale_to("point_density", [density], made.grid.lat)
     yield Panel("Training points with like drivers", density, scale, "points within the threshold")
     scale = Scale(colours.colour_map("spread"), 0, 100, "neither")
-    yield Panel("Outside the area", made.limits["outside"], scale, "share of days, %")
+    yield Panel("Outside the area", made.applicability["outside"], scale, "share of days, %")
 
 
 def _atlas(cube: FluxCube, made: Composite, panels: Sequence[Panel], title: str) -> Figure:

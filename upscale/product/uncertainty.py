@@ -1,6 +1,6 @@
-"""How far a flux cube may be trusted: what it says beside its fluxes, and in which words.
+"""The uncertainty that a flux cube keeps beside its fluxes, and in which words.
 
-Two things come with a model that knows its limits. A calibration turns the spread of the
+A model may bring two things with it. A calibration turns the spread of the
 ensemble into intervals for measured days; it is kept as attributes of the `*_sd` arrays. The
 area of applicability tells where the drivers are unlike all training data; its arrays have one
 value for each cell and step of 15 days.
@@ -46,8 +46,8 @@ _CALIBRATION = (
 
 
 @dataclass(frozen=True)
-class Trust:
-    """What a model says of its own limits.
+class StoredUncertainty:
+    """What a model says of its own uncertainty.
 
     drivers: its features, those of `extrapolation_driver` from code 1, empty where it has no
     area of applicability; threshold, embedding: thresholds of the dissimilarity index in the
@@ -115,5 +115,5 @@ class Trust:
         }
 
 
-#: What a model says that knows nothing of its limits.
-NO_TRUST = Trust()
+#: Of a model that has neither calibration nor area of applicability.
+NO_UNCERTAINTY = StoredUncertainty()

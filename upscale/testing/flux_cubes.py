@@ -21,7 +21,7 @@ from upscale.product.cube import create_flux_cube
 from upscale.product.layout import FluxLayout, Sums, WorkItem
 from upscale.product.quality import Quality, has
 from upscale.product.shards import TileFluxes, write_item, write_layer
-from upscale.product.uncertainty import INDEX_BITS, NO_TRUST, STEP_ARRAYS, Trust
+from upscale.product.uncertainty import INDEX_BITS, NO_UNCERTAINTY, STEP_ARRAYS, StoredUncertainty
 from upscale.variables import FLUXES
 
 Floats = NDArray[np.float32]
@@ -41,8 +41,8 @@ ATTRIBUTES: dict[str, Any] = {
 }
 
 
-#: Limits that no model has: thresholds that some cells exceed, and a round calibration.
-MADE_TRUST = Trust(
+#: Of no model: thresholds that some cells exceed, and a round calibration.
+MADE_UNCERTAINTY = StoredUncertainty(
     drivers=("ta", "sw_in", "vpd"),
     threshold=0.5,
     embedding=0.75,
@@ -115,20 +115,20 @@ def make_flux_cube(
     url: str,
     layout: FluxLayout,
     attributes: Mapping[str, Any] | None = None,
-    trust: Trust = NO_TRUST,
+    uncertainty: StoredUncertainty = NO_UNCERTAINTY,
 ) -> FluxLayout:
     """Write a whole flux cube from the formulas; returns its layout.
 
-    trust: what the model that never was says of its limits, such as `MADE_TRUST`.
+    uncertainty: what the made-up model says of its own, such as `MADE_UNCERTAINTY`.
     """
     world = made_world(layout.grid)
-    create_flux_cube(url, layout, ATTRIBUTES | dict(attributes or {}), trust=trust)
+    create_flux_cube(url, layout, ATTRIBUTES | dict(attributes or {}), uncertainty=uncertainty)
     for tile in tiles_of(layout.grid, layout.tile):
         _write_layers(url, world, *tile.slices(layout.grid, layout.tile))
         for block in range(layout.blocks):
             item = WorkItem(block, tile)
             made = made_item(layout, world, item)
-            write_item(url, layout, item, with_steps(made, layout, item, trust))
+            write_item(url, layout, item, with_steps(made, layout, item, uncertainty))
     return layout
 
 
@@ -201,9 +201,11 @@ def _segment_sums(
     return sums, {"segment_days": count}
 
 
-def with_steps(made: TileFluxes, layout: FluxLayout, item: WorkItem, trust: Trust) -> TileFluxes:
+def with_steps(
+    made: TileFluxes, layout: FluxLayout, item: WorkItem, uncertainty: StoredUncertainty
+) -> TileFluxes:
     """What an item writes, with indices that follow from row, column and step."""
-    if not trust.arrays:
+    if not uncertainty.arrays:
         return made
     numbers, there = layout.step_numbers(item.block), np.isfinite(made.daily["gpp"])
     step = layout.step_index(layout.days(item.block)) - layout.steps_of(item.block).start
@@ -213,15 +215,15 @@ def with_steps(made: TileFluxes, layout: FluxLayout, item: WorkItem, trust: Trus
         "extrapolation": level,
         "extrapolation_embedding": 1 - level,
         "point_density": 100 * (1 - level),
-        "extrapolation_driver": 1 + (10 * level) % len(trust.drivers),
+        "extrapolation_driver": 1 + (10 * level) % len(uncertainty.drivers),
     }
     steps = {
         name: np.where(served, fields[name], STEP_ARRAYS[name][1]).astype(STEP_ARRAYS[name][0])
-        for name in trust.arrays
+        for name in uncertainty.arrays
     }
-    quality, limits = made.daily["quality"], (trust.threshold, trust.embedding)
-    for (name, bit), limit in zip(INDEX_BITS.items(), limits, strict=True):
-        if limit is not None:
-            outside = (steps[name] > limit)[step] & there
+    quality, thresholds = made.daily["quality"], (uncertainty.threshold, uncertainty.embedding)
+    for (name, bit), threshold in zip(INDEX_BITS.items(), thresholds, strict=True):
+        if threshold is not None:
+            outside = (steps[name] > threshold)[step] & there
             quality = quality | np.where(outside, np.uint16(bit), np.uint16(0))
     return replace(made, daily={**made.daily, "quality": quality}, steps=steps)

@@ -34,7 +34,7 @@ from upscale.training.networks.curve_figure import plot_curves
 from upscale.training.networks.curves import CURVES, FIGURE, curve_csv, curve_table
 from upscale.training.networks.progress import Say, Watcher
 from upscale.training.trained import Trained, tower_model_of, train_model
-from upscale.training.uncertainty import trust
+from upscale.training.uncertainty import add_uncertainty
 
 #: What a release is judged beside in cross-validation.
 RIVALS = ("xgboost", "lightgbm", SEASONAL_CYCLE)
@@ -63,7 +63,7 @@ def train_release(config: TrainConfig, say: Say = print, watcher: Watcher | None
     card = write_card(spec, config.card, material.split, sites, table)
     release = save_release(config.out, spec, trained.members, card, skill_csv(table))
     if left_out:
-        release = trust(release, left_out, towers)
+        release = add_uncertainty(release, left_out, towers)
         card = write_card(release.spec, config.card, material.split, sites, table)
         (config.out / CARD).write_text(card, encoding="utf-8")
     if trained.curves:

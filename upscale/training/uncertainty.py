@@ -1,4 +1,4 @@
-"""The last step of training: what a release knows of its own limits.
+"""The last step of training: what a release knows of its own uncertainty.
 
 Its spread is calibrated on towers predicted by members that never saw their clusters, and its
 area of applicability is fitted to the towers that it learned from.
@@ -30,7 +30,7 @@ Floats = NDArray[np.float32]
 WINDOWS = 16
 
 
-def trust(
+def add_uncertainty(
     release: Release,
     left_out: Sequence[LeftOut],
     towers: Sequence[Tower],

@@ -63,7 +63,7 @@ class Release:
     """A checked release.
 
     weights: {name: `(member, ...)`} of networks, float32, on the CPU; trees: `(member, flux)`
-    regressors; applicability: the tensors of `upscale.network.uncertainty.applicability` as they
+    regressors; applicability_tensors: those of `upscale.network.uncertainty.applicability` as they
     were saved, empty where the release has none; digest: sha256 over `release.yaml` and the
     digest of the weights; it names this release in the provenance of all that is made with it.
     """
@@ -72,7 +72,7 @@ class Release:
     manifest: ReleaseManifest
     weights: Mapping[str, Tensor]
     digest: str
-    applicability: Mapping[str, Tensor] = field(default_factory=dict)
+    applicability_tensors: Mapping[str, Tensor] = field(default_factory=dict)
     trees: tuple[tuple[Trees, ...], ...] = ()
 
     @property
@@ -96,11 +96,11 @@ class Release:
         return Scaler(self.manifest.features, self.manifest.fluxes)
 
     @cached_property
-    def limits(self) -> Applicability | None:
+    def applicability(self) -> Applicability | None:
         """The area of applicability, None where the release has none; ValueError where its
         tensors are not one."""
-        known = bool(self.applicability)
-        return read_applicability(self.applicability, len(self.scaler.names)) if known else None
+        tensors = self.applicability_tensors
+        return read_applicability(tensors, len(self.scaler.names)) if tensors else None
 
     @property
     def spec(self) -> ReleaseSpec:
@@ -197,20 +197,20 @@ def load_release(name_or_path: str | Path) -> Release:
         _check_weights(weights, manifest, str(folder / manifest.weights.file))
     # the digests of all other files stand in the text itself
     digest = hashlib.sha256(text + (manifest.weights.sha256.encode() if manifest.weights else b""))
-    applicability = _tensors(folder, manifest.applicability)
-    release = Release(folder, manifest, weights, digest.hexdigest(), applicability, trees)
-    _check_limits(release)
+    tensors = _tensors(folder, manifest.applicability)
+    release = Release(folder, manifest, weights, digest.hexdigest(), tensors, trees)
+    _check_applicability(release)
     return release
 
 
-def _check_limits(release: Release) -> None:
+def _check_applicability(release: Release) -> None:
     """The area of applicability is one of this model's drivers and embeddings."""
     manifest = release.manifest
     try:
-        limits = release.limits
+        area = release.applicability
     except ValueError as error:
         raise ReleaseError(f"{release.path / APPLICABILITY}: {error}") from None
-    found = limits.embedding.points.shape[1] if limits and limits.embedding else None
+    found = area.embedding.points.shape[1] if area and area.embedding else None
     expected = release.members * manifest.architecture.latent
     if found is not None and (found != expected or manifest.context.rule == "query"):
         raise ReleaseError(

@@ -1,4 +1,4 @@
-"""The last step of training gives a release its limits and leaves all else as it was."""
+"""The last step of training gives a release its uncertainty and leaves all else as it was."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from upscale.network.releases.release import Release, load_release
 from upscale.network.uncertainty.applicability import evaluate, step_points
 from upscale.testing.releases import fake_release, fake_tree_release
 from upscale.towers.table import Tower
-from upscale.training.uncertainty import draw_sample, learned_towers, trust
+from upscale.training.uncertainty import add_uncertainty, draw_sample, learned_towers
 
 MET = ("ta", "sw_in", "vpd", "p", "sw_pot", "day_length")
 
@@ -28,13 +28,13 @@ def predicted(release: Release, towers: tuple[Tower, ...], model: str) -> list[L
 @pytest.fixture(scope="module")
 def plain(made_towers: tuple[Tower, ...], tmp_path_factory: pytest.TempPathFactory) -> Release:
     learned = tuple(t.site for t in made_towers if not t.suspect)[:-1]
-    folder = tmp_path_factory.mktemp("trust") / "model"
+    folder = tmp_path_factory.mktemp("uncertainty") / "model"
     return fake_release(folder, MET, members=2, hidden=8, learned=learned)
 
 
 @pytest.fixture(scope="module")
 def whole(plain: Release, made_towers: tuple[Tower, ...]) -> Release:
-    return trust(plain, predicted(plain, made_towers, "tamrl"), made_towers)
+    return add_uncertainty(plain, predicted(plain, made_towers, "tamrl"), made_towers)
 
 
 def test_weights_card_and_skill_are_as_they_were(plain: Release, whole: Release) -> None:
@@ -60,15 +60,15 @@ def test_the_spread_is_calibrated_without_suspect_towers(whole: Release, made_to
 def test_towers_that_were_learned_from_lie_inside_and_the_moon_does_not(
     whole: Release, made_towers: tuple[Tower, ...]
 ) -> None:
-    limits, tower = whole.limits, made_towers[0]
-    assert limits is not None
+    area, tower = whole.applicability, made_towers[0]
+    assert area is not None
     drivers = features_of(tower, MET)[None]
     steps = range(tower.days[0] // 15 + 4, tower.days[-1] // 15 - 1)
     here = step_points(drivers, int(tower.days[0]), steps, whole.scaler)[0]
-    inside = evaluate(limits.drivers, here)
-    assert (inside.index <= limits.drivers.threshold).mean() > 0.95
-    moon = evaluate(limits.drivers, here + np.array([-12, 0, 0, 0, 0, 0], np.float32))
-    assert (moon.index > limits.drivers.threshold).all()
+    inside = evaluate(area.drivers, here)
+    assert (inside.index <= area.drivers.threshold).mean() > 0.95
+    moon = evaluate(area.drivers, here + np.array([-12, 0, 0, 0, 0, 0], np.float32))
+    assert (moon.index > area.drivers.threshold).all()
     assert (moon.axis == MET.index("ta")).all()
     assert (moon.density == 0).all()
 
@@ -76,22 +76,24 @@ def test_towers_that_were_learned_from_lie_inside_and_the_moon_does_not(
 def test_embeddings_of_the_learned_towers_are_the_points_of_their_space(
     whole: Release, made_towers: tuple[Tower, ...]
 ) -> None:
-    limits, runner = whole.limits, tower_model(whole)
-    assert limits is not None
-    assert limits.embedding is not None
+    area, runner = whole.applicability, tower_model(whole)
+    assert area is not None
+    assert area.embedding is not None
     learned = learned_towers(whole, made_towers)
     rows = np.stack([runner.embedding(t).ravel() for t in learned])
-    found = evaluate(limits.embedding, rows)
+    found = evaluate(area.embedding, rows)
     assert found.index == pytest.approx(0, abs=1e-4)
-    assert len(limits.embedding.points) == len(learned)
+    assert len(area.embedding.points) == len(learned)
 
 
-def test_trees_have_limits_too(made_towers: tuple[Tower, ...], tmp_path: Path) -> None:
+def test_trees_have_an_area_of_applicability_too(
+    made_towers: tuple[Tower, ...], tmp_path: Path
+) -> None:
     release = fake_tree_release(tmp_path / "trees", features=MET, rounds=5)
     left_out = predicted(release, made_towers, "xgboost")
-    whole = trust(release, left_out, made_towers)
-    assert whole.limits is not None
-    assert whole.limits.embedding is None
+    whole = add_uncertainty(release, left_out, made_towers)
+    assert whole.applicability is not None
+    assert whole.applicability.embedding is None
     assert whole.manifest.calibration is not None
     assert whole.manifest.trees == release.manifest.trees
 
@@ -101,14 +103,14 @@ def test_a_model_whose_context_is_the_window_has_one_space(made_towers, tmp_path
     sample = draw_sample(tower_model(release), made_towers[:3])
     assert sample.z is None
     assert sample.predict(sample.windows).shape == (2, len(sample.windows), 15, 3)
-    whole = trust(release, predicted(release, made_towers, "tamrl"), made_towers)
-    assert whole.limits is not None
-    assert whole.limits.embedding is None
+    whole = add_uncertainty(release, predicted(release, made_towers, "tamrl"), made_towers)
+    assert whole.applicability is not None
+    assert whole.applicability.embedding is None
 
 
 def test_what_is_missing_is_named(plain: Release, made_towers: tuple[Tower, ...]) -> None:
     left_out = predicted(plain, made_towers[:4], "ct-lstm")
     with pytest.raises(ValueError, match=r"tamrl .*found ct-lstm"):
-        trust(plain, left_out, made_towers)
+        add_uncertainty(plain, left_out, made_towers)
     with pytest.raises(ValueError, match="learned from, found 3"):
-        trust(plain, left_out, made_towers[:3], model="ct-lstm")
+        add_uncertainty(plain, left_out, made_towers[:3], model="ct-lstm")

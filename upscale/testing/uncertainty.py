@@ -1,5 +1,5 @@
-"""Limits for made releases: a calibration and an area of applicability that nothing was fitted
-to, for tests and benchmarks."""
+"""Uncertainty for made releases: a calibration and an area of applicability that were fitted to
+nothing, for tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from upscale.network.uncertainty.training_points import fit_space
 from upscale.variables import FLUXES, variable
 
 
-def limited(release: Release, points: int = 300, towers: int = 20, seed: int = 0) -> Release:
-    """Give a release made limits, write and load it again.
+def with_made_uncertainty(
+    release: Release, points: int = 300, towers: int = 20, seed: int = 0
+) -> Release:
+    """Give a release a made calibration and area of applicability, write and load it again.
 
     points: training points, clumps in the middle of what the scaler expects; towers: points of
     embedding space, for a model with support years.

@@ -17,9 +17,9 @@ from upscale.network.releases.release import Release
 from upscale.product.quality import Quality, has
 from upscale.product.reader import interval
 from upscale.product.uncertainty import STEP_ARRAYS
-from upscale.testing.limits import limited
 from upscale.testing.releases import fake_release, fake_tree_release
 from upscale.testing.runs import differences, prepare, run_here, same_bits
+from upscale.testing.uncertainty import with_made_uncertainty
 
 #: Days that begin and end in the middle of a step.
 QUARTER = ("2012-03-05", "2012-06-02")
@@ -30,7 +30,9 @@ MET = ("ta", "sw_in", "vpd", "p", "sw_pot", "day_length")
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Release:
     folder = tmp_path_factory.mktemp("model")
-    return limited(fake_release(folder / "limited", features=MET, members=3, hidden=16))
+    return with_made_uncertainty(
+        fake_release(folder / "limited", features=MET, members=3, hidden=16)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +52,7 @@ def test_it_passes_every_check(store: str) -> None:
     assert "applicability" in {check.name for check in report.checks}
 
 
-def test_without_limits_a_run_is_what_it_was(world, store, model, tmp_path) -> None:
+def test_without_uncertainty_a_run_is_what_it_was(world, store, model, tmp_path) -> None:
     plain = run_here(prepare(world.model, world.drivers, tmp_path / "f.zarr", period=world.period))
     changed = {
         "@config", "@run_digest", "@model_digest", "@model_name", "@source", "@summary",
@@ -67,9 +69,9 @@ def test_without_limits_a_run_is_what_it_was(world, store, model, tmp_path) -> N
 
 def by_hand(world, model: Release, step: int, row: int, col: int) -> tuple[float, int, str]:
     """Index, density and driver of one cell and step, with loops in float64."""
-    limits = model.limits
-    assert limits is not None
-    space, features = limits.drivers, model.manifest.features
+    area = model.applicability
+    assert area is not None
+    space, features = area.drivers, model.manifest.features
     cube = open_cube(str(world.drivers))
     surface = read_surface(cube, slice(row, row + 1), slice(col, col + 1))
     names = model.scaler.names
@@ -120,8 +122,8 @@ def test_places_do_not_change_but_their_weather_does(fluxes: xr.Dataset) -> None
 
 def test_bits_are_set_above_the_thresholds_of_the_release(model, fluxes) -> None:
     for name, bit, space in (
-        ("extrapolation", Quality.OUTSIDE_APPLICABILITY, model.limits.drivers),
-        ("extrapolation_embedding", Quality.OUTSIDE_EMBEDDING, model.limits.embedding),
+        ("extrapolation", Quality.OUTSIDE_APPLICABILITY, model.applicability.drivers),
+        ("extrapolation_embedding", Quality.OUTSIDE_EMBEDDING, model.applicability.embedding),
     ):
         assert fluxes[name].applicability_threshold == space.threshold
         daily = fluxes[name].sel(step=fluxes.time, method="ffill")
@@ -168,7 +170,7 @@ def test_the_first_days_of_the_record_have_no_index(world, model, tmp_path) -> N
 
 
 def test_trees_have_indices_of_drivers_alone(world, tmp_path) -> None:
-    model = limited(fake_tree_release(tmp_path / "trees", features=MET))
+    model = with_made_uncertainty(fake_tree_release(tmp_path / "trees", features=MET))
     checked = prepare(model.path, world.drivers, tmp_path / "f.zarr",
                       period=QUARTER)  # fmt: skip
     url = run_here(checked)
@@ -190,7 +192,9 @@ def test_an_optional_driver_that_the_cube_lacks_is_left_out_of_the_distance(
     world, tmp_path: Path
 ) -> None:
     features = ("ta", "sw_in", "ws")
-    model = limited(fake_release(tmp_path / "model", features=features, members=2, hidden=16))
+    model = with_made_uncertainty(
+        fake_release(tmp_path / "model", features=features, members=2, hidden=16)
+    )
     checked = prepare(model.path, world.drivers, tmp_path / "f.zarr",
                       period=("2012-06-01", "2012-06-30"))  # fmt: skip
     found = xr.open_zarr(run_here(checked))
