@@ -31,14 +31,14 @@ def towers(folder: Path) -> tuple[Tower, ...]:
 
 
 def make_cases(towers: Sequence[Tower], split: str = "test", seed: int = 0) -> list[Case]:
-    """Two models: `ours` follows the measurements closely, `rival` does so with more noise."""
+    """Two models: `ours` follows the measurements closely, `baseline` does so with more noise."""
     rng = np.random.default_rng(seed)
     cases = []
     for tower in towers:
         truth = np.nan_to_num(tower.fluxes, nan=1.0)
         members = {
             name: truth + rng.normal(0, noise, (4, *truth.shape)).astype(np.float32)
-            for name, noise in (("ours", 0.5), ("rival", 1.5))
+            for name, noise in (("ours", 0.5), ("baseline", 1.5))
         }
         found = {name: estimate(each.astype(np.float32)) for name, each in members.items()}
         cases.append(Case(tower, "suspect" if tower.suspect else split, found))

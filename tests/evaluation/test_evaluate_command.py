@@ -110,7 +110,7 @@ def test_a_baseline_of_few_of_the_towers_is_called_no_fair_rival(folder, tmp_pat
     assert evaluate(fair, request, FITTERS, lambda line: None).warnings == ()
 
 
-def test_why_a_tower_cannot_be_judged_is_told(towers):
+def test_why_a_tower_cannot_be_scored_is_told(towers):
     def members(tower):
         return np.full((1, len(tower.days), 3), np.nan, np.float32)
 
@@ -220,7 +220,7 @@ def test_cross_validation_trains_without_each_cluster_and_is_read_again(
     assert call(
         trainable.path, *words, "--cross-validate", "--folds", 2, "--json", tmp_path / "a.json"
     ) == 0  # fmt: skip
-    # all towers are learned from and kept, whichever are judged
+    # all towers are learned from and kept, whichever are scored
     assert len(list((tmp_path / "kept").glob("*.npz"))) == 10
     first = capsys.readouterr().out
     assert "leave-cluster-out" in first

@@ -75,7 +75,7 @@ def overlapping(figure, wanted):
 
 def test_bars_by_class(table, crowded):
     names = {name for name, *_ in CLIMATES.values()} | set(table.igbp)
-    for part, models in ((table, ("ours", "rival")), (crowded.infer_objects(), MANY)):
+    for part, models in ((table, ("ours", "baseline")), (crowded.infer_objects(), MANY)):
         figure = bars_by_class(part, models, "30 made towers")
         check(figure)
         assert overlapping(figure, lambda text: text in names or text.startswith("n = ")) == []
@@ -83,27 +83,27 @@ def test_bars_by_class(table, crowded):
 
 def test_bars_by_season(many_cases):
     table = season_scores(pairs(many_cases, "good"))
-    check(bars_by_season(table, ("ours", "rival"), "30 made towers"))
+    check(bars_by_season(table, ("ours", "baseline"), "30 made towers"))
 
 
 def test_the_heat_map_shows_the_share_by_which_rmse_is_smaller(table, crowded):
-    relative = relative_rmse(table, "rival")
+    relative = relative_rmse(table, "baseline")
     part = table[(table.flux == "nee") & (table.climate == "D")]
     means = part.groupby("model").rmse.mean()
     row = relative[
         (relative.section == "climate") & (relative.label == "D") & (relative.flux == "nee")
     ].iloc[0]
-    assert row.gain == pytest.approx(100 * (means["rival"] - means["ours"]) / means["rival"])
+    assert row.gain == pytest.approx(100 * (means["baseline"] - means["ours"]) / means["baseline"])
     assert row.towers == part.tower.nunique()
-    assert row.days == part[part.model == "rival"].n.sum()
+    assert row.days == part[part.model == "baseline"].n.sum()
     assert row.low < row.gain < row.high
-    check(heat_map(relative, "rival", ("ours", "rival"), "30 made towers"))
+    check(heat_map(relative, "baseline", ("ours", "baseline"), "30 made towers"))
     many = relative_rmse(crowded.infer_objects(), "xgboost")
     check(heat_map(many, "xgboost", MANY, "30 made towers"))
 
 
 def test_the_scatter_counts_the_towers_that_speak_for_the_model(table):
-    figure = scatter_by_tower(table, "ours", "rival", "30 made towers")
+    figure = scatter_by_tower(table, "ours", "baseline", "30 made towers")
     check(figure)
     told = [t.get_text() for t, _ in texts(figure) if t.get_text().startswith("better at")]
     assert len(told) == 6
@@ -112,9 +112,9 @@ def test_the_scatter_counts_the_towers_that_speak_for_the_model(table):
 
 def test_one_tower_of_one_class_is_enough_for_every_figure(cases):
     table = scores(pairs(cases[:1], "good"))
-    check(bars_by_class(table, ("ours", "rival"), "one"))
-    check(heat_map(relative_rmse(table, "rival"), "rival", ("ours", "rival"), "one"))
-    check(scatter_by_tower(table, "ours", "rival", "one"))
+    check(bars_by_class(table, ("ours", "baseline"), "one"))
+    check(heat_map(relative_rmse(table, "baseline"), "baseline", ("ours", "baseline"), "one"))
+    check(scatter_by_tower(table, "ours", "baseline", "one"))
 
 
 def test_looks_are_distinct_and_the_cycle_is_grey():

@@ -44,20 +44,20 @@ def test_a_calibration_that_is_right_holds_what_it_says(pair):
 
 
 @pytest.mark.parametrize("left_out", [True, False])
-def test_a_calibration_is_not_judged_at_the_towers_it_was_fitted_on(cases, tmp_path, left_out):
+def test_a_calibration_is_not_scored_at_the_towers_it_was_fitted_on(cases, tmp_path, left_out):
     """The release stores 0.777, far from what its (far too wide) intervals hold in sample."""
     stored = (Coverage(0.5, 0.1, 0.333), Coverage(0.9, 0.2, 0.777))
     fluxes = tuple(
         FluxCalibration(name, "g m-2 d-1", 90.0, 0.0, 0.0, (0.6745, 1.6449), stored, ())
         for name in ("gpp", "reco", "nee")
     )
-    judged = Evaluation(
-        release="mine", source="Made for a test.", main="ours", models=("ours", "rival"),
-        reference="rival", cases=tuple(cases), skipped=(), left_out=left_out,
+    made = Evaluation(
+        release="mine", source="Made for a test.", main="ours", models=("ours", "baseline"),
+        reference="baseline", cases=tuple(cases), skipped=(), left_out=left_out,
         calibration=Calibration((0.5, 0.9), fluxes, 5, 5, 4, 2),
     )  # fmt: skip
-    assert results(judged, "good").calibrated.empty == left_out
-    write_report(judged, "good", tmp_path)
+    assert results(made, "good").calibrated.empty == left_out
+    write_report(made, "good", tmp_path)
     text = (tmp_path / "report.md").read_text()
     assert ("after calibration, cross-validated | 90 % | 78 %" in text) == left_out
     assert ("after calibration | 90 % | 100 %" in text) != left_out
@@ -69,9 +69,9 @@ def test_at_towers_learned_from_coverage_says_so(cases):
         (0.5,), tuple(FluxCalibration(n, "g m-2 d-1", 1.0, 0, 0, (1.0,), (), ()) for n in FLUXES),
         5, 5, 4, 2,
     )  # fmt: skip
-    judged = Evaluation("mine", "", "ours", ("ours",), None, tuple(cases), (), calibration)
-    assert "nothing of places without a tower" in calibration_words(judged, ("train",))
-    assert "nothing of places without a tower" not in calibration_words(judged, ("test",))
+    made = Evaluation("mine", "", "ours", ("ours",), None, tuple(cases), (), calibration)
+    assert "nothing of places without a tower" in calibration_words(made, ("train",))
+    assert "nothing of places without a tower" not in calibration_words(made, ("test",))
 
 
 def test_a_single_member_has_no_interval(pair):

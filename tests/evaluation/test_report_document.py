@@ -56,8 +56,8 @@ class Page(HTMLParser):
 def evaluation(cases, **fields):
     made = {
         "release": "mine", "source": "Made for a test.", "main": "ours",
-        "models": ("ours", "rival"), "reference": "rival", "cases": tuple(cases), "skipped": (),
-        "calibration": None,
+        "models": ("ours", "baseline"), "reference": "baseline", "cases": tuple(cases),
+        "skipped": (), "calibration": None,
     }  # fmt: skip
     return Evaluation(**(made | fields))
 

@@ -26,11 +26,11 @@ def table(cases):
 def test_a_score_is_the_sum_over_the_days_that_count(cases, table):
     case = cases[4]
     seen = case.tower.fluxes[case.tower.good].astype(np.float64)
-    made = case.estimates["rival"].mean[case.tower.good].astype(np.float64)
+    made = case.estimates["baseline"].mean[case.tower.good].astype(np.float64)
     for i, flux in enumerate(("gpp", "reco", "nee")):
         error = made[:, i] - seen[:, i]
         row = table[
-            (table.tower == case.tower.site) & (table.model == "rival") & (table.flux == flux)
+            (table.tower == case.tower.site) & (table.model == "baseline") & (table.flux == flux)
         ].iloc[0]
         assert row.n == len(error)
         assert row.rmse == pytest.approx(np.sqrt(np.sum(error**2) / len(error)), rel=1e-12)
@@ -67,12 +67,12 @@ def test_a_measured_quality_of_nine_tenths_is_not_a_mask(towers):
 
 def test_models_are_compared_on_the_days_that_all_of_them_predict(cases):
     case = cases[0]
-    gap = case.estimates["rival"].mean.copy()
+    gap = case.estimates["baseline"].mean.copy()
     gap[:500] = np.nan
-    holed = replace(case.estimates["rival"], mean=gap)
-    changed = Case(case.tower, "test", {"ours": case.estimates["ours"], "rival": holed})
-    ours, rival = pairs([changed], "good")
-    assert np.array_equal(ours.days, rival.days)
+    holed = replace(case.estimates["baseline"], mean=gap)
+    changed = Case(case.tower, "test", {"ours": case.estimates["ours"], "baseline": holed})
+    ours, baseline = pairs([changed], "good")
+    assert np.array_equal(ours.days, baseline.days)
     assert len(ours.days) == case.tower.good[500:].sum()
 
 
@@ -136,6 +136,6 @@ def test_towers_left_out_are_unseen_or_suspect(towers):
 
 def test_towers_that_hold_other_models_are_refused_by_name(cases):
     other = Case(cases[1].tower, "test", {"ours": cases[1].estimates["ours"]})
-    expected = f"ours, rival at every tower, found ours at {other.tower.site}"
+    expected = f"ours, baseline at every tower, found ours at {other.tower.site}"
     with pytest.raises(ValueError, match=expected):
         models_of([cases[0], other])

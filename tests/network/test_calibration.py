@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from upscale.network.uncertainty.calibration import (
     LEVELS,
     Calibration,
-    Judged,
+    PredictedTower,
     ensemble_mean,
     fit_calibration,
     interval,
@@ -22,7 +22,7 @@ from upscale.network.uncertainty.calibration import (
 FLOOR, FACTOR, SHARE = 0.5, 3.0, 0.4
 
 
-def made_tower(number: int, days: int, noise: str = "normal") -> Judged:
+def made_tower(number: int, days: int, noise: str = "normal") -> PredictedTower:
     """A tower whose error has the standard deviation that the module's formula names."""
     rng = np.random.default_rng([7, number])
     season = 4 + 3 * np.sin(np.arange(days) / 58)[:, None] * [1, 0.7, 0.8]
@@ -33,16 +33,16 @@ def made_tower(number: int, days: int, noise: str = "normal") -> Judged:
     unit = rng.normal(size=sd.shape) if noise == "normal" else rng.laplace(size=sd.shape) / 2**0.5
     observed = (mean + sd * unit).astype(np.float32)
     observed[rng.random(days) < 0.3] = np.nan
-    return Judged(f"T{number}", f"C{number // 2}", each.astype(np.float32), observed)
+    return PredictedTower(f"T{number}", f"C{number // 2}", each.astype(np.float32), observed)
 
 
 @pytest.fixture(scope="module")
-def towers() -> list[Judged]:
+def towers() -> list[PredictedTower]:
     return [made_tower(number, 300 + 150 * number) for number in range(16)]
 
 
 @pytest.fixture(scope="module")
-def made(towers: list[Judged]) -> Calibration:
+def made(towers: list[PredictedTower]) -> Calibration:
     return fit_calibration(towers)
 
 

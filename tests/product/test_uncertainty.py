@@ -38,7 +38,7 @@ BITS = {
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> str:
+def store(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A cube of a model that knows its uncertainty: 82 days, blocks of 60, steps of 15."""
     url = str(tmp_path_factory.mktemp("limited") / "fluxes.zarr")
     make_flux_cube(url, small_layout(), uncertainty=MADE_UNCERTAINTY)
@@ -66,8 +66,8 @@ def test_steps_are_fifteen_days_cut_at_blocks(start: dt.date, count: int) -> Non
         assert [key[1] for key, *_ in wanted[part]] == list(layout.step_numbers(block))
 
 
-def test_every_item_owns_whole_chunks_of_the_step_arrays(whole: str) -> None:
-    layout, group = small_layout(), zarr.open_group(whole, mode="r")
+def test_every_item_owns_whole_chunks_of_the_step_arrays(store: str) -> None:
+    layout, group = small_layout(), zarr.open_group(store, mode="r")
     chunk = group["extrapolation"].chunks
     for block in range(layout.blocks):
         steps, rows, cols = region_of(
@@ -78,8 +78,8 @@ def test_every_item_owns_whole_chunks_of_the_step_arrays(whole: str) -> None:
             assert part.stop - part.start <= size
 
 
-def test_a_day_finds_its_step_in_one_line(whole: str) -> None:
-    fluxes = xr.open_zarr(whole, consolidated=False)
+def test_a_day_finds_its_step_in_one_line(store: str) -> None:
+    fluxes = xr.open_zarr(store, consolidated=False)
     daily = fluxes.extrapolation.sel(step=fluxes.time, method="ffill")
     assert daily.sizes["time"] == fluxes.sizes["time"]
     index = small_layout().step_index(slice(0, fluxes.sizes["time"]))
@@ -87,8 +87,8 @@ def test_a_day_finds_its_step_in_one_line(whole: str) -> None:
 
 
 @pytest.mark.parametrize("name", BITS)
-def test_bits_say_what_lies_above_the_threshold(whole: str, name: str) -> None:
-    fluxes = xr.open_zarr(whole, consolidated=False)
+def test_bits_say_what_lies_above_the_threshold(store: str, name: str) -> None:
+    fluxes = xr.open_zarr(store, consolidated=False)
     daily = fluxes[name].sel(step=fluxes.time, method="ffill")
     outside = (daily > fluxes[name].applicability_threshold) & fluxes.gpp.notnull()
     assert 0 < outside.values.sum() < fluxes.gpp.notnull().values.sum()
@@ -96,9 +96,9 @@ def test_bits_say_what_lies_above_the_threshold(whole: str, name: str) -> None:
 
 
 def test_a_cube_without_uncertainty_has_neither_arrays_nor_flags(
-    made_store: str, whole: str
+    made_store: str, store: str
 ) -> None:
-    plain, other = (zarr.open_group(url, mode="r") for url in (made_store, whole))
+    plain, other = (zarr.open_group(url, mode="r") for url in (made_store, store))
     extra = {*STEP_ARRAYS, "step", "step_bnds"}
     assert set(other.array_keys()) - set(plain.array_keys()) == extra
     assert "outside_applicability" not in plain["quality"].attrs["flag_meanings"]
@@ -118,8 +118,8 @@ def test_a_model_without_embedding_has_no_index_in_its_space(tmp_path: Path) -> 
     assert check_cube(str(tmp_path / "f.zarr")).passed
 
 
-def test_all_checks_pass_and_one_of_them_is_for_the_steps(whole: str, made_store: str) -> None:
-    report = check_cube(whole)
+def test_all_checks_pass_and_one_of_them_is_for_the_steps(store: str, made_store: str) -> None:
+    report = check_cube(store)
     assert report.passed, report.describe()
     assert {c.name for c in report.checks} - {c.name for c in check_cube(made_store).checks} == {
         "applicability"
@@ -142,9 +142,9 @@ MUTANTS = {
 @pytest.mark.parametrize("name", MUTANTS)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_a_cube_that_contradicts_itself_fails_the_check(
-    whole: str, tmp_path: Path, name: str
+    store: str, tmp_path: Path, name: str
 ) -> None:
-    url = str(shutil.copytree(whole, tmp_path / "spoiled.zarr"))
+    url = str(shutil.copytree(store, tmp_path / "spoiled.zarr"))
     array, change = MUTANTS[name]
     group = zarr.open_group(url, mode="r+")
     values = group[array][...]
@@ -152,8 +152,8 @@ def test_a_cube_that_contradicts_itself_fails_the_check(
     assert check_cube(url).failures == ("applicability",)
 
 
-def test_missing_indices_and_a_moved_axis_are_seen(whole: str, tmp_path: Path) -> None:
-    url = str(shutil.copytree(whole, tmp_path / "spoiled.zarr"))
+def test_missing_indices_and_a_moved_axis_are_seen(store: str, tmp_path: Path) -> None:
+    url = str(shutil.copytree(store, tmp_path / "spoiled.zarr"))
     shutil.rmtree(Path(url) / "point_density")
     group = zarr.open_group(url, mode="r+")
     group["step"][...] = group["step"][...] + 1
@@ -171,10 +171,10 @@ def strict_faults(path: Path) -> list[str]:
 
 
 def test_netcdf_holds_the_steps_of_its_days_and_passes_the_strict_check(
-    whole: str, tmp_path: Path
+    store: str, tmp_path: Path
 ) -> None:
-    done = publish_netcdf(whole, tmp_path / "out", ("gpp",))
-    fluxes = xr.open_zarr(whole, consolidated=False)
+    done = publish_netcdf(store, tmp_path / "out", ("gpp",))
+    fluxes = xr.open_zarr(store, consolidated=False)
     for path in done.written:
         with xr.open_dataset(path) as month:
             daily = month.extrapolation.sel(step=month.time, method="ffill")
@@ -184,17 +184,17 @@ def test_netcdf_holds_the_steps_of_its_days_and_passes_the_strict_check(
             low, high = interval(month, "gpp", 0.9)
             assert (low <= high).sum() == month.gpp.notnull().sum()
     assert strict_faults(done.written[1]) == []
-    day = export_day(whole, dt.date(2012, 2, 29), tmp_path / "day.nc")
+    day = export_day(store, dt.date(2012, 2, 29), tmp_path / "day.nc")
     assert strict_faults(day) == []
     with xr.open_dataset(day) as one:
         assert set(STEP_ARRAYS) <= set(one)
         assert one.extrapolation_driver.flag_meanings == "none ta sw_in vpd"
-    assert publish_netcdf(whole, tmp_path / "out", ("gpp",)).written == ()
+    assert publish_netcdf(store, tmp_path / "out", ("gpp",)).written == ()
 
 
 @pytest.mark.parametrize("level", [0.3, 0.5, 0.8, 0.9])
-def test_the_interval_of_a_reader_is_that_of_the_model(whole: str, level: float) -> None:
-    fluxes = xr.open_zarr(whole, consolidated=False)
+def test_the_interval_of_a_reader_is_that_of_the_model(store: str, level: float) -> None:
+    fluxes = xr.open_zarr(store, consolidated=False)
     rows = [
         FluxCalibration(flux, "g m-2 d-1", known["floor"], known["factor"], known["share"],
                         tuple(known["multipliers"]), (), ())
@@ -212,16 +212,16 @@ def test_the_interval_of_a_reader_is_that_of_the_model(whole: str, level: float)
             np.testing.assert_allclose(one.values, other[..., position], rtol=1e-5, atol=1e-5)
 
 
-def test_intervals_that_nobody_knows_are_refused(made_store: str, whole: str) -> None:
+def test_intervals_that_nobody_knows_are_refused(made_store: str, store: str) -> None:
     with pytest.raises(ValueError, match="not calibrated"):
         interval(xr.open_zarr(made_store, consolidated=False), "gpp")
     with pytest.raises(ValueError, match=r"up to 0\.9"):
-        interval(xr.open_zarr(whole, consolidated=False), "gpp", 0.99)
+        interval(xr.open_zarr(store, consolidated=False), "gpp", 0.99)
 
 
-def test_maps_hold_the_mean_index_and_the_share_of_days_outside(whole: str) -> None:
-    made = composite(open_flux_cube(whole))
-    fluxes = xr.open_zarr(whole, consolidated=False)
+def test_maps_hold_the_mean_index_and_the_share_of_days_outside(store: str) -> None:
+    made = composite(open_flux_cube(store))
+    fluxes = xr.open_zarr(store, consolidated=False)
     outside = xr.zeros_like(fluxes.gpp, bool)
     with_value = fluxes.extrapolation.sel(step=fluxes.time, method="ffill").notnull()
     for name in BITS:
@@ -235,9 +235,9 @@ def test_maps_hold_the_mean_index_and_the_share_of_days_outside(whole: str) -> N
     assert 0 < np.nanmean(made.applicability["outside"]) < 100
 
 
-def test_a_coarse_map_of_applicability_weighs_by_area_of_land(whole: str) -> None:
-    coarse = composite(open_flux_cube(whole), columns=10)
-    fluxes = xr.open_zarr(whole, consolidated=False)
+def test_a_coarse_map_of_applicability_weighs_by_area_of_land(store: str) -> None:
+    coarse = composite(open_flux_cube(store), columns=10)
+    fluxes = xr.open_zarr(store, consolidated=False)
     index = fluxes.extrapolation.sel(step=fluxes.time, method="ffill")
     land = (fluxes.areacella * fluxes.sftlf / 100).where(index.notnull())
     top = (index * land).coarsen(lat=2, lon=2).sum().sum("time")
@@ -261,9 +261,9 @@ def test_a_map_of_applicability_holds_no_more_of_a_long_run_than_of_a_short_one(
     assert peaks[1] < 1.3 * peaks[0]
 
 
-def test_no_steps_are_read_where_there_is_no_land(whole: str, tmp_path: Path) -> None:
+def test_no_steps_are_read_where_there_is_no_land(store: str, tmp_path: Path) -> None:
     url = tmp_path / "sea.zarr"
-    shutil.copytree(whole, url)
+    shutil.copytree(store, url)
     group = zarr.open_group(str(url), mode="r+")
     share = np.asarray(group["sftlf"][:])
     group["sftlf"][:] = np.where(np.isfinite(share), 0, share)
@@ -277,9 +277,9 @@ def test_no_steps_are_read_where_there_is_no_land(whole: str, tmp_path: Path) ->
 
 
 def test_applicability_is_drawn_where_there_are_any(
-    whole: str, made_store: str, tmp_path: Path
+    store: str, made_store: str, tmp_path: Path
 ) -> None:
-    drawn = {path.name for path in plot_cube(whole, tmp_path / "limited")}
+    drawn = {path.name for path in plot_cube(store, tmp_path / "limited")}
     plain = {path.name for path in plot_cube(made_store, tmp_path / "plain")}
     assert drawn - plain == {"applicability.png"}
     assert (tmp_path / "limited" / "applicability.png").stat().st_size > 20_000

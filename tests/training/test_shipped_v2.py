@@ -16,7 +16,7 @@ from upscale.towers.digest import data_digest
 from upscale.towers.table import Tower, read_towers
 
 FOLDER = Path(__file__).parents[2] / "models" / "tamrl-v2"
-RIVALS = {"xgboost", "lightgbm", "seasonal-cycle"}
+BASELINES = {"xgboost", "lightgbm", "seasonal-cycle"}
 
 
 @pytest.fixture(scope="module")
@@ -47,16 +47,16 @@ def test_it_needs_only_what_every_cell_has_and_takes_what_satellites_see(release
 
 
 @pytest.mark.parametrize(("flux", "margin"), [("gpp", 0.09), ("reco", 0.0), ("nee", 0.08)])
-def test_it_beats_every_rival_where_none_had_seen_the_tower(
+def test_it_beats_every_baseline_where_none_had_seen_the_tower(
     left_out: pd.DataFrame, flux: str, margin: float
 ) -> None:
     rows = left_out[left_out["flux"] == flux].groupby("model")
     rmse, r2 = rows["rmse"].mean(), rows["r2"].median()
-    assert set(rmse.index) == RIVALS | {"tamrl"}
+    assert set(rmse.index) == BASELINES | {"tamrl"}
     assert rmse["tamrl"] < (1 - margin) * rmse["xgboost"]
-    for rival in RIVALS:
-        assert rmse["tamrl"] < rmse[rival]
-        assert r2["tamrl"] > r2[rival]
+    for baseline in BASELINES:
+        assert rmse["tamrl"] < rmse[baseline]
+        assert r2["tamrl"] > r2[baseline]
 
 
 def test_its_carbon_balance_closes(release: Release) -> None:

@@ -70,23 +70,23 @@ def evaluate(
     request = EvaluationRequest(
         towers, tuple(baseline or ()), training, tuple(site or ()), reference, device, sites
     )  # fmt: skip
-    found = load_release(release)
+    chosen = load_release(release)
     _require_room(json, report)
     if cross_validate:
-        judged = leave_clusters_out(found, request, folds, left_out, console.print)
+        found = leave_clusters_out(chosen, request, folds, left_out, console.print)
     elif left_out is not None:
-        judged = evaluate_left_out(found, request, left_out)
+        found = evaluate_left_out(chosen, request, left_out)
     else:
-        judged = run_at_towers(found, request, FITTERS, console.print, _progress)
-    judged = comparable(judged, quality)
-    table = scores(pairs(judged.cases, quality))
+        found = run_at_towers(chosen, request, FITTERS, console.print, _progress)
+    found = comparable(found, quality)
+    table = scores(pairs(found.cases, quality))
     if json is not None:
         json.write_text(skill_json(table), encoding="utf-8")
-    show(judged, table, quality, console)
+    show(found, table, quality, console)
     if report is not None:
-        write_report(judged, quality, report)
+        write_report(found, quality, report)
         console.print(f"wrote {report / REPORT_HTML}", highlight=False, soft_wrap=True)
-    raise typer.Exit(_exit_code(judged))
+    raise typer.Exit(_exit_code(found))
 
 
 def _require_room(json: Path | None, report: Path | None) -> None:
@@ -104,6 +104,6 @@ def _progress(towers: Sequence[Tower]) -> Iterable[Tower]:
     return track(towers, "towers", console=Console(stderr=True), transient=True)
 
 
-def _exit_code(judged: Evaluation) -> int:
+def _exit_code(found: Evaluation) -> int:
     """1 where a model failed at a tower, as for a run with failed tiles."""
-    return int(any(one.failed for one in judged.skipped))
+    return int(any(one.failed for one in found.skipped))

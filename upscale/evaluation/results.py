@@ -29,7 +29,7 @@ DAYS = {
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What was judged.
+    """What was scored.
 
     release: its name; source: in a sentence, where the predictions come from; models: names,
     the release's own (`main`) first, a mean seasonal cycle last; reference: the model that the
@@ -50,7 +50,7 @@ class Evaluation:
     warnings: tuple[str, ...] = ()
 
     @property
-    def rivals(self) -> tuple[str, ...]:
+    def baselines(self) -> tuple[str, ...]:
         """All models but the release's own."""
         return self.models[1:]
 
@@ -91,7 +91,7 @@ def results(evaluation: Evaluation, quality: Quality) -> Results:
         anomalies=anomaly_scores(compared),
         interannual=interannual_scores(compared),
         spread=coverage(compared),
-        # a calibration that is fitted on left-out towers would judge itself there
+        # a calibration that is fitted on left-out towers would be its own judge there
         calibrated=coverage(own, after) if after and not evaluation.left_out else coverage([]),
     )
 
@@ -129,21 +129,21 @@ def order_models(names: Sequence[str], main: str) -> tuple[str, ...]:
 
 def choose_reference(models: Sequence[str], wanted: str | None) -> str | None:
     """The baseline that others are set against: the one that is asked for, else XGBoost, else
-    the first rival; ValueError where the one asked for is not among the rivals."""
-    rivals = models[1:]
-    if wanted is not None and wanted not in rivals:
+    the first one; ValueError where the one asked for is not among them."""
+    baselines = models[1:]
+    if wanted is not None and wanted not in baselines:
         raise ValueError(
-            f"expected a reference among the baselines ({', '.join(rivals) or 'there is none'}), "
-            f"found {wanted!r}; name it with --baseline as well"
+            "expected a reference among the baselines "
+            f"({', '.join(baselines) or 'there is none'}), found {wanted!r}; name it with --baseline as well"
         )
-    preferred = [name for name in (wanted, "xgboost") if name in rivals]
-    return next(iter([*preferred, *rivals]), None)
+    preferred = [name for name in (wanted, "xgboost") if name in baselines]
+    return next(iter([*preferred, *baselines]), None)
 
 
-def differences(table: pd.DataFrame, main: str, rivals: Sequence[str]) -> pd.DataFrame:
-    """The model `main` against each rival; rows of `bootstrap.compare`, table: of `scores`."""
+def differences(table: pd.DataFrame, main: str, baselines: Sequence[str]) -> pd.DataFrame:
+    """The model `main` against each baseline; rows of `bootstrap.compare`, table: of `scores`."""
     parts = [
-        compare(table[table["model"].isin([main, rival])], rival)
-        for rival in rivals
+        compare(table[table["model"].isin([main, baseline])], baseline)
+        for baseline in baselines
     ]  # fmt: skip
     return pd.concat(parts, ignore_index=True) if parts else compare(table, main)

@@ -74,7 +74,7 @@ def overall(table: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
     and the standard deviation over them, g m-2 d-1), r2_mean, r2_q25, r2_median, r2_q75,
     negative (share of towers whose r2 is below 0). Towers without a compared day are left out.
     """
-    groups = _judged(table).groupby([*by, "model", "flux"], sort=False)
+    groups = _scored(table).groupby([*by, "model", "flux"], sort=False)
     r2 = groups["r2"]
     columns = {
         "towers": groups["tower"].nunique(),
@@ -99,7 +99,7 @@ def tails(table: pd.DataFrame, share: float = TAIL) -> pd.DataFrame:
     excess (their mean over the mean of all), r2_median, bias, worst (their sites, worst
     first).
     """
-    groups = _judged(table).groupby(["model", "flux"], sort=False)
+    groups = _scored(table).groupby(["model", "flux"], sort=False)
     return pd.DataFrame([_tail(part, share) for _, part in groups])
 
 
@@ -124,7 +124,7 @@ def closure(compared: Iterable[Pair]) -> pd.DataFrame:
     return tidy(rows, [*TOWER_COLUMNS, "model", *names])
 
 
-def _judged(table: pd.DataFrame) -> pd.DataFrame:
+def _scored(table: pd.DataFrame) -> pd.DataFrame:
     return table.dropna(subset=["rmse"])
 
 

@@ -1,7 +1,7 @@
 """A release set beside what towers measured.
 
 Windows, support sets, clipping and the mean over members are those of a run, so that a map
-made at a tower's cell from the tower's drivers holds the numbers that are judged here.
+made at a tower's cell from the tower's drivers holds the numbers that are scored here.
 """
 
 from __future__ import annotations

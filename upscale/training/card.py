@@ -94,7 +94,7 @@ def _purpose(spec: ReleaseSpec) -> str:
 
 
 def _skill(spec: ReleaseSpec, table: pd.DataFrame, split: Split, sites: pd.DataFrame) -> str:
-    judged = table[table["split"] != "suspect"]
+    scored = table[table["split"] != "suspect"]
     return "\n".join(
         [
             "Every tower counts the same, whatever its length; r2 = 1 - SSE / SST, unclipped. "
@@ -102,16 +102,16 @@ def _skill(spec: ReleaseSpec, table: pd.DataFrame, split: Split, sites: pd.DataF
             "the training towers of the tower's IGBP class of their own mean by day of the year "
             "(31-day smoothing, half a year shifted in the south). Boosted trees have the "
             "published settings, the same training towers and the same features per day.\n",
-            _who_judged(spec, split, judged),
-            _summary_table(judged),
+            _who_scored(spec, split, scored),
+            _summary_table(scored),
             "\nThe same together with the suspect towers, whose own carbon balance or closure is "
             f"implausible ({', '.join(split.suspect) or 'none'}):\n",
             _summary_table(table),
             _closure(spec),
             f"\nBy IGBP class ({_title(spec.model)}, mean RMSE / median r2):\n",
-            _class_table(judged[judged["model"] == spec.model], sites, "igbp"),
+            _class_table(scored[scored["model"] == spec.model], sites, "igbp"),
             f"\nBy Koeppen-Geiger class ({_title(spec.model)}, mean RMSE / median r2):\n",
-            _class_table(judged[judged["model"] == spec.model], sites, "koppen"),
+            _class_table(scored[scored["model"] == spec.model], sites, "koppen"),
             f"\nTower by tower ({_title(spec.model)}, RMSE / r2):\n",
             _tower_table(table, spec.model),
         ]
@@ -122,13 +122,13 @@ def _title(model: str) -> str:
     return _TITLES.get(model, model)
 
 
-def _who_judged(spec: ReleaseSpec, split: Split, judged: pd.DataFrame) -> str:
+def _who_scored(spec: ReleaseSpec, split: Split, scored: pd.DataFrame) -> str:
     """Which towers, and by models that had seen what."""
     folds = spec.training_settings.get("cross_validation")
     if not folds:
         return f"{len(split.test)} towers of clusters left out: {', '.join(split.test)}.\n"
     return (
-        f"{judged['tower'].nunique()} towers of {judged['cluster'].nunique()} clusters, by "
+        f"{scored['tower'].nunique()} towers of {scored['cluster'].nunique()} clusters, by "
         f"{folds}-fold cross-validation over clusters: each tower is predicted by an ensemble of "
         f"{len(spec.seeds)} members that were neither trained nor stopped on its cluster, and by "
         "rivals that did not see it either. The members that are shipped are others: they "

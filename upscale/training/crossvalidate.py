@@ -160,7 +160,7 @@ def _fit(
         cycle = fit_seasonal_cycle(learning)
         return _Fitted(lambda tower: cycle.predict(tower)[None].astype(np.float32))
     if name in TREES:
-        # a rival is fitted once, as it is published; a release of trees as many times as it will be
+        # a baseline is fitted once, as published; a release of trees as often as it will be
         draws = config.members if name == config.model else 1
         trees = fit_trees(
             name, learning, config.features, config.seed, config.boosting_rounds, draws,

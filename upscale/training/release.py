@@ -1,4 +1,4 @@
-"""From TRAIN.yaml to a model release: split, train the members, judge them, write the folder."""
+"""From TRAIN.yaml to a model release: split, train the members, score them, write the folder."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ from upscale.training.networks.progress import Say, Watcher
 from upscale.training.trained import Trained, tower_model_of, train_model
 from upscale.training.uncertainty import add_uncertainty
 
-#: What a release is judged beside in cross-validation.
-RIVALS = ("xgboost", "lightgbm", SEASONAL_CYCLE)
+#: What a release is set against in cross-validation.
+BASELINES = ("xgboost", "lightgbm", SEASONAL_CYCLE)
 
 
 def train_release(config: TrainConfig, say: Say = print, watcher: Watcher | None = None) -> Release:
-    """Train, judge and write the release of a configuration; returns it loaded.
+    """Train, score and write the release of a configuration; returns it loaded.
 
     say: called with one line at a time; watcher: told of every epoch, by default in lines.
     What is trained is kept in `work_folder(config)` until the release is written: the same
@@ -55,7 +55,7 @@ def train_release(config: TrainConfig, say: Say = print, watcher: Watcher | None
     work = work_folder(config)
     trained = train_model(config, material, say, watcher, work)
     left_out = _leave_out(config, towers, say, work)
-    rows = skill_of(left_out) if left_out else judge_release(config, towers, material, trained, say)
+    rows = skill_of(left_out) if left_out else score_release(config, towers, material, trained, say)
     table = skill_table(rows)
     closure = closure_of(left_out, config.model) if left_out else None
     spec = _spec(config, material, table, trained, closure)
@@ -80,7 +80,7 @@ def _leave_out(config: TrainConfig, towers: Sequence[Tower], say: Say, work: Pat
     """
     if not config.cross_validation:
         return []
-    models = dict.fromkeys((config.model, *RIVALS))
+    models = dict.fromkeys((config.model, *BASELINES))
     left_out = cross_validate(config, towers, tuple(models), config.cross_validation, say, work)
     write_left_out(left_out_folder(config), left_out)
     return left_out
@@ -102,7 +102,7 @@ def write_curves(folder: Path, name: str, table: pd.DataFrame) -> None:
     plot_curves(table, folder / FIGURE, name)
 
 
-def judge_release(
+def score_release(
     config: TrainConfig,
     towers: Sequence[Tower],
     material: Material,
@@ -157,7 +157,7 @@ def _spec(
 
 
 def _never_seen(material: Material, table: pd.DataFrame) -> tuple[str, ...]:
-    """Clusters that were judged and that the released members did not learn from."""
+    """Clusters that were scored and that the released members did not learn from."""
     learned = {tower.cluster for tower in material.learning}
     return tuple(sorted(set(table["cluster"]) - learned))
 

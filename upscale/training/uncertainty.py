@@ -20,7 +20,7 @@ from upscale.evaluation.tower_model import TowerModel, tower_model
 from upscale.network.importance import driver_importance, embedding_importance
 from upscale.network.releases.release import Release, save_release
 from upscale.network.releases.resolve import CARD, SKILL
-from upscale.network.uncertainty.calibration import Calibration, Judged, fit_calibration
+from upscale.network.uncertainty.calibration import Calibration, PredictedTower, fit_calibration
 from upscale.network.uncertainty.training_points import LearnedTower, fit_applicability
 from upscale.towers.table import Tower
 
@@ -59,13 +59,13 @@ def calibrate(left_out: Sequence[LeftOut], model: str) -> Calibration:
             f"expected predictions of {model} among those that were left out, found "
             f"{', '.join(known) or 'none'}: cross-validate it, too"
         )
-    return fit_calibration([_judged(e, model) for e in left_out if not e.tower.suspect])
+    return fit_calibration([_predicted(e, model) for e in left_out if not e.tower.suspect])
 
 
-def _judged(each: LeftOut, model: str) -> Judged:
+def _predicted(each: LeftOut, model: str) -> PredictedTower:
     tower = each.tower
     observed = np.where(tower.good[:, None], tower.fluxes, np.float32(np.nan))
-    return Judged(tower.site, tower.cluster, each.members[model], observed)
+    return PredictedTower(tower.site, tower.cluster, each.members[model], observed)
 
 
 def delimit(

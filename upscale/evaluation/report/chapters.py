@@ -54,7 +54,7 @@ def summary(evaluation: Evaluation, part: Results, splits: Sequence[str]) -> lis
     """The findings in a few sentences, on the towers that count."""
     table = overall(part.scores)
     own = table[table["model"] == evaluation.main]
-    found = differences(part.scores, evaluation.main, evaluation.rivals)
+    found = differences(part.scores, evaluation.main, evaluation.baselines)
     blocks: list[Block] = [
         Heading("In short"),
         Text(_who(evaluation, splits)),
@@ -138,8 +138,8 @@ def tower_table(evaluation: Evaluation, part: Results) -> TableBlock:
 
 
 def differences_chapter(evaluation: Evaluation, part: Results) -> list[Block]:
-    """Every difference to a rival, with its interval."""
-    found = differences(part.scores, evaluation.main, evaluation.rivals)
+    """Every difference to a baseline, with its interval."""
+    found = differences(part.scores, evaluation.main, evaluation.baselines)
     if not len(found):
         return []
     table = pd.DataFrame({

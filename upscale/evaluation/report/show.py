@@ -22,7 +22,7 @@ _two, _signed = number(2), number(2, signed=True)
 
 
 def show(evaluation: Evaluation, scores: pd.DataFrame, quality: Quality, console: Console) -> None:
-    """Print skill by what the model knows of the towers, the differences to rivals, the towers.
+    """Print skill by what the model knows of the towers, the differences to baselines, the towers.
 
     scores: of `upscale.evaluation.scores.scores`.
     """
@@ -69,12 +69,12 @@ def _cells(row: Mapping[Hashable, Any]) -> tuple[str, ...]:
 
 
 def _tell_differences(evaluation: Evaluation, scores: pd.DataFrame, console: Console) -> None:
-    if not evaluation.rivals:
+    if not evaluation.baselines:
         return
     splits = evidence(evaluation)
     part = scores[scores["split"].isin(splits)]
     _say(console, f"{title_of(evaluation.main)} against its rivals, towers: {', '.join(splits)}")
-    for _, row in differences(part, evaluation.main, evaluation.rivals).iterrows():
+    for _, row in differences(part, evaluation.main, evaluation.baselines).iterrows():
         _say(console, f"  {difference_sentence(row)}")
 
 

@@ -30,9 +30,9 @@ def skill_sentence(row: pd.Series) -> str:
 
 def difference_sentence(row: pd.Series) -> str:
     """One row of `bootstrap.compare` in words."""
-    rival = title_of(row["reference"])
+    other = title_of(row["reference"])
     head = f"{row['flux'].upper()}, {row['statistic'].replace('r2', 'R2').replace('rmse', 'RMSE')}"
-    values = f"{_two(row['model_value'])} against {_two(row['reference_value'])} of {rival}"
+    values = f"{_two(row['model_value'])} against {_two(row['reference_value'])} of {other}"
     return f"{head}: {values}: {verdict_words(row)}."
 
 

@@ -129,7 +129,7 @@ class Calibration:
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class PredictedTower:
     """A tower predicted by members that never saw its cluster.
 
     members: `(member, day, 3)` g m-2 d-1, not clipped, NaN where nothing is predicted;
@@ -177,13 +177,13 @@ def ensemble_mean(members: NDArray[np.floating]) -> tuple[Reals, Reals]:
     return clipped.mean(axis=0), clipped.std(axis=0, ddof=1)
 
 
-def fit_calibration(judged: Sequence[Judged], folds: int = 10) -> Calibration:
+def fit_calibration(towers: Sequence[PredictedTower], folds: int = 10) -> Calibration:
     """Fit the calibration of an ensemble on towers that it never saw.
 
-    judged: without suspect towers; folds: the clusters are dealt into so many, each is judged
+    towers: without suspect ones; folds: the clusters are dealt into so many, each is scored
     by a fit on the others. ValueError with fewer than three clusters with good days.
     """
-    records = [record for record in map(_record, judged) if len(record.mean)]
+    records = [record for record in map(_record, towers) if len(record.mean)]
     clusters = sorted({record.cluster for record in records})
     if len(clusters) < 3:
         raise ValueError(
@@ -197,7 +197,7 @@ def fit_calibration(judged: Sequence[Judged], folds: int = 10) -> Calibration:
         fluxes=tuple(_calibrate(flux, i, records, fold) for i, flux in enumerate(FLUXES)),
         towers=len(records),
         clusters=len(clusters),
-        members=len(judged[0].members),
+        members=len(towers[0].members),
         folds=count,
     )
 
@@ -242,7 +242,7 @@ class _Shape(NamedTuple):
         return np.asarray(np.sqrt(parts))
 
 
-def _record(tower: Judged) -> _Record:
+def _record(tower: PredictedTower) -> _Record:
     mean, spread = ensemble_mean(tower.members)
     observed = tower.observed.astype(np.float64)
     day = np.flatnonzero(np.isfinite(mean + spread + observed).all(axis=1))
@@ -310,7 +310,7 @@ def _quantiles(values: Reals, weight: Reals, levels: Sequence[float]) -> list[fl
 
 
 def _coverage(flux: int, records: Sequence[_Record], fold: dict[str, int]) -> Iterator[Coverage]:
-    """Coverage of the intervals of 50 % and 90 %, each tower judged by a fit without its fold."""
+    """Coverage of the intervals of 50 % and 90 %, each tower scored by a fit without its fold."""
     levels = (0.5, 0.9)
     found = []
     for number in sorted(set(fold.values())):
