@@ -53,6 +53,14 @@ def test_the_wheel_holds_every_shipped_file(root: Path, wheel: Path, kind: str) 
     assert packed
 
 
+def test_the_wheel_holds_every_file_of_the_package_that_is_no_module(
+    root: Path, wheel: Path
+) -> None:
+    beside = {name for name in shipped(root, "upscale") if not name.endswith(".py")}
+    assert "upscale/evaluation/report/templates/report.html" in beside
+    assert beside <= set(zipfile.ZipFile(wheel).namelist())
+
+
 def test_the_wheel_holds_the_licence_and_no_tests(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert any(name.endswith("licenses/LICENSE") for name in names)

@@ -134,7 +134,8 @@ def choose_reference(models: Sequence[str], wanted: str | None) -> str | None:
     if wanted is not None and wanted not in baselines:
         raise ValueError(
             "expected a reference among the baselines "
-            f"({', '.join(baselines) or 'there is none'}), found {wanted!r}; name it with --baseline as well"
+            f"({', '.join(baselines) or 'there is none'}), found {wanted!r}; name it with "
+            "--baseline as well"
         )
     preferred = [name for name in (wanted, "xgboost") if name in baselines]
     return next(iter([*preferred, *baselines]), None)
