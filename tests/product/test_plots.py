@@ -13,7 +13,6 @@ import xarray as xr
 from matplotlib.image import imread
 
 from upscale.calendar import day_number
-from upscale.figures import colours, projection
 from upscale.grid import Grid
 from upscale.product.composite import Composite, State, composite
 from upscale.product.layout import FluxLayout
@@ -68,45 +67,6 @@ def test_the_season_is_a_mean_over_the_land_of_a_row(made: Composite, year_store
     with np.errstate(invalid="ignore"):
         found = made.season[0, :, 0] / made.season_area[:, 0]
     np.testing.assert_allclose(found, expected.values, rtol=1e-5, atol=1e-6)
-
-
-def test_equal_earth_goes_there_and_back() -> None:
-    x, y = np.linspace(-2.5, 2.5, 41), np.linspace(-1.2, 1.2, 31)
-    lon, lat = projection.inverse(x, y)
-    back = projection.forward(lon, lat)
-    inside = np.isfinite(lon)
-    assert inside.mean() > 0.8
-    np.testing.assert_allclose(back[0][inside], np.broadcast_to(x, lon.shape)[inside], atol=1e-9)
-    np.testing.assert_allclose(back[1][inside], np.repeat(y, 41).reshape(lon.shape)[inside], 1e-9)
-
-
-def test_equal_earth_keeps_areas() -> None:
-    step = 1e-4
-    lon, lat = np.meshgrid(np.linspace(-170, 170, 15), np.linspace(-85, 85, 15))
-    x0, y0 = projection.forward(lon, lat)
-    x1, _ = projection.forward(lon + step, lat)
-    _, y1 = projection.forward(lon, lat + step)
-    area = (x1 - x0) * (y1 - y0) / np.radians(step) ** 2 / np.cos(np.radians(lat))
-    np.testing.assert_allclose(area, 1, rtol=1e-3)
-
-
-def test_the_corners_of_the_world_are_where_the_page_expects_them() -> None:
-    x, y = projection.forward(np.array([180.0, 0.0]), np.array([0.0, 90.0]))
-    assert x[0] == pytest.approx(projection.HALF_WIDTH)
-    assert y[1] == pytest.approx(projection.HALF_HEIGHT)
-
-
-@pytest.mark.parametrize("name", ["gpp", "reco", "spread"])
-def test_lightness_of_a_sequential_map_is_linear(name: str) -> None:
-    steps = np.diff(colours.lightness(np.array(colours.colour_map(name).colors)[:, :3]))
-    assert (steps < 0).all()
-    assert steps.std() < 0.15 * abs(steps.mean())
-
-
-def test_the_map_of_nee_is_lightest_at_zero_and_even_on_both_sides() -> None:
-    light = colours.lightness(np.array(colours.colour_map("nee").colors)[:, :3])
-    assert 127 <= int(light.argmax()) <= 128
-    np.testing.assert_allclose(light, light[::-1], atol=0.05)
 
 
 def test_zero_is_in_the_middle_of_the_colours_of_nee() -> None:
