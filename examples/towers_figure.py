@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.dates import DateFormatter, YearLocator
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -29,15 +28,16 @@ from numpy.typing import NDArray
 from upscale.calendar import dates_of, day_number, day_numbers
 from upscale.drivers.from_towers import best_by_cell
 from upscale.evaluation.skill import skill
+from upscale.figures.colours import FAINT, INK
+from upscale.figures.numbers import minus, number
+from upscale.figures.style import UNITS, headline, quiet, save
 from upscale.product.cube import layout_of, open_flux_group
 from upscale.towers.table import Tower, read_towers
 from upscale.variables import FLUXES, IGBP
 
 Floats = NDArray[np.float32]
 
-UNITS = "g C m$^{-2}$ d$^{-1}$"
 COLOURS = {"gpp": "#23804f", "reco": "#b0522f", "nee": "#6f55a3"}
-INK, FAINT = "#2b2b2b", "#8a8f94"
 COVER = {
     "ENF": "evergreen needleleaf forest", "EBF": "evergreen broadleaf forest",
     "DBF": "deciduous broadleaf forest", "MF": "mixed forest", "CSH": "closed shrubland",
@@ -133,7 +133,7 @@ def draw_series(axes: Axes, record: Record) -> None:
     axes.xaxis.set_major_locator(YearLocator())
     axes.xaxis.set_major_formatter(DateFormatter("%Y"))
     axes.set_xlim(*dates_of(record.days[[0, -1]]))
-    _quiet(axes)
+    quiet(axes)
 
 
 def _title(record: Record) -> str:
@@ -144,7 +144,7 @@ def _title(record: Record) -> str:
         for i, flux in enumerate(FLUXES)
         if flux != "reco"
     )
-    return f"{record.tower.site}, {COVER[record.cover]}:  R² {scores.replace('-', '−')}"
+    return f"{record.tower.site}, {COVER[record.cover]}:  R² {minus(scores)}"
 
 
 def draw_towers(axes: Axes, records: Sequence[Record], flux: str) -> None:
@@ -160,19 +160,12 @@ def draw_towers(axes: Axes, records: Sequence[Record], flux: str) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     error = pairs[:, 1] - pairs[:, 0]
-    bias = f"{error.mean():+.2f}".replace("-", "−")
-    text = f"bias {bias}\nRMSE {np.sqrt((error**2).mean()):.2f}"
+    text = f"bias {number(2, signed=True)(error.mean())}\nRMSE {np.sqrt((error**2).mean()):.2f}"
     axes.text(0.04, 0.96, text, transform=axes.transAxes, va="top", fontsize=7, color=INK)
     axes.set_title(f"{flux.upper()}, tower means", loc="left", fontsize=7.6, color=INK, pad=3)
     axes.set_xlabel(f"measured, {UNITS}", fontsize=7)
     axes.set_ylabel(f"predicted, {UNITS}", fontsize=7)
-    _quiet(axes)
-
-
-def _quiet(axes: Axes) -> None:
-    axes.tick_params(labelsize=6.8, color=FAINT, length=2.5)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(FAINT)
+    quiet(axes)
 
 
 def draw(records: Sequence[Record], years: tuple[int, int]) -> Figure:
@@ -200,14 +193,12 @@ def draw(records: Sequence[Record], years: tuple[int, int]) -> Figure:
 
 def _headline(figure: Figure, records: Sequence[Record]) -> None:
     days = sum(int(record.good.sum()) for record in records)
-    height = figure.get_figheight()
     title = "Measured and predicted carbon fluxes at flux towers that training never saw"
-    figure.text(0.02, 1 - 0.2 / height, title, fontsize=12.5, weight="bold", color=INK, va="center")
     note = (
         "Left: of each land cover the tower with most data; means of 8 days, R² of days. "
         f"Right: all {len(records)} towers left out, {days:,} good flux days."
     )
-    figure.text(0.02, 1 - 0.45 / height, note, fontsize=8, color=FAINT, va="center")
+    headline(figure, title, note)
     legend = [
         Line2D([], [], ls="", marker="o", ms=4, mfc="white", mec=INK, label="measured"),
         Line2D([], [], color=INK, lw=1.2, label="predicted"),
@@ -227,8 +218,7 @@ def main() -> None:
     parser.add_argument("--years", type=int, nargs=2, default=(2010, 2012), help="years to show")
     choice = parser.parse_args()
     figure = draw(read_records(choice.store, choice.towers), tuple(choice.years))
-    FigureCanvasAgg(figure)
-    figure.savefig(choice.out, dpi=150, facecolor="white", metadata={"Software": "upscale"})
+    save(figure, choice.out)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,6 @@ from upscale.evaluation.report.document import (
     Heading,
     TableBlock,
     Text,
-    number,
-    percent,
     write_html,
     write_markdown,
 )
@@ -26,6 +24,7 @@ from upscale.evaluation.results import (
     evidence,
     order_models,
 )
+from upscale.figures.numbers import number, percent
 
 VOID = {"meta", "img", "link", "br"}
 

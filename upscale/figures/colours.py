@@ -37,8 +37,13 @@ ICE = "#c3ced8"
 NO_VALUE = "#b5b0a8"
 STRIPE = "#8f8a82"
 OUTSIDE = "#fbfbfa"
+
+#: Colours of text and of lines: of what is read first, of notes and frames, of ticks and axes,
+#: of lines behind the data, and of what must not be missed.
 INK = "#2b2b2b"
+NOTE = "#5f666d"
 FAINT = "#8a8f94"
+RULE = "#d9dcdf"
 WARNING = "#b3261e"
 
 _ANCHORS: dict[str, tuple[str, ...]] = {

@@ -203,11 +203,11 @@ def _draw_towers(axes: Axes, composite: Composite, field: Reals, scale: Scale, v
 
 def _draw_world(axes: Axes) -> None:
     for x, y in _graticule():
-        axes.plot(x, y, color="#5f666d", linewidth=0.35, alpha=0.45, zorder=2)
+        axes.plot(x, y, color=colours.NOTE, linewidth=0.35, alpha=0.45, zorder=2)
     edge = np.linspace(-90, 90, 181)
     left, up = projection.forward(np.full(181, -180.0), edge)
     around = np.r_[left, -left[::-1]], np.r_[up, up[::-1]]
-    axes.fill(*around, facecolor="none", edgecolor="#5f666d", linewidth=0.8, zorder=3)
+    axes.fill(*around, facecolor="none", edgecolor=colours.NOTE, linewidth=0.8, zorder=3)
     for lat in (-60, -30, 0, 30, 60):
         x, y = projection.forward(np.array([-180.0]), np.array([float(lat)]))
         axes.text(
@@ -234,13 +234,13 @@ def degrees(value: float, letters: str) -> str:
 
 
 def _draw_frame(axes: Axes, view: View) -> None:
-    axes.grid(True, color="#5f666d", linewidth=0.35, alpha=0.45, zorder=2)
+    axes.grid(True, color=colours.NOTE, linewidth=0.35, alpha=0.45, zorder=2)
     axes.xaxis.set_major_formatter(lambda value, _: degrees(value, "EW"))
     axes.yaxis.set_major_formatter(lambda value, _: degrees(value, "NS"))
     axes.locator_params(nbins=5)
     axes.tick_params(labelsize=7, colors=colours.FAINT, length=2)
     for spine in axes.spines.values():
-        spine.set(color="#5f666d", linewidth=0.8)
+        spine.set(color=colours.NOTE, linewidth=0.8)
 
 
 def legend_of(composite: Composite) -> list[Any]:

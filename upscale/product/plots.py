@@ -10,19 +10,17 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from upscale.figures import colours
+from upscale.figures.style import DPI, UNITS, headline, panel_title, save
 from upscale.product.composite import SEASON_BINS, SEASON_DAYS, Composite, composite
 from upscale.product.maps import Scale, degrees, draw_map, legend_of, scale_to, view_of
 from upscale.product.reader import FluxCube, open_flux_cube
 from upscale.variables import FLUXES, variable
 
-DPI = 200
-UNITS = "g C m$^{-2}$ d$^{-1}$"
 _MONTHS = "JFMAMJJASOND"
 _MONTH_STARTS = (1, 32, 60, 91, 121, 152, 182, 213, 244, 274, 305, 335, 366)
 
@@ -61,13 +59,7 @@ def plot_cube(store: str, out_dir: Path) -> list[Path]:
     if made.applicability:
         area = list(applicability_panels(cube, made))
         figures["applicability.png"] = _atlas(cube, made, area, "Area of applicability")
-    return [_save(figure, out_dir / name) for name, figure in figures.items()]
-
-
-def _save(figure: Figure, path: Path) -> Path:
-    FigureCanvasAgg(figure)
-    figure.savefig(path, dpi=DPI, facecolor="white", metadata={"Software": "upscale"})
-    return path
+    return [save(figure, out_dir / name) for name, figure in figures.items()]
 
 
 def _panels(made: Composite) -> dict[str, Panel]:
@@ -127,7 +119,7 @@ def _atlas(cube: FluxCube, made: Composite, panels: Sequence[Panel], title: str)
         draw_map(axes, made, panel.field, panel.scale, round(1.5 * DPI * page.panel_width))
         if len(panels) > 1:
             heading = f"{'abcdefgh'[index]}   {panel.title}"
-            axes.set_title(heading, loc="left", fontsize=9.5, color=colours.INK, pad=5)
+            panel_title(axes, heading)
         _colour_bar(figure, bar, panel)
     _headline(figure, cube, made, f"{title}, mean of {cube.describe_period()}")
     _legend(figure, made, page.height)
@@ -207,19 +199,8 @@ def _style_bar(bar: Any, label: str) -> None:
 
 def _headline(figure: Figure, cube: FluxCube, made: Composite, title: str) -> None:
     """Title, what made it, and, where so, that this is not the Earth."""
-    x, height = 0.45 / figure.get_figwidth(), figure.get_figheight()
-    figure.text(
-        x, 1 - 0.24 / height, title, fontsize=12.5,
-        fontweight="bold", va="center", color=colours.INK,
-    )  # fmt: skip
-    figure.text(
-        x, 1 - 0.48 / height, _made_by(cube, made), fontsize=8, va="center", color=colours.FAINT
-    )
-    if cube.synthetic:
-        figure.text(
-            1 - 0.2 / figure.get_figwidth(), 1 - 0.48 / height, "Synthetic planet – not Earth",
-            fontsize=9, fontweight="bold", va="center", ha="right", color=colours.WARNING,
-        )  # fmt: skip
+    warning = "Synthetic planet – not Earth" if cube.synthetic else ""
+    headline(figure, title, _made_by(cube, made), warning)
 
 
 def _made_by(cube: FluxCube, made: Composite) -> str:
@@ -251,9 +232,7 @@ def _seasons(cube: FluxCube, made: Composite) -> Figure:
         bar = figure.add_axes((left + 0.45 / width, 0.55 / height, 2.15 / width, 0.11 / height))
         axes.set_facecolor(colours.OUTSIDE if made.sparse else colours.WATER)
         _draw_season(axes, panel, edges, first=index == 0)
-        axes.set_title(
-            f"{'abc'[index]}   {panel.title}", loc="left", fontsize=9.5, color=colours.INK, pad=5
-        )
+        panel_title(axes, f"{'abc'[index]}   {panel.title}")
         _colour_bar(figure, bar, panel)
     title = f"Seasonal cycle of the land by latitude, {cube.describe_period()}"
     _headline(figure, cube, made, title)
@@ -300,8 +279,8 @@ def _style_season(axes: Axes, first: bool) -> None:
     axes.tick_params(axis="y", labelsize=8, length=3, width=0.6)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=7, steps=[1, 1.5, 2, 3, 5, 10]))
     axes.yaxis.set_major_formatter(lambda value, _: degrees(round(value, 3), "NS"))
-    axes.yaxis.grid(True, color="#5f666d", linewidth=0.35, alpha=0.4)
+    axes.yaxis.grid(True, color=colours.NOTE, linewidth=0.35, alpha=0.4)
     if not first:
         axes.tick_params(axis="y", labelleft=False)
     for spine in axes.spines.values():
-        spine.set(color="#5f666d", linewidth=0.6)
+        spine.set(color=colours.NOTE, linewidth=0.6)

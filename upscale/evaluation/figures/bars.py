@@ -13,17 +13,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from upscale.evaluation.figures.style import (
-    CLIMATES,
-    FAINT,
-    UNITS,
-    Look,
-    classes_in_order,
-    headline,
-    looks,
-    quiet,
-)
+from upscale.evaluation.figures.style import CLIMATES, Look, classes_in_order, looks
 from upscale.figures import colours
+from upscale.figures.style import UNITS, headline, panel_title, quiet, rules
 from upscale.variables import FLUXES
 
 #: Share of the room of a class that its bars take.
@@ -108,7 +100,7 @@ def bars_by_season(table: pd.DataFrame, models: Sequence[str], note: str) -> Fig
         part = table[table["flux"] == flux]
         _bars(axes, part, section, shown)
         _label(axes, part, section, named=True)
-        axes.set_title(flux.upper(), loc="left", fontsize=9.5, color=colours.INK, pad=5)
+        panel_title(axes, flux.upper())
         axes.set_ylabel(f"RMSE, {UNITS}", fontsize=8, color=colours.INK)
     _legend(figure, shown, page)
     headline(figure, "Error by season", note)
@@ -131,8 +123,7 @@ def _bars(axes: Axes, table: pd.DataFrame, section: Section, shown: Mapping[str,
     quiet(axes)
     axes.set_xlim(-0.55, len(section.classes) - 0.45)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
-    axes.grid(axis="y", color="#d9dcdf", linewidth=0.5)
-    axes.set_axisbelow(True)
+    rules(axes)
 
 
 def _bar(axes: Axes, x: float, width: float, rmse: np.ndarray, colour: str) -> None:
@@ -156,7 +147,7 @@ def _label(axes: Axes, table: pd.DataFrame, section: Section, named: bool) -> No
     for place, name in enumerate(section.classes):
         axes.annotate(
             f"n = {towers[name]}", (place, 0), (0, -15.5), xycoords=("data", "axes fraction"),
-            textcoords="offset points", ha="center", va="top", fontsize=6.8, color=FAINT,
+            textcoords="offset points", ha="center", va="top", fontsize=6.8, color=colours.NOTE,
         )  # fmt: skip
     axes.set_xlabel(section.title, fontsize=8.5, color=colours.INK, labelpad=14)
 

@@ -16,9 +16,11 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from upscale.evaluation.bootstrap import BETTER, RMSE, TOO_FEW, WORSE, compare
-from upscale.evaluation.figures.style import CLIMATES, FAINT, classes_in_order, headline, minus
+from upscale.evaluation.figures.style import CLIMATES, classes_in_order
 from upscale.evaluation.model_names import title_of
 from upscale.figures import colours
+from upscale.figures.numbers import minus
+from upscale.figures.style import headline, panel_title
 from upscale.variables import FLUXES
 
 #: Where the colours end, per cent.
@@ -67,7 +69,7 @@ def heat_map(table: pd.DataFrame, reference: str, models: Sequence[str], note: s
         box = (left / width, low / height, (width - left - 1.1) / width, panel / height)
         axes = figure.add_axes(box)
         _cells(axes, table[table["flux"] == flux], others, columns)
-        axes.set_title(flux.upper(), loc="left", fontsize=9.5, color=colours.INK, pad=4)
+        panel_title(axes, flux.upper())
         _columns_below(axes, table, columns, shown=row == len(FLUXES) - 1)
     tall = min(3 * panel + 2 * between, 2.6)
     box = ((width - 0.85) / width, (height - top - tall) / height, 0.12 / width, tall / height)
@@ -144,7 +146,7 @@ def _columns_below(
         for line, text in enumerate((name, f"{towers:.0f}", _many(days))):
             _below(axes, (place + 0.48, 0), line, text, "center", colours.INK)
     for line, text in enumerate(("", "towers", "days")):
-        _below(axes, (0, 0), line, text, "right", FAINT)
+        _below(axes, (0, 0), line, text, "right", colours.NOTE)
 
 
 def _below(
@@ -164,7 +166,7 @@ def _many(days: float) -> str:
 def _colour_bar(figure: Figure, axes: Axes) -> None:
     mappable = ScalarMappable(Normalize(-_LIMIT, _LIMIT), colours.colour_map("nee").reversed())
     bar = figure.colorbar(mappable, cax=axes, extend="both", ticks=[-40, -20, 0, 20, 40])
-    bar.ax.set_yticklabels([minus(f"{t:+d}") if t else "0" for t in (-40, -20, 0, 20, 40)])
+    bar.ax.set_yticklabels([_signed(t) for t in (-40, -20, 0, 20, 40)])
     bar.ax.tick_params(labelsize=7.5, length=2.5, width=0.5)
     bar.outline.set_linewidth(0.4)
     bar.set_label("RMSE smaller by, %", fontsize=8, color=colours.INK)

@@ -12,17 +12,11 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from upscale.evaluation.figures.style import (
-    CLIMATES,
-    FAINT,
-    UNITS,
-    classes_in_order,
-    headline,
-    minus,
-    quiet,
-)
+from upscale.evaluation.figures.style import CLIMATES, classes_in_order
 from upscale.evaluation.model_names import title_of
 from upscale.figures import colours
+from upscale.figures.numbers import minus
+from upscale.figures.style import UNITS, headline, panel_title, quiet
 from upscale.variables import FLUXES
 
 #: Towers whose r2 is below are drawn at the edge, and counted there.
@@ -48,10 +42,7 @@ def scatter_by_tower(table: pd.DataFrame, model: str, reference: str, note: str)
             axes.set_xlabel(_axis(title_of(model), score), fontsize=8, color=colours.INK)
             axes.set_ylabel(_axis(title_of(reference), score), fontsize=8, color=colours.INK)
             what = "RMSE" if score == "rmse" else "R$^2$"
-            axes.set_title(
-                f"{'abcdef'[3 * row + col]}   {flux.upper()}  {what}", loc="left", fontsize=9.5,
-                color=colours.INK, pad=5,
-            )  # fmt: skip
+            panel_title(axes, f"{'abcdef'[3 * row + col]}   {flux.upper()}  {what}")
     _legend(figure, table)
     headline(figure, f"{title_of(model)} and {title_of(reference)}, tower by tower", note)
     return figure
@@ -74,10 +65,10 @@ def _panel(axes: Axes, table: pd.DataFrame, score: str) -> None:
     known = table.dropna(subset=[score, f"{score}_reference"])
     x, y = known[score].to_numpy(), known[f"{score}_reference"].to_numpy()
     low, high = _limits(np.concatenate([x, y]), score)
-    axes.plot([low, high], [low, high], color=FAINT, lw=0.8, zorder=1)
+    axes.plot([low, high], [low, high], color=colours.NOTE, lw=0.8, zorder=1)
     if score == "r2":
-        axes.axhline(0, color="#d9dcdf", lw=0.8, zorder=0)
-        axes.axvline(0, color="#d9dcdf", lw=0.8, zorder=0)
+        axes.axhline(0, color=colours.RULE, lw=0.8, zorder=0)
+        axes.axvline(0, color=colours.RULE, lw=0.8, zorder=0)
     _points(axes, known, np.clip(x, low, high), np.clip(y, low, high))
     axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
     quiet(axes)
@@ -135,7 +126,7 @@ def _write(axes: Axes, text: str, x: float, y: float, left: bool) -> None:
     halo = [withStroke(linewidth=2, foreground="white")]
     axes.annotate(
         text, (x, y), (-5 if left else 5, 0), textcoords="offset points",
-        ha="right" if left else "left", va="center", fontsize=6.5, color=FAINT, zorder=5,
+        ha="right" if left else "left", va="center", fontsize=6.5, color=colours.NOTE, zorder=5,
         path_effects=halo,
     )  # fmt: skip
 

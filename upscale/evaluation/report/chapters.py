@@ -12,15 +12,7 @@ from upscale.evaluation.coverage import covered, stored_coverage
 from upscale.evaluation.figures.style import CLIMATES, classes_in_order
 from upscale.evaluation.learned import SPLITS
 from upscale.evaluation.model_names import title_of
-from upscale.evaluation.report.document import (
-    Block,
-    Bullets,
-    Heading,
-    TableBlock,
-    Text,
-    number,
-    percent,
-)
+from upscale.evaluation.report.document import Block, Bullets, Heading, TableBlock, Text
 from upscale.evaluation.report.words import (
     UNITS,
     calibration_words,
@@ -32,6 +24,7 @@ from upscale.evaluation.report.words import (
 from upscale.evaluation.results import DAYS, Evaluation, Results, differences
 from upscale.evaluation.scores import overall, tails
 from upscale.evaluation.seasons import FULL_YEAR, LEAST_DAYS, LEAST_YEARS, typical
+from upscale.figures.numbers import number, percent
 from upscale.variables import FLUXES
 
 _two, _signed, _whole = number(2), number(2, signed=True), number(0)

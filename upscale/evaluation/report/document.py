@@ -77,21 +77,6 @@ class TableBlock:
 Block = Heading | Text | Bullets | Picture | TableBlock
 
 
-def number(digits: int, signed: bool = False) -> Callable[[float], str]:
-    """A format with so many decimals, without a negative zero."""
-
-    def as_text(value: float) -> str:
-        rounded = round(float(value), digits) + 0.0
-        return f"{rounded:{'+' if signed else ''}.{digits}f}".replace("-", "−")
-
-    return as_text
-
-
-def percent(value: float) -> str:
-    """A share as per cent."""
-    return f"{100 * value:.0f} %"
-
-
 def write_markdown(blocks: Sequence[Block], path: Path) -> Path:
     """Write the report as Markdown beside its figures."""
     text = "\n\n".join(_markdown(block, path.parent) for block in blocks)

@@ -13,10 +13,10 @@ from rich.table import Table
 from upscale.evaluation.cases import Quality
 from upscale.evaluation.learned import SPLITS
 from upscale.evaluation.model_names import title_of
-from upscale.evaluation.report.document import number, percent
 from upscale.evaluation.report.words import UNITS, difference_sentence, headline_warning
 from upscale.evaluation.results import DAYS, Evaluation, differences, evidence
 from upscale.evaluation.scores import overall
+from upscale.figures.numbers import number, percent
 
 _two, _signed = number(2), number(2, signed=True)
 

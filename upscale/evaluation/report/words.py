@@ -8,8 +8,8 @@ import pandas as pd
 
 from upscale.evaluation.bootstrap import LEAST_CLUSTERS, NO_DIFFERENCE, TOO_FEW
 from upscale.evaluation.model_names import title_of
-from upscale.evaluation.report.document import number
 from upscale.evaluation.results import Evaluation
+from upscale.figures.numbers import number
 from upscale.variables import variable
 
 _two, _signed, _whole = number(2), number(2, signed=True), number(0)

@@ -11,7 +11,6 @@ from upscale.evaluation.cases import Quality
 from upscale.evaluation.figures.bars import bars_by_class, bars_by_season
 from upscale.evaluation.figures.heatmap import heat_map, relative_rmse
 from upscale.evaluation.figures.scatter import scatter_by_tower
-from upscale.evaluation.figures.style import save
 from upscale.evaluation.model_names import title_of
 from upscale.evaluation.report import chapters
 from upscale.evaluation.report.document import (
@@ -31,6 +30,7 @@ from upscale.evaluation.results import (
     evidence,
     results,
 )
+from upscale.figures.style import save
 
 REPORT_MD, REPORT_HTML = "report.md", "report.html"
 

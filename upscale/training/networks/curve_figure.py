@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from upscale.figures.colours import FAINT, INK
+from upscale.figures.style import quiet, rules, save
 
 _TITLES = {
     "pretrain": "Encoder on drivers alone",
@@ -62,9 +62,7 @@ def plot_curves(table: pd.DataFrame, path: str | Path, title: str = "") -> Path:
     members = table["member"].nunique()
     said = f"{title}: {members} members. Thin: each; bold: median of all; dot: weights kept"
     figure.suptitle(said, fontsize=10, x=0.01, ha="left")
-    FigureCanvasAgg(figure)
-    figure.savefig(path, dpi=160, facecolor="white", metadata={"Software": "upscale"})
-    return Path(path)
+    return save(figure, Path(path))
 
 
 def _draw_row(
@@ -97,10 +95,9 @@ def _log_ticks(axis: Axes, wide: bool) -> None:
 def _draw_panel(axis: Axes, part: pd.DataFrame, row: _Row) -> None:
     if row.scale == "log":
         axis.set_yscale("log")
-    axis.spines[["top", "right"]].set_visible(False)
+    quiet(axis)
+    rules(axis)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axis.grid(axis="y", color="#e6e6e6", lw=0.6)
-    axis.set_axisbelow(True)
     wide = part.assign(epoch=part["epoch"] + 1).pivot(
         index="epoch", columns="member", values=row.quantity
     )
