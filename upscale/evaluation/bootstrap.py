@@ -154,6 +154,7 @@ _COLUMNS = (
 def _compare(
     table: pd.DataFrame, reference: str, statistics: Sequence[Statistic]
 ) -> list[dict[str, object]]:
+    """One row per flux, statistic and other model of a part of the table."""
     others = [name for name in table["model"].unique() if name != reference]
     return [
         row
@@ -167,6 +168,7 @@ def _compare(
 def _row(
     table: pd.DataFrame, model: str, reference: str, flux: str, statistic: Statistic
 ) -> dict[str, object] | None:
+    """One comparison; None where the two models share no tower with the statistic."""
     both = table.pivot(index=["tower", "cluster"], columns="model", values=statistic.column)
     if model not in both or reference not in both:
         return None

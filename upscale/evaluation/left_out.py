@@ -88,6 +88,7 @@ def read_left_out(folder: str | Path, towers: Sequence[Tower]) -> list[LeftOut]:
 
 
 def _read_one(path: Path, tower: Tower) -> LeftOut:
+    """The kept predictions of one tower."""
     if not path.is_file():
         raise FileNotFoundError(
             f"expected predictions of {tower.site} in {path}, found none: cross-validate again"

@@ -104,6 +104,7 @@ def predict_towers(
 
 
 def _predict(models: Mapping[str, Members], tower: Tower) -> dict[str, Estimate] | Skipped:
+    """What every model gives for a tower, or why the tower is left out."""
     if not tower.good.any():
         return Skipped(tower.site, _no_good_day(tower))
     try:

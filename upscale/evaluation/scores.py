@@ -134,6 +134,7 @@ def _share_negative(r2: pd.Series) -> float:
 
 
 def _tail(part: pd.DataFrame, share: float) -> dict[str, object]:
+    """What the worst towers of one model and flux have in common."""
     count = max(1, int(np.ceil(share * len(part) - 1e-9)))
     worst = part.sort_values("rmse", ascending=False).head(count)
     return {

@@ -167,6 +167,7 @@ def _score(seen: Reals, made: Reals) -> dict[str, float]:
 
 
 def _likeness(seen: Reals, made: Reals) -> dict[str, float]:
+    """How alike two series are: also their correlation and their ratio of standard deviations."""
     found = skill(seen, made)
     sd_seen, sd_made = float(seen.std()), float(made.std())
     varies = sd_seen > 0 and sd_made > _STILL * sd_seen

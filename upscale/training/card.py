@@ -81,6 +81,7 @@ def citations(
 
 
 def _purpose(spec: ReleaseSpec) -> str:
+    """What the release is and what it reads."""
     features = ", ".join(
         f"`{f.name}` ({f.units}{'' if f.required else ', may be missing'})" for f in spec.features
     )
@@ -94,6 +95,7 @@ def _purpose(spec: ReleaseSpec) -> str:
 
 
 def _skill(spec: ReleaseSpec, table: pd.DataFrame, split: Split, sites: pd.DataFrame) -> str:
+    """All tables of skill, with how to read them."""
     scored = table[table["split"] != "suspect"]
     return "\n".join(
         [
@@ -161,6 +163,7 @@ def _class_table(mine: pd.DataFrame, sites: pd.DataFrame, column: str) -> str:
 
 
 def _summary_table(table: pd.DataFrame) -> str:
+    """Skill over towers, one line per model and flux."""
     lines = [
         "| model | flux | towers | mean RMSE | r2 lower quartile | r2 median | r2 upper quartile "
         "| r2 below 0 | mean bias |",
@@ -187,6 +190,7 @@ def _tower_table(table: pd.DataFrame, model: str) -> str:
 
 
 def _limits(spec: ReleaseSpec, learned: pd.DataFrame) -> list[str]:
+    """What follows from the towers that it learned from: one bullet each."""
     igbp, koppen = set(learned["igbp"]), set(learned["koppen"])
     absent = [name for name in IGBP if name not in igbp]
     tropical = int(learned["koppen"].str.startswith("A").sum())
@@ -205,6 +209,7 @@ def _limits(spec: ReleaseSpec, learned: pd.DataFrame) -> list[str]:
 
 
 def _what_is_seen(spec: ReleaseSpec) -> str:
+    """What the satellite series can and cannot tell the model."""
     seen = [f for f in spec.features if f.name in of_kind("satellite")]
     if not seen:
         return (
@@ -239,6 +244,7 @@ def _sureness(spec: ReleaseSpec) -> list[str]:
 
 
 def _data(spec: ReleaseSpec, sites: pd.DataFrame, split: Split) -> str:
+    """Towers, products and licences that it learned from."""
     learned = sites[sites["site"].isin(split.train)]
     days = int(learned["n_good_days"].sum()) if "n_good_days" in learned else 0
     sources = learned["source"].value_counts() if "source" in learned else pd.Series(dtype=int)

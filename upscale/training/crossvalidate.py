@@ -156,6 +156,7 @@ def _fit(
     say: Say,
     work: Path | None,
 ) -> _Fitted:
+    """Fit one model of one fold, of whatever kind."""
     if name == SEASONAL_CYCLE:
         cycle = fit_seasonal_cycle(learning)
         return _Fitted(lambda tower: cycle.predict(tower)[None].astype(np.float32))
@@ -178,6 +179,7 @@ def _fit_networks(
     say: Say,
     work: Path | None,
 ) -> _Fitted:
+    """Train the networks of one fold, with seeds of their own."""
     own = config if name == config.model else with_model(config, name)
     own = own.model_copy(update={"seed": own.seed + _APART * (fold + 1)})
     trained = train_model(own, material_of(own, learning), say, work=work / name if work else None)

@@ -182,6 +182,7 @@ def draw_faults(
 def _place(
     tower: Tower, valid: NDArray[np.bool_], first: int, window: WindowRule, rule: SupportRule
 ) -> DatasetTower:
+    """The stretch, windows and support years of one tower; first: its first day in the dataset."""
     assigned = assign(valid[None], int(tower.days[0]), window)
     return DatasetTower(
         first=first,

@@ -132,6 +132,7 @@ def _spec(
     trained: Trained,
     closure: dict[str, float] | None,
 ) -> ReleaseSpec:
+    """The description of the release, as `save_release` takes it."""
     scaler, (window, support) = material.scaler, rules(config)
     return ReleaseSpec(
         name=config.name,

@@ -58,6 +58,7 @@ def tower_model_of(config: TrainConfig, trained: Trained) -> TowerModel:
 def _train_networks(
     config: TrainConfig, material: Material, say: Say, watcher: Watcher | None, work: Path | None
 ) -> Trained:
+    """Train the members and make an ensemble of them."""
     members = train_members(config, say, material, watcher, work)
     networks = [member.network() for member in members]
     return Trained(
@@ -70,6 +71,7 @@ def _train_networks(
 
 
 def _train_trees(config: TrainConfig, material: Material, say: Say) -> Trained:
+    """Fit the draws and make an ensemble of them."""
     say(f"fitting {config.members} draws of {config.model}")
     fitted = fit_trees(
         config.model, material.learning, config.features, config.seed, config.boosting_rounds,

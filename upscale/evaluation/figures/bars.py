@@ -163,6 +163,7 @@ def _share_height(panels: Sequence[Axes]) -> None:
 
 
 def _legend(figure: Figure, shown: Mapping[str, Look], page: _BarPage) -> None:
+    """Colours of the models and the meaning of the lines, below the headline."""
     handles: list[Patch | Line2D] = [
         Patch(facecolor=look.colour, label=look.title) for look in shown.values()
     ]

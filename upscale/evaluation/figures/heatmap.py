@@ -93,6 +93,7 @@ def _columns(table: pd.DataFrame) -> list[tuple[str, str, float]]:
 def _cells(
     axes: Axes, table: pd.DataFrame, models: Sequence[str], columns: list[tuple[str, str, float]]
 ) -> None:
+    """One panel: a row per model, a column per class."""
     known = {(r["section"], r["label"], r["model"]): r for r in table.to_dict("records")}
     for row, model in enumerate(models):
         for section, label, place in columns:

@@ -62,6 +62,7 @@ def _axis(title: str, score: str) -> str:
 
 
 def _panel(axes: Axes, table: pd.DataFrame, score: str) -> None:
+    """One score of both models at every tower, around the line where they are equal."""
     known = table.dropna(subset=[score, f"{score}_reference"])
     x, y = known[score].to_numpy(), known[f"{score}_reference"].to_numpy()
     low, high = _limits(np.concatenate([x, y]), score)
@@ -132,6 +133,7 @@ def _write(axes: Axes, text: str, x: float, y: float, left: bool) -> None:
 
 
 def _legend(figure: Figure, table: pd.DataFrame) -> None:
+    """Climates that occur, each with its number of towers."""
     towers = table.dropna(subset=["rmse"]).groupby("climate")["tower"].nunique()
     handles = [
         Line2D([], [], ls="", marker=marker, ms=6, mfc=colour, mec="white", mew=0.6, label=label)

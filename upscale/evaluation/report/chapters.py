@@ -329,6 +329,7 @@ def _class_grid(table: pd.DataFrame, column: str, caption: str) -> TableBlock:
 
 
 def _typical_grid(name: str, found: pd.DataFrame, unit: str) -> TableBlock:
+    """Medians over towers of the skill of anomalies."""
     table = pd.DataFrame({
         "model": found["model"].map(title_of), "flux": found["flux"].str.upper(),
         "towers": found["towers"], f"median {unit}": found["n"], "mean RMSE": found["rmse"],

@@ -120,6 +120,7 @@ def _is_long(cell: str) -> bool:
 
 
 def _markdown(block: Block, folder: Path) -> str:
+    """One block as Markdown; folder: that of the report, to which pictures are relative."""
     match block:
         case Heading(text, level):
             return f"{'#' * level} {text}"

@@ -41,6 +41,7 @@ def show(evaluation: Evaluation, scores: pd.DataFrame, quality: Quality, console
 
 
 def _skill_table(evaluation: Evaluation, scores: pd.DataFrame, words: str) -> Table:
+    """Skill over the towers of one split, a section per model."""
     table = Table(
         "model", "flux", box=SIMPLE_HEAD, title_justify="left", padding=(0, 1),
         title=f"{scores['tower'].nunique()} towers {words} ({UNITS})",
@@ -56,6 +57,7 @@ def _skill_table(evaluation: Evaluation, scores: pd.DataFrame, words: str) -> Ta
 
 
 def _cells(row: Mapping[Hashable, Any]) -> tuple[str, ...]:
+    """One row of the table as text."""
     return (
         str(row["flux"]).upper(),
         _two(row["rmse"]),

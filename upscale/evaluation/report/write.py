@@ -64,6 +64,7 @@ def _blocks(
     splits: Sequence[str],
     pictures: dict[str, Picture],
 ) -> list[Block]:
+    """The whole report, chapter by chapter."""
     alone = Text(
         "There is no second model to set it against, so the heat map and the scatter of towers "
         "are left out: name one with --baseline."
@@ -122,6 +123,7 @@ def _pictures(
 def _pictures_of_two(
     evaluation: Evaluation, part: Results, reference: str, note: str, folder: Path
 ) -> dict[str, Picture]:
+    """The figures that set the model against the reference."""
     table, main = part.scores, evaluation.main
     relative = relative_rmse(table, reference)
     figure = heat_map(relative, reference, evaluation.models, note)

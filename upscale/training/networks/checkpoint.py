@@ -109,6 +109,7 @@ def read_checkpoint(path: Path, key: str) -> Checkpoint | None:
 
 
 def _digest_data(data: Dataset, digest: hashlib._Hash) -> None:
+    """Feed all that members learn from into a digest."""
     described = [asdict(data.scaler), asdict(data.classes), asdict(data.window)]
     digest.update(json.dumps(described, sort_keys=True).encode())
     digest.update(json.dumps([[t.site, t.cluster] for t in data.towers]).encode())

@@ -93,6 +93,7 @@ def _log_ticks(axis: Axes, wide: bool) -> None:
 
 
 def _draw_panel(axis: Axes, part: pd.DataFrame, row: _Row) -> None:
+    """One quantity in one stage: every member, their median and the epochs that were kept."""
     if row.scale == "log":
         axis.set_yscale("log")
     quiet(axis)

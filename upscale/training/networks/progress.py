@@ -134,6 +134,7 @@ def seconds_left(
 def _cells(
     config: TrainConfig, curve: Sequence[Epoch] | None, trained: bool, left: float
 ) -> list[str]:
+    """One row of the table of members; curve: None for a member that waits; left: seconds."""
     if not curve:
         return ["waits" if curve is None else "begins", *[""] * 6, _minutes(left)]
     last = curve[-1]

@@ -93,6 +93,7 @@ def flux_step(
 def _flux_task(
     name: str, stage: Stage, config: TrainConfig, learned: Dataset, validated: Dataset
 ) -> TrainingStage:
+    """A stage that learns fluxes; `joint` with the task embedding, else the decoder alone."""
     joint = name == "joint"
 
     def loss(network: Network, rng: np.random.Generator) -> StepLoss:
@@ -108,6 +109,8 @@ def _flux_task(
 def _pretrain_task(
     stage: Pretraining, config: TrainConfig, learned: Dataset, validated: Dataset
 ) -> TrainingStage:
+    """The stage in which the encoder learns to tell places apart."""
+
     def loss(network: Network, rng: np.random.Generator) -> StepLoss:
         views = draw_views(learned, config.draw, config.augmentation, rng)
         total = view_loss(network, views, stage.temperature)

@@ -27,6 +27,7 @@ def validate(network: Network, data: Dataset, joint: bool, context: str) -> floa
 
 @torch.no_grad()
 def _tower_error(network: Network, data: Dataset, tower: int, joint: bool, context: str) -> float:
+    """Root mean square error at one tower, mean over the fluxes; NaN without a good day."""
     place = data.places[tower]
     start, day = _served(data, place)
     if not len(start):
