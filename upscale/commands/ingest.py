@@ -9,8 +9,9 @@ import typer
 from rich.console import Console
 
 from upscale.ingest.config import load_ingest
+from upscale.ingest.cube import check_cube
 from upscale.ingest.report import show_outcome, show_scan
-from upscale.ingest.run import IngestOutcome, check_cube
+from upscale.ingest.run import IngestOutcome
 from upscale.ingest.run import ingest as bring_in
 from upscale.ingest.scan import Scan, scan
 from upscale.jobs.progress import make_progress

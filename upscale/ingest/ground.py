@@ -1,24 +1,18 @@
-"""What does not change with time: classes, land share, height; and climate from the weather."""
+"""What does not change with time: classes, land share, height, and the climate of a map."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from upscale.archives.cells import maps
 from upscale.archives.cells.cellwise import window_of
 from upscale.archives.satellite import modis
 from upscale.archives.satellite.published import published
-from upscale.calendar import months_of
-from upscale.drivers.cube import SeriesGroup
-from upscale.drivers.koppen import classify
 from upscale.grid import Grid
-from upscale.grid.regrid import bilinear, interpolate
 from upscale.ingest.archive import tiles_of
 from upscale.ingest.files import GroundFiles, Local
 from upscale.remote.errors import ArchiveError
@@ -32,9 +26,6 @@ _CLASSES = len(IGBP) + 1
 
 #: Rows of the product grid that are worked on at a time.
 _BAND = 200
-
-#: Days of a month with values that its mean needs.
-_LEAST_DAYS = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,75 +140,3 @@ def _count_classes(granule: modis.ModisGranule, grid: Grid, counts: NDArray[np.u
     for code in np.unique(classes):
         found = np.bincount(index[classes.ravel() == code], minlength=cells.pixels.size + 1)
         counts[code][here] += found[:-1].reshape(cells.shape).astype(np.uint32)
-
-
-def node_land(meteo: zarr.Group, drivers: Sequence[str], block: int) -> NDArray[np.bool_]:
-    """Nodes `(row, col)` that have values of some driver.
-
-    Block by block of days until one tells nothing new, so that a short first one, or a driver
-    that could not be had, does not decide.
-    """
-    arrays: list[Any] = [meteo[name] for name in drivers]
-    land = np.zeros(arrays[0].shape[1:], bool)
-    for start in range(0, arrays[0].shape[0], block):
-        found = land.copy()
-        for array in arrays:
-            for top in range(0, array.shape[1], _BAND):
-                rows = slice(top, top + _BAND)
-                stored = array[start : start + block, rows]
-                found[rows] |= (stored != array.fill_value).any(axis=0)
-        if land.any() and (found == land).all():
-            break
-        land = found
-    return land
-
-
-def climate_of(meteo: SeriesGroup, grid: Grid) -> Codes:
-    """Koeppen-Geiger classes `(row, col)` from the meteorology of a cube, 0 where unknown.
-
-    Means over all years of monthly mean temperature and monthly rain at the nodes, brought to
-    the cells like the weather itself. ArchiveError where a month of the year has no values.
-    """
-    land = meteo.land
-    if land is None:
-        raise ValueError("expected the land nodes of the meteorology, found none; write them")
-    warmth, rain = (_monthly(meteo, name) for name in ("ta", "p"))
-    codes = np.zeros(grid.shape, np.uint8)
-    for top in range(0, grid.rows, _BAND):
-        rows = slice(top, min(top + _BAND, grid.rows))
-        part = grid.crop(rows, slice(0, grid.cols))
-        stencil = bilinear(meteo.grid, part)
-        down, across = stencil.rows.read, stencil.cols.read
-        near = land[np.ix_(down, across)]
-        ta, p = (interpolate(f[:, down][:, :, across], near, stencil) for f in (warmth, rain))
-        codes[rows] = classify(ta, p, part.lat[:, None])
-    return codes
-
-
-def _monthly(meteo: SeriesGroup, name: str) -> Floats:
-    """Means over the years of the months `(12, row, col)`: degC, or mm a month for rain."""
-    days = np.arange(meteo.first, meteo.last + 1)
-    months = months_of(days)
-    means = np.full((12, *meteo.grid.shape), np.nan, np.float32)
-    for rows in _row_parts(meteo.grid):
-        values = meteo.read(name, slice(0, meteo.count), rows, np.arange(meteo.grid.cols))
-        for month in range(12):
-            chosen = values[months == month + 1]
-            known = np.isfinite(chosen).sum(axis=0)
-            with np.errstate(invalid="ignore", divide="ignore"):
-                mean = np.where(np.isfinite(chosen), chosen, 0).sum(axis=0, dtype=float) / known
-            means[month, rows] = np.where(known >= _LEAST_DAYS, mean, np.nan)
-    if np.isnan(means).all(axis=(1, 2)).any():
-        raise ArchiveError(
-            f"static.koppen: expected values of {name} in every month of the year to derive the "
-            "climate from, found months without; name a map, or ingest a whole year"
-        )
-    return means * _MONTH_LENGTHS[:, None, None] if name == "p" else means
-
-
-_MONTH_LENGTHS = np.array([31, 28.25, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.float32)
-
-
-def _row_parts(grid: Grid) -> Iterator[NDArray[np.int64]]:
-    """Rows of a grid, a few at a time."""
-    return (np.arange(top, min(top + 20, grid.rows)) for top in range(0, grid.rows, 20))

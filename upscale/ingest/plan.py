@@ -9,7 +9,7 @@ all days.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from upscale.drivers.writer import SeriesSpec
 from upscale.grid import Grid
 from upscale.ingest.archive import File, Holdings
 from upscale.ingest.config import Ingest, Satellite
-from upscale.ingest.entry import Kind
+from upscale.ingest.entry import IngestEntry, Kind
 from upscale.ingest.files import GroundFiles
 from upscale.ingest.hourly import HourlyFile, WeatherFiles
 from upscale.jobs.settings import absolute, digest_of
@@ -216,6 +216,21 @@ def fill_tasks(job: IngestJob, stamps: Sequence[tuple[IngestItem, str]]) -> Iter
             yield IngestTask(
                 item, digest_of([list(days), RULES, asdict(job.rule), job.satellite, below])
             )
+
+
+def gap_tasks(
+    job: IngestJob, granules: Iterable[IngestTask], known: Mapping[str, IngestEntry]
+) -> list[IngestTask]:
+    """The tasks of gap filling after those of the granules, of which `known` holds the entries."""
+    if not job.sources:
+        return []
+    done = (task for task in granules if task.item.kind == "granules" and task.id in known)
+    return list(fill_tasks(job, [(task.item, known[task.id].stamp) for task in done]))
+
+
+def left_of(tasks: Iterable[IngestTask], known: Mapping[str, IngestEntry]) -> list[IngestTask]:
+    """Tasks without an entry of the same inputs: those that are still to be done."""
+    return [task for task in tasks if task.id not in known or known[task.id].inputs != task.inputs]
 
 
 def _meet(one: Part, other: Part) -> bool:

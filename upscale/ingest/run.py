@@ -7,44 +7,44 @@ granules that were made anew, does what follows from these alone.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import CancelledError
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import zarr
 from distributed import Client
-from distributed.comm.core import CommClosedError
 
-from upscale.calendar import date_of
-from upscale.drivers.cube import KIND, series_of
-from upscale.drivers.growing import bytes_digest, combined, grow_series, is_grown
-from upscale.drivers.writer import create_cube, put_land, seal, unseal
-from upscale.grid import Grid
+from upscale.drivers.writer import unseal
+from upscale.ingest.climate import CLIMATE, climate_is_known, derive_climate, failed_climate
+from upscale.ingest.cube import (
+    check_cube,
+    create,
+    grow,
+    has_grown,
+    seal_cube,
+    sealed_digest,
+    was_created,
+)
 from upscale.ingest.entry import IngestEntry, IngestLedger
-from upscale.ingest.ground import climate_of, node_land
 from upscale.ingest.plan import (
     IngestJob,
     IngestTask,
-    fill_tasks,
+    gap_tasks,
     granule_tasks,
     ground_task,
+    left_of,
     weather_tasks,
 )
 from upscale.ingest.scan import HEADERS, Scan
 from upscale.ingest.worker import failed_entry, process
 from upscale.jobs.claim import claimed
-from upscale.jobs.clock import now
 from upscale.jobs.cluster import connect
+from upscale.jobs.loop import Attempts, enter, entries_of
 from upscale.jobs.progress import Progress
-from upscale.jobs.queue import SubmissionQueue, lost, result_of
-from upscale.jobs.settings import ConfigError, digest_of
+from upscale.jobs.queue import Future
 from upscale.remote.errors import ArchiveError
-from upscale.stores.location import is_empty, is_url
+from upscale.stores.location import is_url
 
 
 @dataclass
@@ -65,6 +65,9 @@ class IngestOutcome:
 #: Does tasks somewhere and gives their entries as they end.
 Runner = Callable[[IngestJob, Sequence[IngestTask]], Iterable[IngestEntry]]
 
+#: Entries of the ledger by work item; those of this session are added.
+Known = dict[str, IngestEntry]
+
 
 def ingest(scan: Scan, progress: Progress, runner: Runner | None = None) -> IngestOutcome:
     """Bring the cube of an ingest to what its archive holds now.
@@ -78,11 +81,13 @@ def ingest(scan: Scan, progress: Progress, runner: Runner | None = None) -> Inge
         check_cube(scan)
         if ledger.read_object(HEADERS) != scan.headers:
             ledger.write_object(HEADERS, scan.headers)
-        session = _Session(scan, ledger, progress)
-        if not session.up_to_date():
-            with ExitStack() as stack:
-                session.run(runner or stack.enter_context(_cluster(scan, progress)))
-        return session.outcome
+        known = ledger.entries(scan.job.run)
+        nothing_to_do = _up_to_date(scan, known)
+        if nothing_to_do is not None:
+            return nothing_to_do
+        with ExitStack() as stack:
+            chosen = runner or stack.enter_context(_cluster(scan, progress))
+            return _bring_up_to_date(_Session(scan, ledger, known, chosen, progress))
 
 
 @contextmanager
@@ -92,291 +97,126 @@ def _cluster(scan: Scan, progress: Progress) -> Iterator[Runner]:
     logs = None if is_url(ledger) else Path(ledger) / "logs"
     progress.stage("starting cluster")
     with connect(scan.ingest.cluster, logs, tasks=1) as client:
-        yield partial(_entries, client, scan.ingest.retries)
+        yield partial(_on_cluster, client, scan.ingest.retries)
 
 
-def check_cube(scan: Scan) -> None:
-    """ConfigError where what lies at the cube's place is not a cube of this ingest."""
-    job = scan.job
-    if is_empty(job.cube):
-        return
-    try:
-        attributes = zarr.open_group(job.cube, mode="r").attrs
-    except (FileNotFoundError, KeyError, ValueError):
-        raise ConfigError(
-            f"cube: expected nothing, or a driver cube of this ingest at {job.cube}, found "
-            "something else; give another path"
-        ) from None
-    known = attributes.get("ingest_digest")
-    if attributes.get("kind") == KIND and known == job.run:
-        _check_days(job, attributes)
-        _check_nodes(job)
-        return
-    layout = scan.ingest.layout()
-    former = dict(attributes.get("ingest_layout") or {})
-    other = [f"{k} {former.get(k)!r} there, {v!r} here" for k, v in layout.items()
-             if former.get(k) != v]  # fmt: skip
-    raise ConfigError(
-        f"cube: {job.cube} was laid out otherwise ({'; '.join(other) or 'not by an ingest'}); "
-        "give another path, or the keys that it was made with"
-    )
-
-
-def _check_days(job: IngestJob, attributes: Any) -> None:
-    days = int(attributes.get("ingest_days", 0))
-    if days > job.count:
-        end = date_of(job.first + days - 1)
-        raise ConfigError(
-            f"period.end: {job.cube} reaches to {end} already; a cube grows and never shrinks: "
-            f"set {end} or a later day"
-        )
-
-
-def _check_nodes(job: IngestJob) -> None:
-    root: Any = zarr.open_group(job.cube, mode="r")
-    there = root["meteo"].attrs["grid"] if "meteo" in root else None
-    if there is not None and Grid(**there) != job.nodes:
-        raise ConfigError(
-            f"meteo.files: {job.cube} has the nodes {Grid(**there)}, the files have {job.nodes}; "
-            "give files of the same area, or another path for the cube"
-        )
-
-
-class _Session:
-    """One attempt at an ingest. The cube is unsealed when there is something to do, not before."""
-
-    def __init__(self, scan: Scan, ledger: IngestLedger, progress: Progress) -> None:
-        self.scan, self.job, self.ledger, self.progress = scan, scan.job, ledger, progress
-        self.known = ledger.entries(scan.job.run)
-        self.outcome = IngestOutcome()
-
-    def run(self, runner: Runner) -> None:
-        """Do all that is left, and seal the cube where nothing failed."""
-        self._open()
-        self._stages(runner)
-        if not self.outcome.failed:
-            self._close()
-
-    def up_to_date(self) -> bool:
-        """Whether a sealed cube holds all that the archive gives; nothing is touched then."""
-        if is_empty(self.job.cube):
-            return False
-        attributes = zarr.open_group(self.job.cube, mode="r").attrs
-        tasks = self._all_tasks() if "digest" in attributes else None
-        if tasks is None or any(self._left(tasks)) or not self._climate_is_known():
-            return False
-        specs = (self.job.spec(group) for group in ("meteo", "satellite"))
-        if not all(is_grown(self.job.cube, spec) for spec in specs):
-            return False
-        self.outcome.kept = len(tasks)
-        self.outcome.digest = str(attributes["digest"])
-        self._recall(tasks)
-        return True
-
-    def _all_tasks(self) -> list[IngestTask] | None:
-        """Every task, where the ledger knows enough to name them."""
-        ground = self.known.get(ground_task(self.job).id)
-        if ground is None:
-            return None
-        first = [ground_task(self.job), *self._series(ground)]
-        return [*first, *self._gaps(first)]
-
-    def _stages(self, runner: Runner) -> None:
-        start = [ground_task(self.job)]
-        self._do(runner, "reading maps", start)
-        if self.outcome.failed:
-            return
-        ground = self.known[start[0].id]
-        unseal(self.job.cube)
-        series = self._series(ground)
-        self._forget_others([*start, *series, *self._gaps([])])
-        self._grow()
-        self._do(runner, "reading archives", series)
-        if self.outcome.failed:
-            return
-        self._do(runner, "filling gaps", self._gaps([*start, *series]))
-        if not self.outcome.failed:
-            self.progress.stage("climate")
-            self._attempt_climate()
-
-    def _series(self, ground: IngestEntry) -> list[IngestTask]:
-        memory = int(self.scan.ingest.memory * 2**30)
-        land = ground.outputs["static/sftlf"]
-        return [
-            *weather_tasks(self.job, self.scan.weather, memory),
-            *granule_tasks(self.job, self.scan.holdings, land, memory),
-        ]
-
-    def _forget_others(self, tasks: Sequence[IngestTask]) -> None:
-        """Forget what was done under another plan: its chunks are cut in another way, or belong
-        to a source that is gone, and are written over now."""
-        kept = {task.id for task in tasks} | {_CLIMATE}
-        for item in self.known.keys() - kept:
-            self.ledger.forget(item)
-            del self.known[item]
-
-    def _gaps(self, before: Sequence[IngestTask]) -> list[IngestTask]:
-        if not self.job.sources:
-            return []
-        granules = [task for task in before if task.item.kind == "granules"]
-        stamps = [(t.item, self.known[t.id].stamp) for t in granules if t.id in self.known]
-        return list(fill_tasks(self.job, stamps))
-
-    def _left(self, tasks: Iterable[IngestTask]) -> list[IngestTask]:
-        """Tasks without an entry of the same inputs."""
-        return [
-            task
-            for task in tasks
-            if task.id not in self.known or self.known[task.id].inputs != task.inputs
-        ]
-
-    def _do(self, runner: Runner, stage: str, tasks: Sequence[IngestTask]) -> None:
-        """Do what is left of a stage."""
-        left = self._left(tasks)
-        self.outcome.kept += len(tasks) - len(left)
-        if not left:
-            self._recall(tasks)
-            return
-        self.progress.stage(stage)
-        self.progress.start(len(tasks), len(tasks) - len(left))
-        for entry in runner(self.job, left):
-            self._take(entry)
-        self._recall(tasks)
-
-    def _take(self, entry: IngestEntry) -> None:
-        self.progress.advance(entry)
-        if entry.status == "failed":
-            with suppress(OSError):
-                self.ledger.write(entry)
-            self.outcome.failed.append(entry)
-            return
-        self.known[entry.item] = entry
-        self.outcome.done.append(entry)
-
-    def _recall(self, tasks: Iterable[IngestTask]) -> None:
-        """Gather the files that tasks left out, also in former sessions."""
-        for task in tasks:
-            entry = self.known.get(task.id)
-            if entry is not None:
-                self.outcome.faults += [(file, why) for file, why in entry.faults]
-
-    def _open(self) -> None:
-        """Create the cube, or open it for writing."""
-        self.progress.stage("opening cube")
-        if is_empty(self.job.cube) or not _was_created(self.job):
-            self._create()
-
-    def _create(self) -> None:
-        scan = self.scan
-        self.ledger.clear()  # of a cube that somebody removed
-        self.known = {}
-        create_cube(
-            self.job.cube,
-            title=scan.ingest.title,
-            source=_source(scan),
-            day_definition=scan.ingest.day,
-            tile=self.job.tile,
-            attributes={
-                "ingest_digest": self.job.run,
-                "ingest_layout": scan.ingest.layout(),
-                "ingest_days": 0,
-            },
-        )
-
-    def _grow(self) -> None:
-        """Give the groups the days and variables that the job has."""
-        root = zarr.open_group(self.job.cube, mode="r+")
-        root.attrs["ingest_days"] = self.job.count
-        grow_series(self.job.cube, self.job.spec("meteo"))
-        if self.job.sources:
-            grow_series(self.job.cube, self.job.spec("satellite"))
-        elif "satellite" in root:
-            del root["satellite"]
-
-    def _climate_inputs(self) -> str:
-        ground = self.known[ground_task(self.job).id]
-        weather = sorted(e.stamp for e in self.known.values() if e.item.startswith("weather-"))
-        return digest_of([ground.stamp, weather])
-
-    def _climate_is_known(self) -> bool:
-        entry = self.known.get(_CLIMATE)
-        return entry is not None and entry.inputs == self._climate_inputs()
-
-    def _attempt_climate(self) -> None:
-        try:
-            self._climate()
-        except ArchiveError as error:
-            self.outcome.failed.append(
-                IngestEntry(_CLIMATE, self.job.run, "failed", "", "", error=str(error))
-            )
-
-    def _climate(self) -> None:
-        """Which nodes are land and, where no map says, the climate: both follow from weather."""
-        if self._climate_is_known():
-            return
-        self.ledger.forget(_CLIMATE)
-        root: Any = zarr.open_group(self.job.cube, mode="r+")
-        land = node_land(root["meteo"], self.job.drivers, self.job.block)
-        if not land.any():
-            raise ArchiveError("meteo: expected some day with values, found none; see the faults")
-        put_land(root["meteo"], land)
-        outputs = {"meteo/land": bytes_digest(land)}
-        if self.job.ground.koppen is None:
-            koppen = climate_of(series_of(self.job.cube, "meteo"), self.job.grid)
-            root["static/koppen"][...] = koppen
-            outputs["static/koppen"] = bytes_digest(koppen)
-        inputs = self._climate_inputs()
-        entry = IngestEntry(_CLIMATE, self.job.run, "done", inputs, now(), outputs, finished=now())
-        self.ledger.write(entry)
-        self.known[_CLIMATE] = entry
-
-    def _close(self) -> None:
-        """Seal the cube with the digest of all its values."""
-        tasks = self._all_tasks()
-        assert tasks is not None
-        arrays: dict[str, list[str]] = defaultdict(list)
-        for task in tasks:
-            if task.item.kind != "granules":  # filling tells of the same chunks
-                for name, digest in self.known[task.id].outputs.items():
-                    arrays[name].append(digest)
-        outputs = {name: combined(digests) for name, digests in arrays.items()}
-        content = [self.scan.ingest.layout(), self.job.count]
-        climate = self.known[_CLIMATE].outputs
-        attributes = zarr.open_group(self.job.cube, mode="r+").attrs
-        attributes.update({"source": _source(self.scan), "title": self.scan.ingest.title})
-        digest = digest_of([content, outputs, climate])
-        self.outcome.digest = seal(self.job.cube, digest)
-
-
-_CLIMATE = "climate"
-
-
-def _was_created(job: IngestJob) -> bool:
-    return bool(zarr.open_group(job.cube, mode="r").attrs.get("ingest_digest"))
-
-
-def _source(scan: Scan) -> str:
-    """Products of a cube in words."""
-    names = [scan.weather.product]
-    names += [name for held in scan.holdings for name in held.products]
-    return ", ".join(dict.fromkeys(names))
-
-
-def _entries(
+def _on_cluster(
     client: Client, retries: int, job: IngestJob, tasks: Sequence[IngestTask]
-) -> Iterable[IngestEntry]:
-    """What became of each task, as they end."""
-
-    def submit(task: IngestTask, tried: int) -> Any:
+) -> Iterator[IngestEntry]:
+    def submit(task: IngestTask, tried: int) -> Future:
         key = f"ingest-{task.id}-{task.inputs[:8]}-{tried}"
         return client.submit(process, job, task, key=key, pure=False)
 
-    window = SubmissionQueue(client, submit, retries, final=(ArchiveError,))
+    attempts = Attempts(retries, final=(ArchiveError,))
+    return entries_of(client, tasks, submit, partial(failed_entry, job), attempts)
+
+
+def _up_to_date(scan: Scan, known: Known) -> IngestOutcome | None:
+    """The outcome where a sealed cube holds all that the archive gives; nothing is touched then."""
+    job, digest = scan.job, sealed_digest(scan.job)
+    ground = known.get(ground_task(job).id)
+    if digest is None or ground is None:
+        return None
+    tasks = _all_tasks(scan, ground, known)
+    if left_of(tasks, known) or not climate_is_known(job, known) or not has_grown(job):
+        return None
+    return IngestOutcome(kept=len(tasks), digest=digest, faults=_left_out(tasks, known))
+
+
+def _all_tasks(scan: Scan, ground: IngestEntry, known: Known) -> list[IngestTask]:
+    """Every task of an ingest whose static layers are there."""
+    first = [ground_task(scan.job), *_series_tasks(scan, ground)]
+    return [*first, *gap_tasks(scan.job, first, known)]
+
+
+def _series_tasks(scan: Scan, ground: IngestEntry) -> list[IngestTask]:
+    memory = int(scan.ingest.memory * 2**30)
+    land = ground.outputs["static/sftlf"]
+    return [
+        *weather_tasks(scan.job, scan.weather, memory),
+        *granule_tasks(scan.job, scan.holdings, land, memory),
+    ]
+
+
+def _left_out(tasks: Iterable[IngestTask], known: Known) -> list[tuple[str, str]]:
+    """Files that tasks left out and why, also in former sessions."""
+    entries = (known[task.id] for task in tasks if task.id in known)
+    return [(file, why) for entry in entries for file, why in entry.faults]
+
+
+@dataclass(frozen=True)
+class _Session:
+    """One attempt at an ingest: what is known, and where the work is done."""
+
+    scan: Scan
+    ledger: IngestLedger
+    known: Known
+    runner: Runner
+    progress: Progress
+    outcome: IngestOutcome = field(default_factory=IngestOutcome)
+
+    def do(self, stage: str, tasks: Sequence[IngestTask]) -> bool:
+        """Do what is left of a stage; False where something failed."""
+        left = left_of(tasks, self.known)
+        self.outcome.kept += len(tasks) - len(left)
+        if left:
+            self.progress.stage(stage)
+            self.progress.start(len(tasks), len(tasks) - len(left))
+            ended = enter(self.runner(self.scan.job, left), self.ledger, self.progress)
+            self.known.update({entry.item: entry for entry in ended.done})
+            self.outcome.done += ended.done
+            self.outcome.failed += ended.failed
+        self.outcome.faults += _left_out(tasks, self.known)
+        return not self.outcome.failed
+
+
+def _bring_up_to_date(session: _Session) -> IngestOutcome:
+    """Do all that is left, stage by stage, and seal the cube where nothing failed.
+
+    The order matters: granules are read where the maps say that land is, so the maps come first.
+    The cube is unsealed when there is something to do and before anything of it changes, and
+    entries of another plan are forgotten before the groups grow and their chunks are written over.
+    """
+    scan, known, job = session.scan, session.known, session.scan.job
+    session.progress.stage("opening cube")
+    if not was_created(job):
+        session.ledger.clear()  # of a cube that somebody removed
+        known.clear()
+        create(scan)
+    ground = ground_task(job)
+    if not session.do("reading maps", [ground]):
+        return session.outcome
+    unseal(job.cube)
+    series = _series_tasks(scan, known[ground.id])
+    _forget_others(session, [ground, *series, *gap_tasks(job, [], known)])
+    grow(job)
+    if not session.do("reading archives", series):
+        return session.outcome
+    gaps = gap_tasks(job, series, known)
+    if session.do("filling gaps", gaps) and _settle_climate(session):
+        tasks = [ground, *series, *gaps]
+        session.outcome.digest = seal_cube(scan, tasks, known, known[CLIMATE])
+    return session.outcome
+
+
+def _forget_others(session: _Session, tasks: Sequence[IngestTask]) -> None:
+    """Forget what was done under another plan: its chunks are cut in another way, or belong
+    to a source that is gone, and are written over now."""
+    kept = {task.id for task in tasks} | {CLIMATE}
+    for item in session.known.keys() - kept:
+        session.ledger.forget(item)
+        del session.known[item]
+
+
+def _settle_climate(session: _Session) -> bool:
+    """Derive the climate where it is not known; False where the weather does not tell it."""
+    job, known = session.scan.job, session.known
+    session.progress.stage("climate")
+    if climate_is_known(job, known):
+        return True
     try:
-        for task, future in window.results(tasks):
-            entry = result_of(future, client, partial(failed_entry, job, task))
-            if entry.status == "failed" and window.again(task, future):
-                continue
-            yield entry
-    except (CancelledError, CommClosedError) as error:
-        raise lost(error) from None
+        known[CLIMATE] = derive_climate(job, session.ledger, known)
+    except ArchiveError as error:
+        session.outcome.failed.append(failed_climate(job, error))
+        return False
+    return True

@@ -1,0 +1,150 @@
+"""What follows from the weather of a cube: which nodes are land and, without a map, the climate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from upscale.calendar import months_of
+from upscale.drivers.cube import SeriesGroup, series_of
+from upscale.drivers.growing import bytes_digest
+from upscale.drivers.koppen import classify
+from upscale.drivers.writer import put_land
+from upscale.grid import Grid
+from upscale.grid.regrid import bilinear, interpolate
+from upscale.ingest.entry import IngestEntry, IngestLedger
+from upscale.ingest.plan import IngestJob, ground_task
+from upscale.jobs.clock import now
+from upscale.jobs.settings import digest_of
+from upscale.remote.errors import ArchiveError
+
+Codes = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+#: Name of the entry of this step.
+CLIMATE = "climate"
+
+#: Rows of the product grid that are worked on at a time.
+_BAND = 200
+
+#: Days of a month with values that its mean needs.
+_LEAST_DAYS = 20
+
+
+def climate_is_known(job: IngestJob, known: Mapping[str, IngestEntry]) -> bool:
+    """Whether an entry says that this step was done for the maps and the weather there are."""
+    entry = known.get(CLIMATE)
+    return entry is not None and entry.inputs == _inputs(job, known)
+
+
+def derive_climate(
+    job: IngestJob, ledger: IngestLedger, known: Mapping[str, IngestEntry]
+) -> IngestEntry:
+    """Write land nodes and, where no map says it, the climate; the entry of this step.
+
+    ArchiveError where no day has values, or the weather does not tell the climate.
+    """
+    ledger.forget(CLIMATE)  # first, so that a writer killed below is not taken for done
+    root: Any = zarr.open_group(job.cube, mode="r+")
+    land = node_land(root["meteo"], job.drivers, job.block)
+    if not land.any():
+        raise ArchiveError("meteo: expected some day with values, found none; see the faults")
+    put_land(root["meteo"], land)
+    outputs = {"meteo/land": bytes_digest(land)}
+    if job.ground.koppen is None:
+        koppen = climate_of(series_of(job.cube, "meteo"), job.grid)
+        root["static/koppen"][...] = koppen
+        outputs["static/koppen"] = bytes_digest(koppen)
+    entry = IngestEntry(
+        CLIMATE, job.run, "done", _inputs(job, known), now(), outputs, finished=now()
+    )
+    ledger.write(entry)
+    return entry
+
+
+def failed_climate(job: IngestJob, error: ArchiveError) -> IngestEntry:
+    """The entry of this step where it could not be done."""
+    return IngestEntry(CLIMATE, job.run, "failed", "", "", error=str(error))
+
+
+def _inputs(job: IngestJob, known: Mapping[str, IngestEntry]) -> str:
+    """Digest of what the climate is made from: maps and weather as they were last made."""
+    ground = known[ground_task(job).id]
+    weather = sorted(e.stamp for e in known.values() if e.item.startswith("weather-"))
+    return digest_of([ground.stamp, weather])
+
+
+def node_land(meteo: zarr.Group, drivers: Sequence[str], block: int) -> NDArray[np.bool_]:
+    """Nodes `(row, col)` that have values of some driver.
+
+    Read block by block of days until one adds nothing, so that neither a short first block nor
+    a driver without files decides.
+    """
+    arrays: list[Any] = [meteo[name] for name in drivers]
+    land = np.zeros(arrays[0].shape[1:], bool)
+    for start in range(0, arrays[0].shape[0], block):
+        found = land.copy()
+        for array in arrays:
+            for top in range(0, array.shape[1], _BAND):
+                rows = slice(top, top + _BAND)
+                stored = array[start : start + block, rows]
+                found[rows] |= (stored != array.fill_value).any(axis=0)
+        if land.any() and (found == land).all():
+            break
+        land = found
+    return land
+
+
+def climate_of(meteo: SeriesGroup, grid: Grid) -> Codes:
+    """Koeppen-Geiger classes `(row, col)` from the meteorology of a cube, 0 where unknown.
+
+    Means over all years of monthly mean temperature and monthly rain at the nodes, brought to
+    the cells like the weather itself. ArchiveError where a month of the year has no values.
+    """
+    land = meteo.land
+    if land is None:
+        raise ValueError("expected the land nodes of the meteorology, found none; write them")
+    warmth, rain = (_monthly(meteo, name) for name in ("ta", "p"))
+    codes = np.zeros(grid.shape, np.uint8)
+    for top in range(0, grid.rows, _BAND):
+        rows = slice(top, min(top + _BAND, grid.rows))
+        part = grid.crop(rows, slice(0, grid.cols))
+        stencil = bilinear(meteo.grid, part)
+        down, across = stencil.rows.read, stencil.cols.read
+        near = land[np.ix_(down, across)]
+        ta, p = (interpolate(f[:, down][:, :, across], near, stencil) for f in (warmth, rain))
+        codes[rows] = classify(ta, p, part.lat[:, None])
+    return codes
+
+
+def _monthly(meteo: SeriesGroup, name: str) -> Floats:
+    """Means over the years of the months `(12, row, col)`: degC, or mm a month for rain."""
+    days = np.arange(meteo.first, meteo.last + 1)
+    months = months_of(days)
+    means = np.full((12, *meteo.grid.shape), np.nan, np.float32)
+    for rows in _row_parts(meteo.grid):
+        values = meteo.read(name, slice(0, meteo.count), rows, np.arange(meteo.grid.cols))
+        for month in range(12):
+            chosen = values[months == month + 1]
+            known = np.isfinite(chosen).sum(axis=0)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                mean = np.where(np.isfinite(chosen), chosen, 0).sum(axis=0, dtype=float) / known
+            means[month, rows] = np.where(known >= _LEAST_DAYS, mean, np.nan)
+    if np.isnan(means).all(axis=(1, 2)).any():
+        raise ArchiveError(
+            f"static.koppen: expected values of {name} in every month of the year to derive the "
+            "climate from, found months without; name a map, or ingest a whole year"
+        )
+    return means * _MONTH_LENGTHS[:, None, None] if name == "p" else means
+
+
+_MONTH_LENGTHS = np.array([31, 28.25, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.float32)
+
+
+def _row_parts(grid: Grid) -> Iterator[NDArray[np.int64]]:
+    """Rows of a grid, a few at a time."""
+    return (np.arange(top, min(top + 20, grid.rows)) for top in range(0, grid.rows, 20))
