@@ -34,7 +34,7 @@ class Output(Strict):
 
     @field_validator("store")
     @classmethod
-    def _at_home(cls, place: str) -> str:
+    def _expand_user(cls, place: str) -> str:
         return expand_user(place.rstrip("/"))
 
     @field_validator("tile")
@@ -83,7 +83,7 @@ class Run(Strict):
 
     @field_validator("model", "drivers")
     @classmethod
-    def _at_home(cls, place: str) -> str:
+    def _expand_user(cls, place: str) -> str:
         return expand_user(place)
 
     def science(self) -> dict[str, Any]:

@@ -126,7 +126,7 @@ class Static(Strict):
 
     @field_validator("koppen", "elevation")
     @classmethod
-    def _at_home(cls, place: str | None) -> str | None:
+    def _expand_user(cls, place: str | None) -> str | None:
         return None if place is None else expand_user(place)
 
 
@@ -164,7 +164,7 @@ class CacheSettings(Strict):
 
     @field_validator("folder")
     @classmethod
-    def _at_home(cls, place: str | None) -> str | None:
+    def _expand_user(cls, place: str | None) -> str | None:
         return None if place is None else expand_user(place)
 
 
@@ -208,7 +208,7 @@ class Ingest(Strict):
 
     @field_validator("cube")
     @classmethod
-    def _at_home(cls, place: str) -> str:
+    def _expand_user(cls, place: str) -> str:
         return expand_user(place.rstrip("/"))
 
     @model_validator(mode="after")
