@@ -1,10 +1,13 @@
 """Bad input: each kind gets its own clear error or flag, and nothing half-written reads as data."""
 
 import contextlib
+import itertools
 import resource
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,13 +18,15 @@ import zarr
 from upscale.drivers.cube import open_cube
 from upscale.drivers.packing import MISSING
 from upscale.drivers.writer import seal
+from upscale.engine.check import check_store
 from upscale.engine.config import load_run
+from upscale.engine.ledger import RunEntry
 from upscale.engine.provenance import attributes_of
-from upscale.engine.run import init, status
-from upscale.engine.worker import open_session, process
+from upscale.engine.run import finalise, init, status
+from upscale.engine.worker import WorkerSession, open_session, process
 from upscale.jobs.settings import ConfigError
-from upscale.product.cube import create_flux_cube, layout_of
-from upscale.product.layout import item_from_id
+from upscale.product.cube import create_flux_cube, layout_of, open_flux_group
+from upscale.product.layout import WorkItem, item_from_id
 from upscale.product.quality import Quality, has
 from upscale.testing.releases import fake_release
 from upscale.testing.runs import differences, prepare, run_here
@@ -328,6 +333,97 @@ def small_disk(place):
         subprocess.run(["umount", "-l", str(place)], check=True)
 
 
+@dataclass(frozen=True)
+class Tight:
+    """A land item on a small disk: bytes of its files there, by array in the order of writing."""
+
+    session: WorkerSession
+    item: WorkItem
+    whole: RunEntry
+    shards: dict[str, int]
+    entry: int
+
+
+def stored(path):
+    """Bytes that a file takes on its disk."""
+    return path.stat().st_blocks * 512
+
+
+@contextlib.contextmanager
+def tight_disk(world, place):
+    """A run whose embeddings and static layers are on a small disk, and no work item.
+
+    Gives the work item that follows and a function that leaves it so many bytes.
+    """
+    with small_disk(place) as resize:
+        checked = prepare(world.model, world.drivers, place / "f.zarr", period=world.period,
+                          output={"members": "monthly"})  # fmt: skip
+        init(checked)
+        session, ledger = open_session(checked.plan.job), place / "f.ledger"
+        item = next(i for i in checked.plan.items() if i.tile in land_tiles(checked))
+        before = set(place.rglob("*"))
+        whole = process(session, item, land=True)
+        made = {path for path in set(place.rglob("*")) - before if path.is_file()}
+        entry = ledger / f"{item.id}.done.json"
+        shards = {
+            name: sum(stored(path) for path in made if path.is_relative_to(place / "f.zarr" / name))
+            for name in whole.digests
+        }
+        found = Tight(session, item, whole, shards, stored(entry))
+        for path in made:
+            if path == entry or path.is_relative_to(place / "f.zarr"):
+                path.unlink()
+        yield found, lambda room: resize(shutil.disk_usage(place).used + room)
+
+
+def land_tiles(checked):
+    return {plan.tile for plan in checked.plan.tiles if plan.land}
+
+
+PAGE = resource.getpagesize()
+
+#: Room for the files of a work item, by the moment at which the disk is full.
+MOMENTS = {
+    "the first shard": lambda shards, entry: 0,
+    "a shard in between": lambda shards, entry: sum(shards[:4]),
+    "the last shard": lambda shards, entry: sum(shards) - PAGE,
+    "the entry": lambda shards, entry: sum(shards),
+    "half of the entry": lambda shards, entry: sum(shards) + entry // 2 // PAGE * PAGE,
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_disk_that_is_full_at_any_moment_leaves_an_item_that_was_not_produced(
+    world, tmp_path, moment
+):
+    """A real file system that returns ENOSPC at the byte that is asked for."""
+    place = tmp_path / "disk"
+    store = str(place / "f.zarr")
+    with tight_disk(world, place) as (tight, leave_room):
+        assert list(tight.shards)[-1] == "quality"
+        assert tight.entry >= 2 * PAGE
+        room = MOMENTS[moment](list(tight.shards.values()), tight.entry)
+        leave_room(room)
+        with pytest.raises(OSError, match="No space left on device"):
+            process(tight.session, tight.item, land=True)
+        assert not list(place.rglob("*.part*"))
+        whole = itertools.accumulate(tight.shards.values())
+        fitted = {name for name, size in zip(tight.shards, whole, strict=True) if size <= room}
+        arrays = {path.relative_to(store).parts[0] for path in Path(store).glob("*/c/**/[0-9]*")
+                  if path.is_file()}  # fmt: skip
+        assert arrays & tight.shards.keys() == fitted - {"quality"}
+        layout = layout_of(open_flux_group(store).attrs)
+        quality = xr.open_zarr(store).quality.values[layout.region(tight.item)]
+        assert has(quality, Quality.NOT_PRODUCED).all()
+        assert tight.item.id in status(store).missing
+        with pytest.raises(ValueError, match=r"work items are missing \(.*" + tight.item.id):
+            finalise(store)
+        leave_room(64 * 2**20)
+        again = process(tight.session, tight.item, land=True)
+        assert again.digests == tight.whole.digests
+        assert tight.item.id not in status(store).missing
+
+
 @pytest.mark.cluster
 def test_a_disk_that_fills_in_the_middle_of_a_run_costs_what_did_not_fit(world, tmp_path):
     """A real file system that returns ENOSPC; with more room the run goes on to the same store."""
@@ -352,6 +448,8 @@ def test_a_disk_that_fills_in_the_middle_of_a_run_costs_what_did_not_fit(world, 
         missing = {item_from_id(name) for name in status(str(store)).missing}
         assert missing
         layout = layout_of(fluxes.attrs)
+        report = {check.name: check for check in check_store(str(store)).checks}
+        assert not report["ledger"].passed
         for item in missing:
             quality = fluxes.quality.values[layout.region(item)]
             assert has(quality, Quality.NOT_PRODUCED).all()

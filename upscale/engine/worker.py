@@ -10,6 +10,7 @@ import os
 import resource
 import socket
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,7 +41,7 @@ from upscale.network.uncertainty.applicability import Applicability
 from upscale.network.windows import WindowRule
 from upscale.product.layout import FluxLayout, WorkItem
 from upscale.product.quality import count_flags
-from upscale.product.shards import TileFluxes, write_item
+from upscale.product.shards import TileFluxes, withdraw_item, write_item
 from upscale.variables import FLUXES
 
 
@@ -158,10 +159,16 @@ def process(
         fluxes = _predict(session, surface, item, watch)
     else:
         fluxes = barren_tile(surface, job.layout, item)
-    with watch.stage("write"):
-        digests = write_item(job.store, job.layout, item, fluxes)
-    entry = make_entry(session, surface, item, fluxes, digests, watch.seconds)
-    session.ledger.write(entry)
+    try:
+        session.ledger.forget(item.id)  # so that no entry outlives what it tells of
+        with watch.stage("write"):
+            digests = write_item(job.store, job.layout, item, fluxes)
+        entry = make_entry(session, surface, item, fluxes, digests, watch.seconds)
+        session.ledger.write(entry)
+    except Exception:  # an item is done with its entry: without one, nothing of it reads as good
+        with suppress(OSError):
+            withdraw_item(job.store, job.layout, item)
+        raise
     return entry
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from upscale.product.cube import open_flux_group
 from upscale.product.layout import FluxLayout, WorkItem
+from upscale.product.quality import FILL
 from upscale.product.uncertainty import STEP_ARRAYS
 
 Region = tuple[slice, ...]
@@ -60,9 +61,11 @@ def write_item(url: str, layout: FluxLayout, item: WorkItem, fluxes: TileFluxes)
     """Write the shards of a work item, read them back, and return the digest of each array.
 
     Only the owner of the item may call this: regions are whole shards, and every shard is
-    stored even where it is empty. Raises OSError where the store is full, ReadBackError
-    where it returns something else than it was given.
+    stored even where it is empty. While it writes, and where it fails, the item reads as not
+    produced. Raises OSError where the store is full, ReadBackError where it returns something
+    else than it was given.
     """
+    withdraw_item(url, layout, item)
     root = open_flux_group(url, "r+")
     digests = {}
     for name, values in _arrays_of(fluxes).items():
@@ -73,6 +76,15 @@ def write_item(url: str, layout: FluxLayout, item: WorkItem, fluxes: TileFluxes)
         if digest_of(np.asarray(array[region])) != digests[name]:
             raise ReadBackError(f"{url}/{name}: item {item.id} reads back changed; write it again")
     return digests
+
+
+def withdraw_item(url: str, layout: FluxLayout, item: WorkItem) -> None:
+    """Let an item read as not produced, whatever its other arrays hold.
+
+    The shard of `quality` is removed, which takes no room, so that it succeeds on a full disk.
+    """
+    quality: Any = open_flux_group(url, "r+")["quality"]
+    quality.with_config({"write_empty_chunks": False})[region_of(layout, item, "quality")] = FILL
 
 
 def read_arrays(
