@@ -39,7 +39,7 @@ class Period(Strict):
 
 
 class Region(Strict):
-    """A part of the globe, in degrees; cells whose centres lie inside are produced."""
+    """A part of the globe, in degrees; the cells whose centres lie inside are worked on."""
 
     south: float = Field(ge=-90, le=90)
     """Degrees, -90 to 90."""
@@ -53,11 +53,14 @@ class Region(Strict):
     @model_validator(mode="after")
     def _in_order(self) -> Region:
         if self.south >= self.north or self.west >= self.east:
-            raise ValueError("expected south < north and west < east; split a region at 180")
+            raise ValueError(
+                f"expected south < north and west < east, found {self.south:g} to {self.north:g} N "
+                f"and {self.west:g} to {self.east:g} E; split a region at 180"
+            )
         return self
 
     def of(self, grid: Grid) -> Grid:
-        """The part of a grid that lies in it; ConfigError where no cell does."""
+        """The part of a grid that lies in the region; ConfigError where no cell does."""
         rows = np.flatnonzero((grid.lat > self.south) & (grid.lat < self.north))
         cols = np.flatnonzero((grid.lon > self.west) & (grid.lon < self.east))
         if not rows.size or not cols.size:

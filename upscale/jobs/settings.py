@@ -44,15 +44,16 @@ def digest_of(content: Any) -> str:
 
 
 def read_yaml(path: Path, overrides: Sequence[str], kind: str) -> dict[str, Any]:
-    """The keys of a YAML file with `key=value` overrides; ConfigError where it is none.
+    """The keys of a YAML file with `key=value` overrides, dots for nested keys, values in YAML.
 
-    kind: what the file should be, in words.
+    kind: what the file should be, in words. ConfigError where the file is not there, is not YAML
+    or holds no keys, and where an override cannot be applied.
     """
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; give the path of {kind}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not YAML: {error}") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: expected the keys of {kind}, found none")
@@ -66,31 +67,37 @@ def parse(model: type[M], content: dict[str, Any], failing: str) -> M:
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        faults = "\n".join(
-            f"  {'.'.join(map(str, fault['loc'])) or model.__name__.lower()}: {_advice(fault)}"
-            for fault in error.errors()
-        )
+        faults = "\n".join(f"  {_fault(fault)}" for fault in error.errors(include_url=False))
         raise ConfigError(f"{failing}:\n{faults}") from None
 
 
+def _fault(fault: Any) -> str:
+    """One fault in a line: the key, what is wrong with it, and what was found."""
+    key = ".".join(map(str, fault["loc"]))
+    return f"{key}: {_advice(fault)}" if key else _advice(fault)
+
+
 def _advice(fault: Any) -> str:
+    """What is wrong; where a section as a whole is, its keys are not printed once more."""
     if fault["type"] == "extra_forbidden":
         return "unknown key; remove it or correct its spelling"
     if fault["type"] == "missing":
         return "this key is required; add it"
-    return f"{fault['msg']} (found {fault['input']!r})"
+    text = str(fault["msg"]).removeprefix("Value error, ")
+    return text if isinstance(fault["input"], dict) else f"{text} (found {fault['input']!r})"
 
 
 def _override(content: dict[str, Any], override: str) -> None:
+    """Put the value of `key=value` under its key, in a section that is made where missing."""
     key, equals, text = override.partition("=")
     if not equals:
-        raise ConfigError(f"expected key=value, found {override!r}")
+        raise ConfigError(f"expected key=value, found {override!r}; nested keys have dots")
     *parents, last = key.split(".")
     place = content
     for parent in parents:
         place = place.setdefault(parent, {})
         if not isinstance(place, dict):
-            raise ConfigError(f"{override!r}: {parent} holds a value, not keys")
+            raise ConfigError(f"{override!r}: {parent} holds a value, not keys; set {parent}=...")
     try:
         place[last] = yaml.safe_load(text)
     except yaml.YAMLError as error:

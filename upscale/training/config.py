@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from upscale.drivers.features import FEATURE_SETS, FEATURES, REQUIRED
+from upscale.jobs.settings import Strict, parse, read_yaml
 
 #: Networks (`upscale.network.networks.architectures`) and boosted trees, as releases name them.
 Model = Literal["tamrl", "tamlstm", "ct-lstm", "tamrl-carbonfluxbench", "xgboost", "lightgbm"]
@@ -18,11 +18,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class WindowSettings(_Section):
+class WindowSettings(Strict):
     """Windows in days, as `upscale.network.windows.WindowRule`."""
 
     length: Count = 45
@@ -42,7 +38,7 @@ _GIVEN: dict[str, dict[str, Any]] = {
 }
 
 
-class Holdout(_Section):
+class Holdout(Strict):
     """Which clusters of towers are left out for judging, and how members stop by the others."""
 
     share: Share = 0.22
@@ -53,7 +49,7 @@ class Holdout(_Section):
     """Folds of the learning clusters that members stop by."""
 
 
-class NetworkSettings(_Section):
+class NetworkSettings(Strict):
     """Sizes of a network; one takes those that it has. Channels and classes follow from data."""
 
     hidden: Count = 64
@@ -72,7 +68,7 @@ class NetworkSettings(_Section):
     """Classes enter z directly, too, and not only through the encoder (`tamrl`)."""
 
 
-class Draw(_Section):
+class Draw(Strict):
     """What one step of training draws."""
 
     towers: Count = 32
@@ -85,7 +81,7 @@ class Draw(_Section):
     """Most random years that the support windows of a tower come from."""
 
 
-class Augmentation(_Section):
+class Augmentation(Strict):
     """How training inputs are spoilt, so that a network knows the faults of a run's inputs."""
 
     hide_optional: Share = 0.15
@@ -100,7 +96,7 @@ class Augmentation(_Section):
     """Features that are shifted."""
 
 
-class LossWeights(_Section):
+class LossWeights(Strict):
     """What the loss weighs."""
 
     alpha: Annotated[float, Field(ge=0)] = 0.1
@@ -116,7 +112,7 @@ class LossWeights(_Section):
     """Weight of the mean square of z."""
 
 
-class Stage(_Section):
+class Stage(Strict):
     """One stage of training: AdamW, a cosine from `rate` to a tenth of it, early stopping."""
 
     rate: Annotated[float, Field(gt=0)] = 1e-3
@@ -145,7 +141,7 @@ class Pretraining(Stage):
     """Temperature of the contrast."""
 
 
-class CardText(_Section):
+class CardText(Strict):
     """What the model card says beyond what is computed: texts, one bullet each."""
 
     failures: tuple[str, ...] = ()
@@ -156,7 +152,7 @@ class CardText(_Section):
     """Sources to cite beside those of the towers."""
 
 
-class TrainConfig(_Section):
+class TrainConfig(Strict):
     """A training run.
 
     Models of one stage (tamlstm, ct-lstm) are trained by `joint_stage`, the long one, so that they
@@ -274,21 +270,8 @@ def with_model(config: TrainConfig, model: Model) -> TrainConfig:
 def read_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
     """Read TRAIN.yaml; `key=value` overrides, dots for nested keys, values are YAML.
 
-    ValueError (pydantic's ValidationError among them) names the key at fault. Relative paths
-    are taken from the working directory.
+    ConfigError names every key that is missing, unknown or wrong. Relative paths are taken from
+    the working directory.
     """
-    text = Path(path).read_text(encoding="utf-8")
-    raw = yaml.safe_load(text) or {}
-    for override in overrides:
-        _apply(raw, override)
-    return TrainConfig.model_validate(raw)
-
-
-def _apply(raw: dict[str, Any], override: str) -> None:
-    key, sign, value = override.partition("=")
-    if not sign:
-        raise ValueError(f"expected key=value, found {override!r}, e.g. joint_stage.epochs=20")
-    *parents, last = key.split(".")
-    for name in parents:
-        raw = raw.setdefault(name, {})
-    raw[last] = yaml.safe_load(value)
+    content = read_yaml(Path(path), overrides, "a TRAIN.yaml")
+    return parse(TrainConfig, content, f"{path} cannot be trained from")
