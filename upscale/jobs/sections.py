@@ -72,7 +72,7 @@ class Cluster(Strict):
     """Where the work is done."""
 
     address: str | None = None
-    """A Dask scheduler that stands elsewhere, such as `tcp://10.0.0.5:8786`. Left out: a cluster is
+    """A Dask scheduler that runs elsewhere, such as `tcp://10.0.0.5:8786`. Left out: a cluster is
     started here, and ended with the run."""
     workers: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     """Worker processes. `auto`: one for each GPU, else one for each core (or for each `threads`
