@@ -22,7 +22,7 @@ import pytest
 import requests
 
 from upscale.fetch.plan import make_plan
-from upscale.fetch.progress import FetchLogProgress
+from upscale.fetch.progress import make_progress
 from upscale.fetch.run import FetchOutcome, Speed, fetch
 from upscale.ingest.config import parse_ingest
 from upscale.remote.retries import Patience
@@ -163,7 +163,7 @@ def fetched(archive: Archive) -> FetchOutcome:
         {"files": str(archive.folder / "fapar"), "products": ["MCD15A2H"], "fetch": source}
     ]
     plan = make_plan(parse_ingest(content, "earthdata"))
-    return fetch(plan, FetchLogProgress(StringIO(), 1e9), HASTY)
+    return fetch(plan, make_progress(1e9, StringIO()), HASTY)
 
 
 def log_in_by(way: str, home: Path, monkeypatch: pytest.MonkeyPatch, word: str = PASSWORD) -> None:

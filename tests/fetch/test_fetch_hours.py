@@ -16,7 +16,7 @@ from upscale.fetch.cds import account, list_hours
 from upscale.fetch.hours import HoursDue, hours_due
 from upscale.fetch.ledger import FetchLedger
 from upscale.fetch.plan import make_plan
-from upscale.fetch.progress import FetchLogProgress
+from upscale.fetch.progress import make_progress
 from upscale.fetch.run import FetchOutcome, Speed, fetch
 from upscale.ingest.config import Ingest, parse_ingest
 from upscale.remote.catalogue import Downloader
@@ -37,7 +37,7 @@ def ingest_of(archive: Archive, sources: Any, **meteo: Any) -> Ingest:
 
 
 def fetched(ingest: Ingest) -> FetchOutcome:
-    return fetch(make_plan(ingest), FetchLogProgress(StringIO(), 1e9), FAST)
+    return fetch(make_plan(ingest), make_progress(1e9, StringIO()), FAST)
 
 
 def due_of(ingest: Ingest) -> HoursDue:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from io import StringIO
 
-from upscale.fetch.progress import FetchLogProgress, FetchTerminalProgress, make_progress
+from upscale.fetch.progress import make_progress
+from upscale.jobs.progress import LogDisplay, TerminalDisplay
 
 
 class Terminal(StringIO):
@@ -37,7 +38,7 @@ def test_a_terminal_gets_a_bar() -> None:
 
 
 def test_the_stream_decides() -> None:
-    assert isinstance(make_progress(1, StringIO()), FetchLogProgress)
+    assert isinstance(make_progress(1, StringIO()).display, LogDisplay)
     bar = make_progress(1, Terminal())
-    assert isinstance(bar, FetchTerminalProgress)
+    assert isinstance(bar.display, TerminalDisplay)
     bar.close()

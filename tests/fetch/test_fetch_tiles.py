@@ -21,7 +21,7 @@ from upscale.archives.formats.structure import Geometry
 from upscale.archives.satellite.modis import MODIS
 from upscale.commands import main
 from upscale.fetch.plan import make_plan
-from upscale.fetch.progress import FetchLogProgress
+from upscale.fetch.progress import make_progress
 from upscale.fetch.run import FetchOutcome, Speed, fetch
 from upscale.fetch.tiles import layers_needed, write_granule
 from upscale.ingest.config import parse_ingest
@@ -119,7 +119,7 @@ class Api:
 
     def fetched(self, cube: Path) -> FetchOutcome:
         plan = make_plan(parse_ingest(self.content(cube), "tiles"))
-        return fetch(plan, FetchLogProgress(StringIO(), 1e9), FAST)
+        return fetch(plan, make_progress(1e9, StringIO()), FAST)
 
 
 @pytest.fixture
@@ -232,7 +232,7 @@ def test_copies_that_came_are_not_fetched_again(api: Api, tmp_path: Path) -> Non
     from upscale.remote.retries import Patience
 
     hasty = Speed(4, 1000, Patience(attempts=2, wait=0.01))
-    (failure,) = fetch(plan, FetchLogProgress(StringIO(), 1e9), hasty).failed
+    (failure,) = fetch(plan, make_progress(1e9, StringIO()), hasty).failed
     assert "after 2 tries" in failure.reason
     del api.files.always[paths[-1]]
     assert not api.fetched(tmp_path / "cube.zarr").failed
@@ -244,7 +244,7 @@ def test_a_search_that_may_not_be_posted_is_asked(api: Api, tmp_path: Path) -> N
         content = api.content(tmp_path / "cube.zarr")
         content["satellite"][0]["fetch"]["catalogue"] = stac.url
         plan = make_plan(parse_ingest(content, "tiles"))
-        assert len(fetch(plan, FetchLogProgress(StringIO(), 1e9), FAST).fetched) == 4
+        assert len(fetch(plan, make_progress(1e9, StringIO()), FAST).fetched) == 4
         assert stac.count("/search", "GET") == 2
 
 

@@ -13,7 +13,7 @@ import yaml
 from upscale.commands import main
 from upscale.fetch.ledger import LEDGER, PARTS, FetchLedger
 from upscale.fetch.plan import make_plan
-from upscale.fetch.progress import FetchLogProgress
+from upscale.fetch.progress import make_progress
 from upscale.fetch.run import FetchOutcome, Speed, fetch
 from upscale.ingest.config import Ingest, parse_ingest
 from upscale.ingest.scan import scan
@@ -24,7 +24,7 @@ FAST = Speed(parallel=4, per_second=1000)
 
 
 def fetched(ingest: Ingest, speed: Speed = FAST) -> FetchOutcome:
-    return fetch(make_plan(ingest), FetchLogProgress(StringIO(), 1e9), speed)
+    return fetch(make_plan(ingest), make_progress(1e9, StringIO()), speed)
 
 
 def called(*words: str) -> int:

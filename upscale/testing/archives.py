@@ -20,7 +20,7 @@ from upscale.ingest.run import IngestOutcome
 from upscale.ingest.run import ingest as bring_in
 from upscale.ingest.scan import scan
 from upscale.ingest.worker import failed_entry, process
-from upscale.jobs.progress import LogProgress
+from upscale.jobs.progress import make_progress
 from upscale.testing.hourly import Layout, make_hourly, write_months
 from upscale.testing.scenes import (
     SceneBounds,
@@ -108,7 +108,7 @@ def content_of(archive: Archive, cube: Path | str, box: SceneBounds = BOX) -> di
 
 def ingest_here(ingest: Ingest, runner: Any = None) -> IngestOutcome:
     """An ingest in this process, one work item after the other."""
-    return bring_in(scan(ingest), LogProgress(StringIO(), 1e9), runner or in_turn)
+    return bring_in(scan(ingest), make_progress(1e9, StringIO()), runner or in_turn)
 
 
 def in_turn(job: IngestJob, tasks: Sequence[IngestTask]) -> Iterator[IngestEntry]:

@@ -20,6 +20,7 @@ from upscale.evaluation.left_out import LeftOut, write_left_out
 from upscale.evaluation.model_names import SEASONAL_CYCLE
 from upscale.evaluation.results import Evaluation, choose_reference, order_models
 from upscale.evaluation.run import EvaluationRequest, choose_towers, score_left_out
+from upscale.jobs.progress import Say
 from upscale.network.boosting.trees import TREES
 from upscale.network.releases.release import Release
 from upscale.towers.splits import folds as deal
@@ -27,7 +28,6 @@ from upscale.towers.table import Tower, read_towers
 from upscale.training.baselines import fit_seasonal_cycle, fit_trees
 from upscale.training.config import Model, TrainConfig, with_model
 from upscale.training.material import material_of, with_good_days
-from upscale.training.networks.progress import Say
 from upscale.training.trained import tower_model_of, train_model
 
 Floats = NDArray[np.float32]

@@ -13,6 +13,7 @@ from upscale.evaluation.left_out import LeftOut, closure_of, skill_of, write_lef
 from upscale.evaluation.model_names import SEASONAL_CYCLE
 from upscale.evaluation.skill import SkillRow, skill_csv, skill_table, summary
 from upscale.evaluation.tower_model import Predict, clipped, score
+from upscale.jobs.progress import Say
 from upscale.network.releases.manifest import LearnedPlace
 from upscale.network.releases.release import (
     ContextSpec,
@@ -32,7 +33,7 @@ from upscale.training.crossvalidate import cross_validate
 from upscale.training.material import Material, prepare, rules, with_good_days
 from upscale.training.networks.curve_figure import plot_curves
 from upscale.training.networks.curves import CURVES, FIGURE, curve_csv, curve_table
-from upscale.training.networks.progress import Say, Watcher
+from upscale.training.networks.progress import Watcher
 from upscale.training.trained import Trained, tower_model_of, train_model
 from upscale.training.uncertainty import add_uncertainty
 

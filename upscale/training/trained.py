@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from upscale.evaluation.tower_model import TowerModel
+from upscale.jobs.progress import Say
 from upscale.network.boosting.trees import TREES, TreeEnsemble, TreesConfig
 from upscale.network.ensemble import Ensemble
 from upscale.network.networks.architectures import Architecture
@@ -17,7 +18,7 @@ from upscale.training.config import TrainConfig
 from upscale.training.material import Material, rules
 from upscale.training.networks.curves import Curve
 from upscale.training.networks.members import train_members
-from upscale.training.networks.progress import Say, Watcher
+from upscale.training.networks.progress import Watcher
 
 
 @dataclass(frozen=True, eq=False)

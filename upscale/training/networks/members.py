@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 
+from upscale.jobs.progress import Say
 from upscale.towers.table import read_towers
 from upscale.training.config import TrainConfig
 from upscale.training.material import Material, datasets, prepare
@@ -30,7 +31,7 @@ from upscale.training.networks.checkpoint import (
     write_checkpoint,
 )
 from upscale.training.networks.loop import Member, train_member
-from upscale.training.networks.progress import LineWatcher, Say, Watcher
+from upscale.training.networks.progress import LineWatcher, Watcher
 
 __all__ = ["Say", "train_members", "train_one"]
 

@@ -9,13 +9,11 @@ from statistics import fmean
 from typing import Protocol
 
 from rich.console import Console
-from rich.live import Live
 from rich.table import Table
 
+from upscale.jobs.progress import Say, live_table, say_on
 from upscale.training.config import TrainConfig, stages_of
 from upscale.training.networks.curves import Epoch
-
-Say = Callable[[str], None]
 
 _COLUMNS = (
     "member", "stage", "epoch", "loss", "balance", "validation", "best", "waited", "min left",
@@ -38,15 +36,9 @@ class Watcher(Protocol):
 @contextmanager
 def make_watcher(config: TrainConfig, console: Console) -> Iterator[tuple[Watcher, Say]]:
     """A live table where the console is a terminal, else lines; and how to say lines beside it."""
-
-    def say(line: str) -> None:
-        console.print(line, highlight=False, soft_wrap=True, markup=False)
-
-    if not console.is_terminal:
-        yield LineWatcher(say), say
-        return
-    with Live(console=console, auto_refresh=False) as live:
-        yield TableWatcher(config, lambda table: live.update(table, refresh=True)), say
+    say = say_on(console)
+    with live_table(console) as show:
+        yield LineWatcher(say) if show is None else TableWatcher(config, show), say
 
 
 @dataclass(frozen=True)
