@@ -97,10 +97,10 @@ def _cluster(scan: Scan, progress: Progress) -> Iterator[Runner]:
     logs = None if is_url(ledger) else Path(ledger) / "logs"
     progress.stage("starting cluster")
     with connect(scan.ingest.cluster, logs, tasks=1) as client:
-        yield partial(_on_cluster, client, scan.ingest.retries)
+        yield partial(on_cluster, client, scan.ingest.retries)
 
 
-def _on_cluster(
+def on_cluster(
     client: Client, retries: int, job: IngestJob, tasks: Sequence[IngestTask]
 ) -> Iterator[IngestEntry]:
     def submit(task: IngestTask, tried: int) -> Future:
