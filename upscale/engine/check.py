@@ -1,4 +1,4 @@
-"""The last word on a store: its values, and that they are the ones that were computed."""
+"""The final check of a store: its values, and that they still are those that were computed."""
 
 from __future__ import annotations
 

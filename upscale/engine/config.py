@@ -87,7 +87,7 @@ class Run(Strict):
         return expand_user(place)
 
     def science(self) -> dict[str, Any]:
-        """What decides the numbers: everything but the machines and the way of the work."""
+        """What decides the numbers: everything except where and how the work is done."""
         ignored = {"cluster", "retries", "interval"}
         kept = self.model_dump(mode="json", exclude=ignored)
         del kept["context"]["store"]

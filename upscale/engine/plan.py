@@ -91,6 +91,7 @@ def make_plan(run: Run, release: Release, cube: DriverCube) -> RunPlan:
 
 
 def make_job(run: Run, release: Release, cube: DriverCube, layout: FluxLayout) -> RunJob:
+    """What all workers of a run are told, with the digests that name the run and its embeddings."""
     support = support_rule(run.context, release)
     content = {"release": release.digest, "drivers": cube.digest}
     made_from = content | {

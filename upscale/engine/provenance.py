@@ -19,7 +19,7 @@ _COMMENT = (
 )
 
 
-#: Global attributes that a run writes itself and nobody may replace.
+#: Global attributes that a run writes itself; RUN.yaml may not replace them.
 RESERVED = frozenset(
     (
         "Conventions", "kind", "layout", "complete", "initialised", "synthetic", "source",

@@ -141,6 +141,7 @@ def show(report: RunReport, console: Console) -> None:
 
 
 def _show_work(report: RunReport, console: Console) -> None:
+    """Print how much was done, in what time, and in which stages."""
     state = "" if report.done == report.items else f" of {report.items}"
     console.print(
         f"{report.done}{state} work items, {report.land_cells:,} land cells, "

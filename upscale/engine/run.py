@@ -136,7 +136,7 @@ def _logs(ledger: RunLedger) -> Path | None:
 
 
 def _reopen(store: str) -> None:
-    """A store that was complete, and of which something is to be done again, is so no more."""
+    """Take the mark `complete` from a store of which something is to be done again."""
     attributes = zarr.open_group(store, mode="r+", use_consolidated=False).attrs
     if attributes.get("complete"):
         attributes["complete"] = False

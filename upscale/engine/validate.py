@@ -98,6 +98,7 @@ def _period_faults(run: Run, cube: DriverCube) -> list[str]:
 
 
 def _years_faults(run: Run, cube: DriverCube) -> list[str]:
+    """Years of `context.years` that the driver cube does not hold."""
     years = run.context.years
     if years is None or years == "auto":
         return []
@@ -123,6 +124,7 @@ def _device_faults(run: Run) -> list[str]:
 
 
 def _grid_faults(run: Run, cube: DriverCube) -> list[str]:
+    """Groups of the cube whose cells are not those of the product grid."""
     faults = []
     grid = product_grid(run, cube)
     for group in cube.series.values():
@@ -162,7 +164,7 @@ def _room_faults(plan: RunPlan) -> list[str]:
 
 
 def store_faults(job: RunJob) -> list[str]:
-    """What speaks against the place of the store: it is never taken from anybody else."""
+    """Why the store cannot be written at its place: what belongs to others is never replaced."""
     store = job.store
     if store in {job.drivers, job.context_store}:
         return [f"output.store: {store} is the driver cube or the context store; choose another"]
@@ -196,7 +198,7 @@ def in_words(size: float) -> str:
 
 
 def store_bytes(plan: RunPlan) -> int:
-    """Bytes that the store will take, a guess from 65 % of what is not missing."""
+    """Estimated bytes of the store: compression leaves about 65 % of the values on land."""
     layout = plan.job.layout
     daily = 6 * 4 + 2 + 1
     sums = 3 * 4 * layout.members * len(layout.segments)
@@ -222,6 +224,7 @@ def task_bytes(plan: RunPlan, release: Release) -> int:
 
 
 def _memory_faults(run: Run, plan: RunPlan, release: Release) -> list[str]:
+    """Whether the tasks of a worker that is started here fit into its memory."""
     if run.cluster.address:
         return []
     needed = _BASE + TASKS_PER_WORKER * task_bytes(plan, release)
@@ -236,6 +239,7 @@ def _memory_faults(run: Run, plan: RunPlan, release: Release) -> list[str]:
 
 
 def _warnings(release: Release, cube: DriverCube, device: str) -> tuple[str, ...]:
+    """What does not stop a run, and its user should know."""
     names = release.scaler.names
     absent = missing_features(cube, tuple(n for n in names if n not in DERIVED))
     warnings = [f"optional driver {name} is not in the cube and will be masked" for name in absent]

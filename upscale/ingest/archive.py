@@ -40,7 +40,7 @@ class File:
 
     @property
     def place(self) -> tuple[str, dt.date, TileName]:
-        """What a granule is of: there should be one of each."""
+        """Product, date and tile of a granule; there should be one granule of each."""
         return self.named.product, self.named.date, self.named.tile
 
     @property
@@ -123,7 +123,7 @@ def survey(
     """Sort the files of an entry by what their names say.
 
     period: first and last day. products, variables: as in INGEST.yaml. ArchiveError where no
-    file serves, or a product gives none of the variables.
+    file can be used, or a product gives none of the variables.
     """
     files, faults = _named(listed, products)
     order = tuple(products or sorted({file.named.product for file in files}))
@@ -149,6 +149,7 @@ def survey(
 def _named(
     listed: Sequence[ListedFile], products: Sequence[str] | None
 ) -> tuple[list[File], list[Fault]]:
+    """Granules of the products, all known ones without a list, and files with strange names."""
     files, faults = [], []
     for found in listed:
         try:
@@ -165,6 +166,7 @@ def _named(
 
 
 def _variables(products: Sequence[str], asked: Sequence[str] | None) -> tuple[str, ...]:
+    """The variables asked for, or the usual ones; ArchiveError for one that no product gives."""
     offers = {name: offer_of(name) for name in products}
     if asked is None:
         return tuple(dict.fromkeys(name for o in offers.values() for name in o.usual))

@@ -153,7 +153,7 @@ class Gaps(Strict):
 
 
 class CacheSettings(Strict):
-    """Where copies of remote files are kept while they are needed, and how large it may be."""
+    """The folder for copies of remote files that are in use, and how large it may grow."""
 
     folder: str | None = None
     """Where copies of remote files are kept while they are needed; left out: a folder of the system

@@ -1,4 +1,4 @@
-"""Files of an ingest that are no series, and how any listed file is opened."""
+"""The maps of an ingest, and how any listed file is opened."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ LeaveOut = Callable[[ListedFile, Exception], None]
 
 
 def read_ground(files: GroundFiles, grid: Grid, local: Local, leave_out: LeaveOut) -> Ground:
-    """The static layers on a grid; ArchiveError where a map cannot be read, or knows no land.
+    """The static layers on a grid; ArchiveError where a map cannot be read, or has no land.
 
     leave_out: is told of granules of land cover that cannot be read.
     """
@@ -103,7 +103,7 @@ def _cover_of_granules(
                 if found.url not in broken:
                     leave_out(found, error)
                 broken.add(found.url)
-        igbp[rows], share[rows] = _judge(counts)
+        igbp[rows], share[rows] = _class_and_share(counts)
     return igbp, share
 
 
@@ -112,7 +112,7 @@ def _touching(files: Sequence[ListedFile], grid: Grid) -> list[ListedFile]:
     return [f for f in files if (tile := published(f.url).tile) is None or tile in tiles]
 
 
-def _judge(counts: NDArray[np.uint32]) -> tuple[Codes, Floats]:
+def _class_and_share(counts: NDArray[np.uint32]) -> tuple[Codes, Floats]:
     """Class and % of land `(row, col)` of counts `(class, row, col)`."""
     land, water = counts[1:WATER_CLASS], counts[WATER_CLASS]
     some = land.sum(axis=0)

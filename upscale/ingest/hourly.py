@@ -138,8 +138,8 @@ def needs_of(driver: str, names: Iterable[str]) -> frozenset[str]:
 
 
 def read_header(path: str) -> HourlyHeader:
-    """The header of a file or store; ArchiveError where it is none of the known layouts, its
-    nodes are not regular, or it holds nothing that drivers are made of."""
+    """The header of a file or store; ArchiveError where its layout is unknown, its nodes are not
+    regular, or it holds no variable that drivers are made of."""
     parts = read_published(path, header=True)
     names = tuple(sorted({name for part in parts for name in variables_of(part)}))
     hours = np.concatenate([hour_numbers(part["time"].values) for part in parts])
@@ -172,7 +172,7 @@ def survey_weather(
     """Sort the files of reanalysis by what their headers say.
 
     grid: the product grid, whose cells need nodes around them. ArchiveError where no file
-    serves, a driver cannot be made, or daily files are asked for days of local time.
+    can be used, a driver cannot be made, or daily files should give days of local time.
     """
     faults = [header for _, header in headers if isinstance(header, Fault)]
     files = [HourlyFile(found, h) for found, h in headers if isinstance(h, HourlyHeader)]
@@ -235,6 +235,7 @@ def _other_nodes(file: HourlyFile, nodes: Nodes) -> Fault:
 
 
 def _drivers(names: frozenset[str], daily: bool, asked: Sequence[str] | None) -> tuple[str, ...]:
+    """The drivers asked for, or all that the files allow; ArchiveError for one that they do not."""
     possible = [name for name in RULES if needs_of(name, names)]
     if daily:
         possible = [name for name in possible if name not in HOURLY_ALONE]

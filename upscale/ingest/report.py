@@ -52,7 +52,7 @@ def show_scan(scan: Scan, console: Console) -> None:
 
 
 def notes(scan: Scan) -> list[str]:
-    """What may go wrong: work items that take more than a worker of this machine has."""
+    """What may go wrong: work items that take more memory than a worker of this machine has."""
     cluster = scan.ingest.cluster
     if cluster.address is not None:
         return []

@@ -75,7 +75,7 @@ def _twice(url: str) -> Fault:
 
 
 def scan(ingest: Ingest) -> Scan:
-    """List the archive and read headers; ArchiveError where it cannot serve at all."""
+    """List the archive and read headers; ArchiveError where no cube can be made of it."""
     if ingest.satellite:
         window_of(ingest.product_grid)
     weather, headers = _weather(ingest)
@@ -92,7 +92,7 @@ def scan(ingest: Ingest) -> Scan:
 
 
 def _check_climate(ingest: Ingest, weather: WeatherFiles) -> None:
-    """ArchiveError where the weather will not tell the climate."""
+    """ArchiveError where no climate can be derived from the weather."""
     if not {"ta", "p"} <= set(weather.drivers):
         raise ArchiveError(
             f"static.koppen: expected ta and p to derive the climate from, found "
@@ -150,6 +150,7 @@ def _header(local: Local, found: ListedFile, kept: dict[str, Any] | None) -> Hou
 
 
 def _ground(ingest: Ingest) -> GroundFiles:
+    """The files of the maps that INGEST.yaml names."""
     static = ingest.static
     derived = static.koppen == "derive"
     share = static.sftlf

@@ -130,8 +130,8 @@ def _place(
 
 
 def weather(job: IngestJob, task: IngestTask, local: Local) -> Made:
-    """The meteorology of a weather task; a file, a variable of it or a driver that cannot be had
-    is left out."""
+    """The meteorology of a weather task; files that cannot be read, variables with wrong values
+    and drivers that cannot be made are left out."""
     item = task.item
     made = Made(_empty(item, job.drivers))
     held = dict(zip(task.files, task.names, strict=True))

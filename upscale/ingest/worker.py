@@ -34,7 +34,7 @@ from upscale.remote.locations import is_store
 def process(job: IngestJob, task: IngestTask) -> IngestEntry:
     """Do one work item, read back what was written, and enter it into the ledger."""
     watch, ledger = Stopwatch(), IngestLedger(job.cube)
-    ledger.forget(task.id)  # chunks of which nobody knows whose they are do not count as done
+    ledger.forget(task.id)  # chunks that are being written over do not count as done
     with watch.stage("work"):
         outputs, made = _WORK[task.item.kind](job, task, local_of(job.cache, job.limit), watch)
     entry = IngestEntry(
@@ -138,6 +138,7 @@ def _land(job: IngestJob, item: IngestItem) -> NDArray[np.bool_]:
 def _static(
     job: IngestJob, task: IngestTask, local: Local, watch: Stopwatch
 ) -> tuple[Outputs, Made]:
+    """Write the static layers; the cube is unsealed before any of it changes."""
     made = Made({}, len(job.ground.files))
     ground = read_ground(job.ground, job.grid, local, made.leave_out)
     layers: dict[str, Any] = {

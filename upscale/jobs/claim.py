@@ -19,16 +19,16 @@ import psutil
 from upscale.jobs.settings import ConfigError
 from upscale.stores.location import is_local
 
-#: Seconds to wait for the one who holds a claim.
+#: Seconds to wait for a claim that another process holds.
 PATIENCE = 600.0
 
 
 @contextmanager
 def claimed(url: str, patience: float = PATIENCE) -> Iterator[None]:
-    """Hold the claim at `url` for the time of the context, waiting for others to let it go.
+    """Hold the claim at `url` during the context; wait while another process holds it.
 
-    A claim whose process ended on this machine is taken over. ConfigError where somebody
-    elsewhere keeps it for longer than `patience` seconds.
+    A claim of a process of this machine that has ended is taken over. ConfigError where another
+    process keeps its claim for longer than `patience` seconds.
     """
     fs, path = fsspec.core.url_to_fs(url)
     deadline = time.monotonic() + patience
@@ -37,9 +37,9 @@ def claimed(url: str, patience: float = PATIENCE) -> Iterator[None]:
         if holder is not None and _is_gone(holder):
             _remove(fs, path)
         elif time.monotonic() > deadline:
+            who = f"process {holder['pid']} on {holder['host']}" if holder else "another process"
             raise ConfigError(
-                f"{url}: claimed by process {holder and holder['pid']} on "
-                f"{holder and holder['host']}; if it is gone, delete this file and run again"
+                f"{url}: claimed by {who}; if it has ended, delete this file and run again"
             )
         else:
             time.sleep(0.2)
@@ -70,7 +70,7 @@ def _take(fs: Any, path: str) -> bool:
 
 
 def _holder(fs: Any, path: str) -> dict[str, Any] | None:
-    """Who holds the claim; None where that cannot be read (yet, or any more)."""
+    """Who holds the claim; None where it is being written or was just removed."""
     try:
         found: dict[str, Any] = json.loads(fs.cat_file(path))
     except (FileNotFoundError, ValueError):

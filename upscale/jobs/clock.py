@@ -1,4 +1,4 @@
-"""What is written down of time: the moment, and the seconds that each stage of a task took."""
+"""Time as it is written down: the moment, and the seconds that each stage of a task took."""
 
 from __future__ import annotations
 

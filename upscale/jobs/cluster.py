@@ -83,7 +83,7 @@ def _close(client: Client) -> None:
 
 
 def _client(address: str, wait: float, alive: Alive) -> Client:
-    """Connect, a few seconds at a time, so that a scheduler that died is not waited for."""
+    """Connect in attempts of a few seconds, so that nobody waits for a scheduler that died."""
     deadline = time.monotonic() + wait
     while alive():
         try:
@@ -98,6 +98,7 @@ def _client(address: str, wait: float, alive: Alive) -> Client:
 
 
 def _await_worker(client: Client, wait: float, alive: Alive) -> None:
+    """Wait for the first worker; ClusterError where the scheduler ends or no worker joins."""
     deadline = time.monotonic() + wait
     while not _workers(client):
         if not alive() or client.status != "running":
@@ -111,7 +112,7 @@ def _await_worker(client: Client, wait: float, alive: Alive) -> None:
 
 
 def _workers(client: Client) -> int:
-    """Workers that the scheduler knows, none where it cannot be asked."""
+    """How many workers the scheduler knows; 0 where it does not answer."""
     try:
         return len(client.nthreads())
     except OSError:

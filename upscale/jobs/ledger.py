@@ -1,6 +1,6 @@
-"""Records beside a store: one small JSON object for each work item, of any kind of work.
+"""The ledger beside a store: one small JSON entry for each work item, of any kind of work.
 
-Done means a valid record, never that a shard exists: it is written after what it tells of was
+Done means a valid entry, never that a shard exists: an entry is written after its shards were
 written and read back.
 """
 
@@ -20,8 +20,8 @@ Status = Literal["done", "failed"]
 
 
 class LedgerEntry(Protocol):
-    """A frozen dataclass of plain values: the work item, the work that it belongs to, how it
-    ended."""
+    """A frozen dataclass of plain values: the work item, the digest of the work that it belongs
+    to, and how it ended."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
@@ -49,7 +49,7 @@ def store_name(store: str) -> str:
 
 
 class Ledger(Generic[R]):
-    """The records of one store, on any file system that fsspec opens."""
+    """The entries of one store, on any file system that fsspec opens."""
 
     def __init__(self, store: str, kind: type[R]) -> None:
         self.url = beside(store, "ledger")
@@ -63,7 +63,7 @@ class Ledger(Generic[R]):
             self._remove(f"{entry.item}.failed.json")
 
     def forget(self, item: str) -> None:
-        """Say that an item is not done: what it wrote is about to change."""
+        """Remove the entry of an item that is done, because what it wrote is about to change."""
         self._remove(f"{item}.done.json")
 
     def entries(self, run: str, status: Status = "done") -> dict[str, R]:

@@ -1,4 +1,4 @@
-"""A sliding window of tasks on a cluster: a few more than it can hold, as others finish."""
+"""A queue of tasks: a cluster gets a few more than it can hold, and others as these finish."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Future = Any
 
 
 class Item(Protocol):
-    """What a task is for."""
+    """The work item of a task."""
 
     @property
     def id(self) -> str: ...
@@ -64,7 +64,7 @@ class SubmissionQueue(Generic[I]):
                 self._submit(following)
 
     def again(self, item: I, future: Future) -> bool:
-        """Submit an item once more, if its error may pass; False where it is given up."""
+        """Submit an item once more where that may help; False where it is given up."""
         if future.status == "cancelled" or isinstance(future.exception(), self._final):
             return False
         tried = self._attempts.get(item.id, 0)

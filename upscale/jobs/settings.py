@@ -1,4 +1,4 @@
-"""Files of keys (YAML) read strictly: unknown keys are refused, every fault is named at once."""
+"""YAML read strictly: unknown keys are refused, and all faults are named at once."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class ConfigError(ValueError):
-    """A file of keys that cannot be worked with; the message names the key and the remedy."""
+    """A configuration that cannot be used; the message names the key and the remedy."""
 
 
 class Strict(BaseModel):
-    """A section of a file of keys: unknown keys are refused, values do not change.
+    """A section of a configuration: unknown keys are refused, and its values never change.
 
     The text under a key is its description in the schema, and so in the reference pages.
     """
