@@ -1,1 +1,1 @@
-"""What an INGEST.yaml lacks, planned, downloaded and verified."""
+"""What an INGEST.yaml lacks: planned, listed by its sources, downloaded, verified and recorded."""

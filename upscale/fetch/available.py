@@ -1,4 +1,4 @@
-"""What a source has of what is missing, behind one protocol for all sources."""
+"""The missing files that a source has, behind one protocol for all sources."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from upscale.remote.errors import ArchiveError
 
 
 class AvailableFile(Protocol):
-    """A file that can be had."""
+    """A file that a source has."""
 
     @property
     def name(self) -> str:
@@ -23,12 +23,12 @@ class AvailableFile(Protocol):
 
     @property
     def size(self) -> int | None:
-        """Bytes that will come over the network, None where nobody says."""
+        """Bytes that will come over the network, None where the source does not say."""
         ...
 
     @property
     def source(self) -> str:
-        """Where it comes from, in words that hold no secret."""
+        """Where it comes from, without secrets."""
         ...
 
     def download(self, downloader: Downloader) -> Path:
@@ -38,7 +38,7 @@ class AvailableFile(Protocol):
 
 @dataclass(frozen=True)
 class GranuleFile:
-    """A granule that is taken as it is."""
+    """A granule that is published as one file."""
 
     name: str
     listed: CatalogueFile
@@ -69,7 +69,7 @@ class UnusableFile:
 
 
 def file_or_reason(name: str, make: Callable[[], AvailableFile]) -> AvailableFile:
-    """An offer, or the reason why there is none: one entry of a catalogue stops no other one."""
+    """A file, or the reason why it cannot be used, so that one bad entry stops no other one."""
     try:
         return make()
     except ArchiveError as error:
@@ -80,7 +80,7 @@ def file_or_reason(name: str, make: Callable[[], AvailableFile]) -> AvailableFil
 
 @dataclass(frozen=True)
 class Listing:
-    """What a source has: files, and keys of which it has none."""
+    """The missing files that a source has, and the keys of granules that it does not have."""
 
     files: tuple[AvailableFile, ...]
     absent: tuple[GranuleKey, ...] = ()
@@ -89,7 +89,7 @@ class Listing:
 def newest(
     found: Iterable[tuple[str, Any]], wanted: set[GranuleKey]
 ) -> dict[GranuleKey, tuple[str, Any]]:
-    """Of each wanted key the granule that was made last; found: names and what goes with them."""
+    """The granule of each wanted key that was produced last; found: names, each with its entry."""
     best: dict[GranuleKey, tuple[str, Any]] = {}
     for name, entry in found:
         try:
@@ -98,19 +98,19 @@ def newest(
             continue
         if key in wanted and name == Path(name).name and name.isprintable():
             held = best.get(key)
-            if held is None or _made(name) > _made(held[0]):
+            if held is None or _version(name) > _version(held[0]):
                 best[key] = (name, entry)
     return best
 
 
-def _made(name: str) -> tuple[str, str]:
+def _version(name: str) -> tuple[str, str]:
     named = published(name)
     return named.collection, named.produced
 
 
 def months_of(keys: Iterable[GranuleKey]) -> list[tuple[GranuleKey, GranuleKey]]:
-    """First and last key, by date, of each calendar month: catalogues are asked by month."""
+    """The first and last key, by date, of each calendar month: catalogues are searched by month."""
     by_month: dict[tuple[int, int], list[GranuleKey]] = {}
-    for key in sorted(keys, key=lambda p: p.date):
+    for key in sorted(keys, key=lambda key: key.date):
         by_month.setdefault((key.date.year, key.date.month), []).append(key)
     return [(several[0], several[-1]) for several in by_month.values()]

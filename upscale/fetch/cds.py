@@ -32,15 +32,15 @@ from upscale.remote.pace import AskingSession, Pace
 from upscale.remote.redaction import redact
 from upscale.remote.retries import Patience
 
-#: Hosts that results may lie at, beside that of the store itself.
+#: Hosts that results may be at, beside that of the store itself.
 STORES = ("copernicus.eu", "ecmwf.int")
 _URL = "https://cds.climate.copernicus.eu/api"
-_LONGEST = 30.0  #: seconds between two questions after a job
+_LONGEST = 30.0  #: seconds between two questions for the state of a job
 
 
 @dataclass(frozen=True)
 class Account:
-    """Where the store is asked, and with which key, which is never shown."""
+    """The URL of the store and the key of its user, which is never shown."""
 
     url: str
     key: str = field(repr=False)
@@ -51,7 +51,7 @@ class Account:
 
 
 def account() -> Account:
-    """From CDSAPI_KEY (and CDSAPI_URL), else from .cdsapirc (CDSAPI_RC); nobody is asked.
+    """The account of CDSAPI_KEY (and CDSAPI_URL), else of .cdsapirc (CDSAPI_RC); never prompts.
 
     ArchiveError where there is none.
     """
@@ -70,14 +70,14 @@ def account() -> Account:
 
 
 def list_hours(due: HoursDue, pace: Pace, patience: Patience) -> Listing:
-    """The requests of what is missing, as offers; nothing is asked for yet."""
+    """One file for each request of missing hours; nothing is requested yet."""
     known = account()
     return Listing(tuple(HoursFile(request, known, pace, patience) for request in due.requests))
 
 
 @dataclass(frozen=True)
 class HoursFile:
-    """One request as a file."""
+    """The file that answers one request."""
 
     request: HoursRequest
     account: Account
@@ -97,6 +97,7 @@ class HoursFile:
         return f"{self.account.url} {self.request.source.dataset} {json.dumps(self.request.keys)}"
 
     def download(self, downloader: Downloader) -> Path:
+        """The result of the job, copied; ArchiveError where hours or variables are missing."""
         note = job_note_of(downloader.parts, self.name)
         hosts = (self.account.host,)
         with AskingSession(self.pace, hosts, self.patience) as session:
@@ -106,11 +107,11 @@ class HoursFile:
         if fault:
             discard(part)
             note.unlink(missing_ok=True)
-            raise ArchiveError(f"{self.name}: {fault}; see whether the store has these days by now")
+            raise ArchiveError(f"{self.name}: {fault}; check whether the store has these days")
         return part
 
     def _result(self, session: requests.Session, note: Path) -> CatalogueFile:
-        """Where the result lies, after the job that is noted or a new one."""
+        """The result of the noted job, or of a new one where there is none; waits for its end."""
         client = require("ecmwf.datastores", "fetch").Client(
             url=self.account.url, key=self.account.key, session=session, progress=False,
             maximum_tries=1, retry_after=0, log_callback=_ignore,
@@ -128,6 +129,7 @@ class HoursFile:
         return self._wait_for(job)
 
     def _wait_for(self, job: Any) -> CatalogueFile:
+        """The result of a job, asked for at longer and longer intervals."""
         pause = min(1.0, self.patience.wait)
         while not job.results_ready:
             self.pace.sleep(pause)
@@ -141,11 +143,11 @@ class HoursFile:
 
 
 def _ignore(*_: Any, **__: Any) -> None:
-    """The client's messages name jobs and URLs; progress and errors are ours."""
+    """Drops the messages of the client, which name jobs and URLs."""
 
 
 def _with_plain_errors(work: Callable[[], CatalogueFile], key: str) -> CatalogueFile:
-    """Work with the store's client; its errors as ours, cut short and without the key."""
+    """Calls the client of the store; its errors become ours, cut short and without the key."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -185,7 +187,7 @@ def _noted_job(note: Path, digest: str) -> str:
 
 
 def _is_lost(error: Exception) -> bool:
-    """True where the store knows a noted job no more, or it failed: a new one may do better."""
+    """True where the store no longer knows a noted job, or it failed: a new one may succeed."""
     response = getattr(error, "response", None)
     status = getattr(response, "status_code", None)
     return status in (400, 404, 410) or type(error).__name__ == "ProcessingFailedError"

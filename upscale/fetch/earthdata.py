@@ -30,16 +30,16 @@ from upscale.remote.retries import Patience
 
 #: Hosts of NASA that catalogues may name.
 NASA = ("nasa.gov", "earthdata.nasa.gov", "earthdatacloud.nasa.gov")
-#: Hosts that those of Earthdata Cloud hand the bytes over to, by signed URLs.
+#: Hosts that Earthdata Cloud redirects to, by signed URLs.
 DELIVERY = ("cloudfront.net", "s3.us-west-2.amazonaws.com")
 _MOST = 100_000  #: granules of one product, month and region
 
 
 def log_in() -> EarthdataToken:
-    """A token by EARTHDATA_TOKEN, else by EARTHDATA_USERNAME and EARTHDATA_PASSWORD, else by
-    .netrc; nobody is asked. ArchiveError where there is none, or the account is not known."""
+    """The token in EARTHDATA_TOKEN, else one for EARTHDATA_USERNAME and EARTHDATA_PASSWORD, else
+    one for .netrc; never prompts. ArchiveError where there is none or the account is refused."""
     earthaccess = require("earthaccess", "fetch")
-    logging.getLogger("earthaccess").setLevel(logging.CRITICAL)  # it prints answers of servers
+    logging.getLogger("earthaccess").setLevel(logging.CRITICAL)  # it would print answers of servers
     auth = earthaccess.Auth()
     named = os.environ.get("EARTHDATA_TOKEN") or (
         os.environ.get("EARTHDATA_USERNAME") and os.environ.get("EARTHDATA_PASSWORD")
@@ -47,7 +47,7 @@ def log_in() -> EarthdataToken:
     try:
         auth.login(strategy="environment" if named else "netrc")
         token = str(auth.token["access_token"])
-    except Exception as error:  # whatever it is, its text may hold what a server was told
+    except Exception as error:  # its text may contain what was sent to a server
         raise ArchiveError(
             "NASA Earthdata: expected an account, found none that is accepted "
             f"({type(error).__name__}); set EARTHDATA_TOKEN, or EARTHDATA_USERNAME and "
@@ -59,9 +59,9 @@ def log_in() -> EarthdataToken:
 def list_granules(
     due: GranulesDue, source: EarthdataSource, pace: Pace, patience: Patience
 ) -> Listing:
-    """What the Common Metadata Repository has of the granules that are missing.
+    """The missing granules that the Common Metadata Repository has.
 
-    Nothing is sent but the question. ArchiveError where it answers with no listing.
+    No credentials are sent. ArchiveError where the answer is no listing.
     """
     hosts = (*NASA, *source.hosts)
     best: dict[GranuleKey, tuple[str, Any]] = {}
@@ -85,6 +85,7 @@ def _search(
     days: tuple[dt.date, dt.date],
     session: requests.Session,
 ) -> list[tuple[str, Mapping[str, Any]]]:
+    """Files of a product on some days in the box: the name of each and its entry."""
     query = require("earthaccess", "fetch").DataGranules()
     query.session = session
     query.mode(f"{source.catalogue}/")
@@ -119,7 +120,7 @@ def _data_files(granules: list[Mapping[str, Any]]) -> Iterator[tuple[str, Mappin
 
 
 def _granule_file(name: str, entry: Mapping[str, Any], hosts: tuple[str, ...]) -> GranuleFile:
-    """The file as it may be fetched: the catalogue must name a host of NASA, or one of ours."""
+    """The file of a granule; its URL must name a host of NASA, or one that INGEST.yaml allows."""
     url = str(entry["url"])
     check_place(url, hosts)
     size = entry.get("SizeInBytes")

@@ -1,4 +1,4 @@
-"""Which granules are due and not there: by products, dates and sinusoidal tiles."""
+"""Which granules are due and missing: by products, dates and sinusoidal tiles."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from upscale.remote.catalogue import STARTS
 from upscale.remote.errors import ArchiveError
 from upscale.stores.files import first_bytes
 
-#: Products of one granule for the whole Earth.
+#: Products with one granule for the whole Earth.
 _GLOBAL = re.compile(r"\w{5}(CMG|C\d)")
 #: The suffixes of granules, and what their first bytes are.
 KINDS = {".hdf": "HDF4", ".h5": "HDF5"}
@@ -28,7 +28,7 @@ KINDS = {".hdf": "HDF4", ".h5": "HDF5"}
 
 @dataclass(frozen=True, order=True)
 class GranuleKey:
-    """What a granule is of. tile: (h, v), () for the whole Earth."""
+    """Product, date and tile of a granule. tile: (h, v), () for the whole Earth."""
 
     product: str
     date: dt.date
@@ -36,14 +36,14 @@ class GranuleKey:
 
     @classmethod
     def of(cls, name: str) -> GranuleKey:
-        """From a published name; ArchiveError where it is none."""
+        """The key in a published name; ArchiveError where the name is none of a granule."""
         named = published(name)
         return cls(named.product, named.date, named.tile or ())
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """Degrees; what catalogues are asked for."""
+    """The box in which catalogues are searched, degrees."""
 
     west: float
     south: float
@@ -57,10 +57,10 @@ class Bounds:
 
 @dataclass(frozen=True)
 class GranulesDue:
-    """The granules of an entry of INGEST.yaml: how many are due, and which are not there.
+    """The granules of an entry of INGEST.yaml: how many are due, and which are missing.
 
-    box: a little more than the region, as catalogues draw tiles by few corners. damaged: files
-    that are there and not whole.
+    box: a little larger than the region, as catalogues draw tiles with few corners. damaged: files
+    in the folder that are not whole.
     """
 
     entry: Satellite
@@ -76,9 +76,9 @@ class GranulesDue:
 
 
 def granules_due(ingest: Ingest, entry: Satellite, *, deep: bool = False) -> GranulesDue:
-    """Compare what the period and the region need with what lies in the folder of an entry.
+    """Compare the granules that the period and the region need with those in the folder.
 
-    deep: checksums of fetched files are computed and compared. ArchiveError where nobody says
+    deep: checksums of fetched files are computed and compared. ArchiveError where it is not said
     which products are wanted.
     """
     products = products_of(entry)
@@ -95,7 +95,7 @@ def granules_due(ingest: Ingest, entry: Satellite, *, deep: bool = False) -> Gra
 
 
 def products_of(entry: Satellite) -> tuple[str, ...]:
-    """The products to fetch: those named, else the one that a STAC collection is called after."""
+    """The products to fetch: those named, else the product in the name of a STAC collection."""
     if entry.products:
         return entry.products
     collection = getattr(entry.fetch, "collection", "")
@@ -124,7 +124,7 @@ def _bounds_around(grid: Grid) -> Bounds:
 def _present(
     folder: Path, due: set[GranuleKey], *, deep: bool
 ) -> tuple[set[GranuleKey], tuple[Fault, ...]]:
-    """Places of which a whole granule lies in a folder, and the granules that are not whole."""
+    """Keys of the whole granules in a folder, and the granules that are not whole."""
     records = FetchLedger(folder).read()
     present, damaged = set(), []
     for path in visible_files(folder):
@@ -144,7 +144,7 @@ def _present(
 
 
 def visible_files(folder: Path) -> list[Path]:
-    """The files in and below a folder that an ingest reads: none that are hidden."""
+    """The files in and below a folder that an ingest reads, without hidden ones."""
     return sorted(
         path
         for path in folder.rglob("*")
@@ -154,7 +154,7 @@ def visible_files(folder: Path) -> list[Path]:
 
 
 def granule_fault(path: Path, record: FetchedFile | None, *, deep: bool) -> str:
-    """What is wrong with a granule here: by its record, else by its first bytes and header."""
+    """What is wrong with a local granule: by its record, else by its first bytes and header."""
     if record is not None:
         return record.fault_of(path, deep=deep)
     kind = KINDS[path.suffix]

@@ -1,4 +1,4 @@
-"""Which hours of reanalysis are due and not there, as requests of a month each."""
+"""Which hours of reanalysis are due and missing, as requests of a month each."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from upscale.ingest.hourly import HourlyHeader, read_header
 from upscale.ingest.sources import CdsSource
 from upscale.remote.errors import ArchiveError
 
-#: Names of the Climate Data Store by short names.
+#: Names in the Climate Data Store, by short name.
 NAMES = {
     "t2m": "2m_temperature",
     "d2m": "2m_dewpoint_temperature",
@@ -37,9 +37,9 @@ NAMES = {
     "strd": "surface_thermal_radiation_downwards",
     "tp": "total_precipitation",
 }
-#: Spacing of the nodes of a dataset, degrees.
+#: Spacing of the nodes of each dataset, degrees.
 STEPS = {"reanalysis-era5-land": 0.1, "reanalysis-era5-single-levels": 0.25}
-_REACH = 3  #: nodes beyond the cells that are asked for; an ingest uses no more
+_REACH = 3  #: nodes around the cells that are requested, too; an ingest uses no more
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class HoursRequest:
 
     @property
     def keys(self) -> dict[str, object]:
-        """The request in the words of the Climate Data Store."""
+        """The request with the keys of the Climate Data Store."""
         keys: dict[str, object] = {
             "variable": [NAMES[name] for name in self.names],
             "year": [f"{self.days[0]:%Y}"],
@@ -77,7 +77,7 @@ class HoursRequest:
         return keys
 
     def fault_of(self, header: HourlyHeader) -> str:
-        """What an answer lacks, "" where it has all that was asked for."""
+        """What is missing in an answer, "" where it has all that was requested."""
         lacking = sorted(set(self.names) - set(header.names))
         first = first_hour(day_number(self.days[0]))
         last = first_hour(day_number(self.days[-1])) + 23
@@ -90,8 +90,8 @@ class HoursRequest:
 
 @dataclass(frozen=True)
 class HoursDue:
-    """The hours that the meteorology of an INGEST.yaml needs: how many are due, and requests for
-    those that are not there. due, missing: hours, summed over variables."""
+    """The hours that the meteorology of an INGEST.yaml needs, and requests for those that are
+    missing. due, missing: numbers of hours, summed over variables."""
 
     source: CdsSource
     folder: Path
@@ -102,10 +102,10 @@ class HoursDue:
 
 
 def hours_due(ingest: Ingest, source: CdsSource, *, deep: bool = False) -> HoursDue:
-    """Compare what the days of the period need with what the files of the folder hold.
+    """Compare the hours that the days of the period need with those in the files of the folder.
 
-    Days of local standard time reach into the day before and after; amounts close at 00 UTC of
-    the day after. ArchiveError where files of another area lie there.
+    Days of local standard time reach into the day before and after; amounts end at 00 UTC of the
+    day after. ArchiveError where the folder has files of another area.
     """
     folder, step = Path(ingest.meteo.files[0]), STEPS[source.dataset]
     headers, damaged = _headers(folder, deep=deep)
@@ -124,12 +124,13 @@ def hours_due(ingest: Ingest, source: CdsSource, *, deep: bool = False) -> Hours
 
 
 def _names(drivers: Sequence[str] | None) -> tuple[str, ...]:
-    """Short names of what drivers are made of, in the order of `NAMES`."""
+    """Short names of the variables that drivers are computed from, in the order of `NAMES`."""
     needed = {name for driver in drivers or RULES for name in RULES[driver][0][0]}
     return tuple(name for name in NAMES if name in needed)
 
 
 def _headers(folder: Path, *, deep: bool) -> tuple[list[HourlyHeader], tuple[Fault, ...]]:
+    """Headers of the readable files in a folder, and what is wrong with the others."""
     records = FetchLedger(folder).read()
     headers, damaged = [], []
     for path in visible_files(folder):
@@ -148,9 +149,9 @@ def _headers(folder: Path, *, deep: bool) -> tuple[list[HourlyHeader], tuple[Fau
 
 
 def _span(ingest: Ingest, name: str) -> tuple[int, int]:
-    """First and last stamp that a variable needs, hours since 1970-01-01 00 UTC.
+    """First and last hour that a variable needs, since 1970-01-01 00 UTC.
 
-    Of amounts the stamp before the first hour, too: a running total is told by differences.
+    Amounts need one hour more: what falls in an hour is stamped at its end.
     """
     grid, local = ingest.product_grid, ingest.day == "local-standard"
     ahead = standard_offsets(np.array([grid.lon[0], grid.lon[-1]])) * local
@@ -160,7 +161,7 @@ def _span(ingest: Ingest, name: str) -> tuple[int, int]:
 
 
 def _lacking(span: tuple[int, int], headers: Iterable[HourlyHeader]) -> set[int]:
-    """Stamps of a span that no file holds."""
+    """Hours of a span that are in no file."""
     hours = set(range(span[0], span[1] + 1))
     for header in headers:
         hours.difference_update(range(header.first, header.last + 1))
@@ -170,7 +171,7 @@ def _lacking(span: tuple[int, int], headers: Iterable[HourlyHeader]) -> set[int]
 def _by_month(
     lacking: Mapping[str, set[int]], by: str
 ) -> list[tuple[tuple[str, ...], tuple[dt.date, ...]]]:
-    """Variables and days of each request: a month at most, and the same days for all in it."""
+    """Variables and days of each request: a month at most, with the same days for all variables."""
     groups: dict[tuple[dt.date, ...], list[str]] = defaultdict(list)
     for name, hours in lacking.items():
         for days in _months({day_of_hour(hour) for hour in hours}):
@@ -182,7 +183,7 @@ def _by_month(
 
 
 def _months(numbers: set[int]) -> list[tuple[dt.date, ...]]:
-    """Day numbers as dates, in runs without a gap of one month each."""
+    """Day numbers as dates, in runs without a gap and within one month."""
     runs: list[list[dt.date]] = []
     for number in sorted(numbers):
         date = date_of(number)
@@ -195,9 +196,9 @@ def _months(numbers: set[int]) -> list[tuple[dt.date, ...]]:
 
 
 def _area(grid: Grid, step: float, headers: Sequence[HourlyHeader], folder: Path) -> Bounds | None:
-    """The nodes to ask for: those that are there, else those that the cells need.
+    """The nodes to request: those of the files in the folder, else those that the cells need.
 
-    An ingest takes files of one area alone.
+    An ingest takes files of one area only.
     """
     nodes = {header.nodes for header in headers}
     if not nodes:
@@ -223,7 +224,7 @@ def _area(grid: Grid, step: float, headers: Sequence[HourlyHeader], folder: Path
 
 
 def _box(grid: Grid, step: float) -> Bounds | None:
-    """Nodes of the lattice around the cells of a grid, `_REACH` beyond them."""
+    """The box of nodes around the cells of a grid, `_REACH` nodes beyond them."""
 
     def down(value: float) -> float:
         return round((math.floor(value / step + 1e-6) - _REACH) * step, 4)

@@ -1,8 +1,8 @@
-"""What was fetched into a folder: name, size, sha256, source and time of every file.
+"""The record of each fetched file in a folder: name, size, sha256, source and time.
 
-`.fetched.jsonl` has one line of JSON for each file, the last line of a name counts. It is hidden,
-as an ingest reads every other file of the folder, and only ever grows by whole lines, so that a
-fetch that is killed leaves at most one broken line, which is skipped.
+`.fetched.jsonl` has one line of JSON for each file; the last line with a name counts. It is hidden,
+as an ingest reads all visible files of the folder. It only grows, line by line, so that a fetch
+that is killed leaves at most one broken line, which is skipped.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from upscale.remote.checksums import digits_of
 from upscale.remote.copies import rename_part
 from upscale.remote.errors import ArchiveError
 
-#: The ledger, and the folder of files in the making; hidden from an ingest.
+#: The ledger, and the folder of unfinished files; both are hidden from an ingest.
 LEDGER, PARTS = ".fetched.jsonl", ".part"
 
 
 @dataclass(frozen=True)
 class FetchedFile:
-    """A fetched file. size: bytes; source: URL or request; time: when it came, UTC."""
+    """A fetched file. size: bytes; source: URL or request; time: when it was whole, UTC."""
 
     name: str
     size: int
@@ -37,7 +37,7 @@ class FetchedFile:
     time: str
 
     def fault_of(self, path: Path, *, deep: bool) -> str:
-        """What is wrong with the file by now, "" if nothing; deep: its checksum is compared."""
+        """What is wrong with the file now, "" if nothing; deep: its checksum is compared, too."""
         size = path.stat().st_size
         if size != self.size:
             return f"expected {self.size} bytes, found {size}"
@@ -48,7 +48,7 @@ class FetchedFile:
 
 @dataclass(frozen=True)
 class FetchLedger:
-    """The ledger of a folder. For many threads of one process; `held` keeps other ones out."""
+    """The ledger of a folder, for many threads of one process; `held` keeps other processes out."""
 
     folder: Path
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -58,13 +58,13 @@ class FetchLedger:
         return self.folder / PARTS
 
     def read(self) -> dict[str, FetchedFile]:
-        """Records by name; none where nothing was fetched yet."""
+        """Records by file name; none where nothing was fetched yet."""
         path = self.folder / LEDGER
         lines = path.read_text(errors="replace").splitlines() if path.exists() else []
         return {record.name: record for line in lines if (record := _parsed(line)) is not None}
 
     def keep(self, part: Path, name: str, source: str) -> FetchedFile:
-        """Enter a whole file and give it its name, in this order: what lies there is entered."""
+        """Record a whole file, then give it its name: no file gets its name without a record."""
         time = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
         record = FetchedFile(name, part.stat().st_size, digits_of(part), source, time)
         with self._lock:
@@ -78,7 +78,7 @@ class FetchLedger:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep other fetches out of the folder; ArchiveError where one is at work in it."""
+        """Keep other fetches out of the folder; ArchiveError where one works in it already."""
         self.parts.mkdir(parents=True, exist_ok=True)
         file = os.open(self.parts / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
         try:
@@ -106,12 +106,12 @@ class FetchLedger:
 
 
 def job_note_of(parts: Path, name: str) -> Path:
-    """The file in which it is noted what a source was asked for a file."""
+    """The file in which it is noted which job makes a file."""
     return parts / f"{name}.job"
 
 
 def _line(file: BinaryIO, text: str) -> bytes:
-    """A line of its own, also after one that broke off."""
+    """A new line, also after one that broke off."""
     file.seek(0, os.SEEK_END)
     if file.tell():
         file.seek(-1, os.SEEK_END)

@@ -1,4 +1,4 @@
-"""The plan of a fetch: what is due, what is there, what is missing. No server is asked."""
+"""The plan of a fetch: what is due, what is there, and what is missing; asks no server."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from upscale.remote.retries import Patience
 
 @dataclass(frozen=True)
 class FetchRequest:
-    """What one entry of INGEST.yaml lacks.
+    """What is missing for one entry of INGEST.yaml.
 
-    title: of the entry, for a reader; due: how much of it there should be, in words of `unit`;
-    missing: how much is not there, for which `requests` files will be asked for. listing: asks
-    the source for it. account: True where files are given to those with an account alone.
+    title: names the entry for a reader. due: how much there should be, counted in `unit`; missing:
+    how much of it is not there. requests: the number of files to ask for. listing: asks the source
+    which of them it has. account: True where files are given only to users with an account.
     """
 
     title: str
@@ -57,10 +57,10 @@ class FetchPlan:
 
 
 def make_plan(ingest: Ingest, *, deep: bool = False) -> FetchPlan:
-    """Compare what an ingest needs with what its folders hold.
+    """Compare what an ingest needs with what its folders have.
 
-    deep: files that were fetched are read and compared with their checksums; else their sizes
-    are. ArchiveError where no entry says where its files come from.
+    deep: fetched files are read and their checksums compared, otherwise only their sizes.
+    ArchiveError where no entry says where its files come from.
     """
     requests = []
     source = ingest.meteo.fetch
@@ -85,6 +85,8 @@ def _hours(due: HoursDue) -> FetchRequest:
 
 
 def _granules(due: GranulesDue, source: EarthdataSource | StacSource) -> FetchRequest:
+    """The request of an entry of satellite."""
+
     def listing(pace: Pace, patience: Patience) -> Listing:
         if isinstance(source, EarthdataSource):
             return list_granules(due, source, pace, patience)

@@ -1,4 +1,4 @@
-"""What a fetch tells a person: what is due, there and missing, what came and what did not."""
+"""What a fetch prints: what is due, there and missing, what was fetched and what was not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from upscale.remote.redaction import redact
 
 
 def show_plan(plan: FetchPlan, console: Console) -> None:
-    """Print what each entry needs, has and lacks."""
+    """Print what each entry needs and what it lacks."""
     for request in plan.requests:
         lacks = f"{request.missing:,} missing, {request.requests:,} files to ask for"
         console.print(
@@ -29,7 +29,7 @@ def show_plan(plan: FetchPlan, console: Console) -> None:
 
 
 def show_outcome(outcome: FetchOutcome, console: Console) -> None:
-    """Print what came, what no catalogue has, and what failed."""
+    """Print what was fetched, what no catalogue has, and what failed."""
     size = sum(record.size for record in outcome.fetched)
     if outcome.fetched:
         console.print(f"{len(outcome.fetched):,} files fetched, {size / 1e6:,.1f} MB", **PLAIN)

@@ -1,4 +1,4 @@
-"""A fetch: what is missing listed, copied by a few threads, verified, named and entered."""
+"""A fetch: missing files are listed, copied by a few threads, verified, renamed and recorded."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from upscale.fetch.available import AvailableFile
 from upscale.fetch.earthdata import log_in
 from upscale.fetch.granules import GranuleKey
 from upscale.fetch.ledger import FetchedFile, FetchLedger
-from upscale.fetch.plan import FetchPlan, FetchRequest
+from upscale.fetch.plan import FetchPlan
 from upscale.fetch.progress import FetchProgress
 from upscale.remote.catalogue import Downloader
 from upscale.remote.copies import discard
@@ -24,8 +24,8 @@ from upscale.remote.retries import PATIENCE, Patience
 
 @dataclass(frozen=True)
 class Speed:
-    """How hard servers are asked. parallel: files at a time; per_second: requests of all of
-    them together; patience: with each."""
+    """How much is asked of servers. parallel: files at a time; per_second: requests for all files
+    together; patience: for each request."""
 
     parallel: int = 4
     per_second: float = 5.0
@@ -42,7 +42,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class FetchOutcome:
-    """What a fetch did. absent: granules that are due and that no catalogue has."""
+    """The result of a fetch. absent: granules that are due and that no catalogue has."""
 
     fetched: tuple[FetchedFile, ...]
     absent: tuple[GranuleKey, ...]
@@ -64,10 +64,10 @@ class _Task:
 
 
 def fetch(plan: FetchPlan, progress: FetchProgress, speed: Speed = Speed()) -> FetchOutcome:
-    """Get what a plan lacks. A file or an entry that fails stops no other one.
+    """Download what a plan says is missing. A file or an entry that fails stops no other one.
 
-    Raises ArchiveError where another fetch is at work in a folder. On KeyboardInterrupt the
-    threads end after the piece at hand; what came stays for the next fetch.
+    Raises ArchiveError where another fetch works in one of the folders. On KeyboardInterrupt each
+    thread ends after its current piece; what has come stays for the next fetch.
     """
     pace = Pace(speed.per_second)
     ledgers = {folder: FetchLedger(folder) for folder in plan.folders}
@@ -89,7 +89,7 @@ def _tasks_of(
     progress: FetchProgress,
     speed: Speed,
 ) -> tuple[list[_Task], list[GranuleKey], list[Failure]]:
-    """Tasks for all that the sources have."""
+    """A task for each missing file that the sources have."""
     tasks: dict[Path, _Task] = {}  # two entries may name one folder and one product
     absent: list[GranuleKey] = []
     failed: list[Failure] = []
@@ -98,24 +98,24 @@ def _tasks_of(
             continue
         ledger = ledgers[request.folder.absolute()]
         try:
-            files, absent_here = _listing(request, pace, speed.patience)
+            listing = request.listing(pace, speed.patience)
             downloader = Downloader(ledger.parts, pace, speed.patience, progress.came)
-            if files and request.account:
+            if listing.files and request.account:
                 downloader = replace(downloader, auth=log_in())
         except StoppedError:
             raise
         except Exception as error:  # one entry that fails stops no other one
             failed.append(_failure(request.title, error))
             continue
-        for file in files:
+        for file in listing.files:
             task = _Task(file, downloader, ledger, _fingerprint(ledger.folder / file.name))
             tasks.setdefault(task.target, task)
-        absent += absent_here
+        absent += listing.absent
     return list(tasks.values()), absent, failed
 
 
 def _fingerprint(path: Path) -> tuple[int, ...]:
-    """Tells a file from another one of the same name; () for none."""
+    """What differs between two files of the same name; () where there is no file."""
     try:
         found = path.lstat()
     except OSError:
@@ -123,16 +123,10 @@ def _fingerprint(path: Path) -> tuple[int, ...]:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def _listing(
-    request: FetchRequest, pace: Pace, patience: Patience
-) -> tuple[Sequence[AvailableFile], Sequence[GranuleKey]]:
-    listing = request.listing(pace, patience)
-    return listing.files, listing.absent
-
-
 def _run_tasks(
     tasks: Sequence[_Task], pace: Pace, progress: FetchProgress, parallel: int
 ) -> tuple[list[FetchedFile], list[Failure]]:
+    """Run the tasks in a few threads; whatever ends the fetch stops the other threads, too."""
     records: list[FetchedFile] = []
     failed: list[Failure] = []
     with ThreadPoolExecutor(parallel, thread_name_prefix="fetch") as pool:
@@ -159,14 +153,14 @@ def _fetch_one(task: _Task) -> FetchedFile:
     if _fingerprint(task.target) != task.before:
         discard(part)
         raise ArchiveError(
-            f"{task.target}: expected no other file to come under this name during the fetch, "
-            "found one, which is left as it is; fetch again to see whether it will do"
+            f"{task.target}: expected no other file of this name to appear during the fetch, "
+            "found one, which is left as it is; fetch again to see whether it is usable"
         )
     return task.ledger.keep(part, task.file.name, task.file.source)
 
 
 def _result_of(future: Future[FetchedFile], name: str) -> FetchedFile | Failure:
-    """What became of a file; a fault of a library stops the others no more than one of a server."""
+    """The record of a file, or why it failed; an error of any kind stops no other file."""
     try:
         return future.result()
     except StoppedError:

@@ -1,8 +1,8 @@
-"""Tiles out of STAC catalogues: searched by `pystac-client`, copied by our own `Downloader`.
+"""Tiles in STAC catalogues: `pystac-client` searches them, our own `Downloader` copies them.
 
-Items are read as plain objects and none of their links is followed but the next page. A file is
-copied before anything opens it, so that GDAL and odc-stac, which follow what a catalogue or a
-header tells them, never see a URL.
+Items are read as plain objects, and of their links only that to the next page is followed. Files
+are copied before anything opens them, so that GDAL and odc-stac, which follow the links in
+catalogues and headers, never see a URL.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ from upscale.remote.pace import AskingSession, Pace
 from upscale.remote.redaction import redact
 from upscale.remote.retries import Patience
 
-_MARGIN = 300.0  #: seconds that a token must still hold
+_MARGIN = 300.0  #: seconds for which a token must still be valid
 _PAGE = 250
 _MOST = 100_000  #: items of one product, month and region
 
-#: HDF4 is written one file at a time, and a granule in the making takes memory.
+#: HDF4 can write one file at a time, and a granule takes memory until it is written.
 _WRITING = threading.Lock()
 
 
 def list_tiles(due: GranulesDue, source: StacSource, pace: Pace, patience: Patience) -> Listing:
-    """What a catalogue has of the granules that are missing; ArchiveError for other answers."""
+    """The missing granules that a catalogue has; ArchiveError where the answer is no listing."""
     hosts = (*source.hosts, host_of(source.catalogue))
     signer = None if source.sign is None else Signer(source.sign, source.collection, pace, patience)
     best: dict[GranuleKey, tuple[str, Any]] = {}
@@ -63,7 +63,7 @@ def list_tiles(due: GranulesDue, source: StacSource, pace: Pace, patience: Patie
 def _search(
     due: GranulesDue, source: StacSource, days: tuple[dt.date, dt.date], session: AskingSession
 ) -> list[dict[str, Any]]:
-    """Items of the collection in the box on some days; searched by POST, else by GET."""
+    """Items of the collection on some days in the box, by POST, or by GET where that is refused."""
     client = require("pystac_client", "fetch")
     io = require("pystac_client.stac_api_io", "fetch").StacApiIO(max_retries=None)
     io.session = session
@@ -86,7 +86,7 @@ def _search(
 
 
 def _items_of(source: StacSource, pages: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Items of all pages; ArchiveError where they have no end or come again."""
+    """Items of all pages; ArchiveError where pages repeat or have no end."""
     seen: set[str] = set()
     for page in pages:
         names = {str(item.get("id")) for item in page["features"]}
@@ -110,6 +110,7 @@ def _granule(
     hosts: tuple[str, ...],
     signer: Signer | None,
 ) -> StacGranule:
+    """The granule of an item; ArchiveError where a layer that is needed is not in it."""
     product = published(name).product
     layers = {
         layer: _layer_file(name, layer, item.get("assets", {}), hosts, signer)
@@ -153,7 +154,7 @@ class StacGranule:
         return " ".join(listed.source for listed in self.layers.values())
 
     def download(self, downloader: Downloader) -> Path:
-        """Copies stay until the granule is whole, so that none is fetched twice."""
+        """Copies of layers stay until the granule is whole, so that none is fetched twice."""
         tiles = {
             layer: downloader.download(listed, f"{self.name}.{_file_name(layer)}.tif")
             for layer, listed in self.layers.items()
@@ -177,15 +178,15 @@ def _file_name(layer: str) -> str:
 
 
 def _check_written(part: Path) -> None:
-    """ArchiveError where the grid is not that of the tile in the name."""
+    """Raise ArchiveError where the grid is not that of the tile in the name."""
     require("upscale.archives.satellite.modis", "archives").MODIS.describe(str(part))
 
 
 class Signer:
-    """Adds the token of a collection to URLs; it stays in memory. For many threads.
+    """Adds the token of a collection to URLs and keeps it in memory. For many threads.
 
-    end_point: gives {"token": ..., "msft:expiry": ...} for `end_point`/`collection`, as the
-    Planetary Computer does (https://planetarycomputer.microsoft.com/docs/concepts/sas).
+    end_point: a URL that gives {"token": ..., "msft:expiry": ...} for `end_point`/`collection`, as
+    that of the Planetary Computer does (https://planetarycomputer.microsoft.com/docs/concepts/sas).
     """
 
     def __init__(self, end_point: str, collection: str, pace: Pace, patience: Patience) -> None:
@@ -194,13 +195,14 @@ class Signer:
         self._token, self._until = "", 0.0
 
     def sign(self, url: str) -> str:
-        """A URL that may be read for a while."""
+        """The URL with a token, so that it can be read for a while."""
         with self._lock:
             if time.time() > self._until - _MARGIN:
                 self._token, self._until = self._new_token()
         return f"{url}{'&' if urlsplit(url).query else '?'}{self._token}"
 
     def _new_token(self) -> tuple[str, float]:
+        """A token and the time until which it is valid, seconds since 1970."""
         with AskingSession(self._pace, (host_of(self._url),), self._patience) as session:
             response = session.get(self._url)
         try:

@@ -1,7 +1,7 @@
-"""Tiles of a MODIS product as GeoTIFFs, one for each layer, made into a granule.
+"""Tiles of a MODIS product, one GeoTIFF for each layer, written as a granule.
 
-The stored numbers stay as they are, in their own sinusoidal grid: nothing is resampled, scaled or
-cut, so that an ingest finds what it finds in a granule of the archive.
+Stored numbers stay as they are, on their own sinusoidal grid: nothing is resampled, scaled or cut,
+so that an ingest reads the same as from a granule of the archive.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from upscale.archives.satellite.recipes import offer_of
 from upscale.grid import EARTH_RADIUS
 from upscale.remote.errors import ArchiveError
 
-#: No neighbours are looked for, and nothing is read but the file itself.
+#: GDAL reads the file itself and looks for no other one.
 _ALONE = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO",
           "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none", "GDAL_HTTP_MAX_RETRY": "0"}  # fmt: skip
 _LARGEST = 4800  #: pixels along the edge of a tile
@@ -38,7 +38,7 @@ _GRIDS = {
     "15A3H": "MOD_Grid_MCD15A3H", "43A4": "MOD_Grid_BRDF",
 }  # fmt: skip
 
-#: What MOD13 granules say of their layers, by the end of the name, and their types.
+#: Types and attributes of layers of MOD13 granules, by the end of their names.
 _VEGETATION: tuple[tuple[str, str, Mapping[str, Any]], ...] = (
     (r"(NDVI|EVI)", "int16", {"_FillValue": -3000, "valid_range": (-2000, 10000),
                               "scale_factor": 10000.0, "add_offset": 0.0, "units": "NDVI"}),
@@ -51,7 +51,7 @@ _VEGETATION: tuple[tuple[str, str, Mapping[str, Any]], ...] = (
 
 
 def layers_needed(product: str, variables: tuple[str, ...] | None) -> tuple[str, ...]:
-    """Names of the layers that variables (by default the usual ones) and their QA need.
+    """Layers that variables (by default the usual ones) and their quality control need.
 
     ArchiveError where the product gives none of them.
     """
@@ -70,7 +70,7 @@ def layers_needed(product: str, variables: tuple[str, ...] | None) -> tuple[str,
 def write_granule(path: Path, product: str, layers: Mapping[str, Path]) -> None:
     """Write local GeoTIFFs, by the name of their layer, as one granule.
 
-    ArchiveError where one is no whole GeoTIFF on the sinusoidal grid of MODIS, or has no scale.
+    ArchiveError where a tile is no whole GeoTIFF on the sinusoidal grid of MODIS, or has no scale.
     """
     grids: dict[tuple[float, ...], dict[str, tuple[NDArray[Any], Mapping[str, Any]]]] = {}
     for name, tile in layers.items():
@@ -104,6 +104,7 @@ def read_tile(
 
 
 def _check_grid(image: Any, path: Path) -> None:
+    """Raise ArchiveError where an image is not a tile of MODIS, or has more than one band."""
     crs = image.crs.to_dict() if image.crs else {}
     radius = float(crs.get("R", crs.get("a", 0)))
     moved = any(abs(float(crs.get(key, 0))) > 1e-9 for key in ("lon_0", "x_0", "y_0"))
@@ -121,7 +122,7 @@ def _check_grid(image: Any, path: Path) -> None:
 
 
 def _attributes(image: Any, product: str, layer: str, path: Path) -> dict[str, Any]:
-    """Those of the file where it has any, else those that are documented of the product."""
+    """The attributes in the tags of the file, else the documented ones of the product."""
     row = product_row(product)
     tags = {key: _value(text) for key, text in (image.tags() | image.tags(1)).items()}
     found = dict(row.attributes(layer)) | dict(_documented(layer)[1])
@@ -139,7 +140,7 @@ def _attributes(image: Any, product: str, layer: str, path: Path) -> dict[str, A
 
 
 def _value(text: str) -> Any:
-    """A tag as what it was in the granule: a number, numbers, or text."""
+    """A tag with the type that it had in the granule: a number, numbers, or text."""
     listed = re.fullmatch(r"\{?\s*([-+\d.eE]+(?:\s*,\s*[-+\d.eE]+)*)\s*\}?", text.strip())
     if listed is None:
         return text
@@ -158,7 +159,7 @@ def _documented(layer: str) -> tuple[str, Mapping[str, Any]]:
 
 
 def _typed(stored: NDArray[Any], layer: str, path: Path) -> NDArray[Any]:
-    """Numbers in the type of the granule: some writers of GeoTIFF have no int8."""
+    """Stored numbers with the type of the granule: some writers of GeoTIFF have no int8."""
     if stored.dtype.kind not in "iu":
         raise ArchiveError(
             f"{path.name}: expected stored integers, found {stored.dtype}; take unscaled numbers"

@@ -1,4 +1,4 @@
-"""Objects in the buckets of clouds (s3, gs, az): listed like folders, and read in ranges."""
+"""Objects in cloud buckets (s3, gs, az), listed like folders and read in ranges."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def tried(url: str, call: Callable[[], T]) -> T:
         return call()
     except FileNotFoundError:
         raise
-    except Exception as error:  # each cloud has kinds of its own
+    except Exception as error:  # each cloud has its own kinds of errors
         kind = type(error).__name__
         if isinstance(error, PermissionError) or "Credential" in kind or "Auth" in kind:
             raise RemoteError(
@@ -56,7 +56,7 @@ def tried(url: str, call: Callable[[], T]) -> T:
 
 @dataclass(frozen=True)
 class Bucket:
-    """Objects of s3, gs or az; every "/" in a name makes a folder."""
+    """Objects of s3, gs or az; each "/" in a name makes a folder."""
 
     scheme: str
     system: Any
@@ -95,7 +95,7 @@ class Bucket:
 
 
 def stamp_of(info: dict[str, Any]) -> str:
-    """What tells one state of an object from another: its ETag, else the time of its change."""
+    """What changes with an object: its ETag, else the time of its last change."""
     tag = next((info[key] for key in ("ETag", "etag") if info.get(key)), "")
     if tag:
         return f'"{tag.strip(chr(34))}"'
@@ -104,7 +104,7 @@ def stamp_of(info: dict[str, Any]) -> str:
 
 
 def open_object(url: str, start: int, stamp: str) -> Opened:
-    """One try to read an object of a bucket from `start` on, from 0 where it is another by now.
+    """One try to read an object from byte `start` on, or from 0 where it is no longer the same.
 
     Raises WrongFileError where it is not the listed one, TransientError for what may be tried
     again.

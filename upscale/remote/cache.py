@@ -1,10 +1,11 @@
 """Copies of remote files in one folder of bounded size, shared by many processes.
 
-A copy lies in a folder of its own, `DIGEST-BYTES`, under its published name. Three locks (flock,
-which the system drops when a process dies) keep order:
+Each copy is in a folder of its own, `DIGEST-BYTES`, under its published name. Three locks (flock,
+which the system drops when a process dies) keep processes apart:
 
 - `.lock` of the cache is held while copies are entered, counted or removed, not while fetched;
-- `.use` of a copy is shared by all who read or fetch it; who gets it alone may remove the copy;
+- `.use` of a copy is shared by all processes that read or fetch it; a process that gets it alone
+  may remove the copy;
 - `.fetch` of a copy is held by the one process that fetches it.
 """
 
@@ -33,12 +34,12 @@ _ENTRY = re.compile(r"[0-9a-f]{32}-(\d+)")
 
 @dataclass(frozen=True)
 class Cache:
-    """Local copies of remote files, the least recently used removed first.
+    """Local copies of remote files; the least recently used are removed first.
 
-    folder: on a disk of this machine, made where missing, for its owner alone; one that belongs to
-    somebody else or that all may write to is refused. It may hold other things, which are left
-    alone. limit: bytes that all copies may take; those in use are never removed, so that more than
-    this is on the disk only while all of it is in use. hosts: as in `expand`.
+    folder: on a disk of this machine, made where missing, for its owner alone; a folder that
+    belongs to somebody else or that all may write to is refused. Other files in it are left alone.
+    limit: bytes that all copies may take; it is exceeded only while all copies are in use, as these
+    are never removed. hosts: as in `expand`.
     """
 
     folder: Path
@@ -48,9 +49,9 @@ class Cache:
 
     @contextmanager
     def local(self, url: str, *, size: int, stamp: str) -> Iterator[Path]:
-        """A local path of a file: its own, or that of a copy, which stays while this is held.
+        """A local path of a file: its own, or that of a copy, which stays until the block ends.
 
-        size (bytes) and stamp are those of `expand`; another size or stamp is another copy. Raises
+        size (bytes) and stamp are those of `expand`; with another one the copy is another. Raises
         ArchiveError for a folder that is refused, for a file that is larger than the limit, for a
         Zarr store (read it in place) and for a file that is not the listed one, RemoteError where
         it cannot be fetched.
@@ -83,7 +84,9 @@ class Cache:
         with self._alone():
             entry.mkdir(exist_ok=True)
             use = _opened(entry / ".use")
-            fcntl.flock(use, fcntl.LOCK_SH)  # at once: it is held alone under the lock of the cache
+            fcntl.flock(
+                use, fcntl.LOCK_SH
+            )  # no wait: it is held alone only under the lock of the cache
             _touch(use)
         try:
             yield entry
@@ -95,7 +98,7 @@ class Cache:
                 _remove_if_empty(entry)
 
     def _make_folder(self) -> None:
-        """What others could write or swap would be read as what a server gave."""
+        """Make the folder, or refuse one in which others could replace what a server gave."""
         if not self.folder.exists():
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             self.folder.mkdir(mode=0o700, exist_ok=True)
@@ -127,7 +130,7 @@ class Cache:
     def _make_room(self) -> None:
         """Remove unused copies, the oldest first, until all that are there fit.
 
-        A copy counts in full from the moment it is entered, so that what is yet to come has room.
+        A copy counts in full as soon as it is entered, so that what is yet to come has room.
         """
         sizes = {entry: int(found[1]) for entry in self.folder.iterdir()
                  if (found := _ENTRY.fullmatch(entry.name))}  # fmt: skip
@@ -168,7 +171,7 @@ def _last_use(entry: Path) -> int:
 
 
 def _removed(entry: Path) -> bool:
-    """Remove a copy that nobody uses; False for one in use. Under the lock of the cache."""
+    """Remove a copy that nobody uses; False for one in use. Call it under the lock of the cache."""
     use = _opened(entry / ".use")
     try:
         fcntl.flock(use, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -181,7 +184,7 @@ def _removed(entry: Path) -> bool:
 
 
 def _remove_if_empty(entry: Path) -> None:
-    """Remove a copy of which nothing came. Under the lock of the cache."""
+    """Remove a copy of which nothing has come. Call it under the lock of the cache."""
     with suppress(FileNotFoundError):
         if {row.name for row in entry.iterdir()} <= {".use", ".fetch"}:
             _removed(entry)

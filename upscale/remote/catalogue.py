@@ -32,9 +32,9 @@ LARGEST = {"HDF4": 2**32, "HDF5": 2**34, "TIFF": 2**32, "NetCDF, GRIB or ZIP": 2
 class CatalogueFile:
     """A file as a catalogue lists it.
 
-    hosts: those that it may be at and redirect to. kind: of `STARTS`, what its first bytes must
-    say. size (bytes) and checksum: None where the catalogue has none. sign: makes of the URL one
-    that may be read; what it adds is a secret.
+    hosts: that it may be at, and that it may redirect to. kind: of `STARTS`, which its first bytes
+    must show. size (bytes) and checksum: None where the catalogue has none. sign: adds to the URL
+    what is needed to read it, which is a secret.
     """
 
     url: str
@@ -68,10 +68,10 @@ def _unwatched(count: int) -> None:
 
 @dataclass(frozen=True)
 class Downloader:
-    """Copies files of catalogues into a folder of parts, at the pace of all. For many threads.
+    """Copies files of catalogues into a folder of parts, at the common pace. For many threads.
 
-    on_bytes: is called with the number of bytes that have come. auth: is added to requests for
-    files.
+    on_bytes: is called with the number of bytes that have come. auth: credentials that are added
+    to requests for files.
     """
 
     parts: Path
@@ -92,6 +92,7 @@ class Downloader:
             return self._copied(file, self.parts / f"{name}.part")
 
     def _copied(self, file: CatalogueFile, part: Path) -> Path:
+        """The copy at `part`, resumed where there is one; errors as those of `PartialCopy`."""
         client = Client(file.hosts, self.patience, PacedSession(self.pace))
         if self.auth is not None:
             client.session.auth = self.auth

@@ -1,4 +1,4 @@
-"""Checksums as catalogues give them, and of files here."""
+"""Checksums as catalogues write them, and those of local files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BY_LENGTH = {32: "md5", 40: "sha1", 64: "sha256", 128: "sha512"}
 
 @dataclass(frozen=True)
 class Checksum:
-    """What the bytes of a file must sum up to: a name of hashlib and hexadecimal digits."""
+    """The checksum that a file must have: an algorithm of hashlib, and hexadecimal digits."""
 
     algorithm: str
     digits: str
@@ -25,12 +25,12 @@ class Checksum:
         return f"{self.algorithm} {self.digits}"
 
     def of(self, path: Path) -> Checksum:
-        """The same sum of a file here."""
+        """The checksum of a local file by the same algorithm."""
         return Checksum(self.algorithm, digits_of(path, self.algorithm))
 
 
 def digits_of(path: Path, algorithm: str = "sha256") -> str:
-    """The checksum of a file, hexadecimal."""
+    """The checksum of a local file in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, algorithm).hexdigest()
 
@@ -46,7 +46,7 @@ def named_checksum(entry: Mapping[str, Any] | None) -> Checksum | None:
 def hex_checksum(text: str) -> Checksum | None:
     """A checksum in hexadecimal: a multihash (STAC), or the bare digits of a usual one.
 
-    None where it is of a kind that cannot be computed here.
+    None where no algorithm of this module computes it.
     """
     text = text.lower()
     if not re.fullmatch(r"(?:[0-9a-f]{2})+", text):

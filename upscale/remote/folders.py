@@ -1,4 +1,4 @@
-"""Folders as a listing sees them, wherever they are, and those of this machine."""
+"""What a listing needs to know of a file system, and the file system of this machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from upscale.remote.locations import STORE_FILES, scheme_of
 
 @dataclass(frozen=True)
 class DirectoryEntry:
-    """A file or folder; size (bytes) and stamp are -1 and "" where a listing does not tell them."""
+    """A file or folder; size (bytes) and stamp are -1 and "" where they are not known yet."""
 
     url: str
     folder: bool
@@ -23,27 +23,27 @@ class DirectoryEntry:
 
     @property
     def name(self) -> str:
-        """Its last part, as it is published."""
+        """The last part of its URL, as it is published."""
         last = self.url.rstrip("/").rpartition("/")[2]
         return unquote(last) if scheme_of(self.url) in ("http", "https") else last
 
 
 class FileSystem(Protocol):
-    """One file system. recursive: what is below a named folder belongs to it."""
+    """One file system. recursive: a folder stands for all files below it, at any depth."""
 
     @property
     def recursive(self) -> bool: ...
 
     def entry(self, url: str) -> DirectoryEntry | None:
-        """What lies at a URL, None for nothing."""
+        """The file or folder at a URL, None where there is none."""
         ...
 
     def children(self, url: str) -> list[DirectoryEntry]:
-        """What lies in a folder; nothing where there is none."""
+        """The files and folders in a folder; nothing where there is none."""
         ...
 
     def detailed(self, entries: Sequence[DirectoryEntry]) -> list[DirectoryEntry]:
-        """The same with size and stamp."""
+        """The same entries with size and stamp."""
         ...
 
 
@@ -79,7 +79,7 @@ def _entry_on_disk(path: str, found: os.stat_result) -> DirectoryEntry | None:
 
 
 def with_store_stamp(system: FileSystem, entry: DirectoryEntry) -> DirectoryEntry:
-    """A Zarr store gets the stamp of its metadata; files have theirs from the listing."""
+    """A Zarr store with the stamp of its metadata; a file as it is."""
     if not entry.folder:
         return entry
     inner = [system.entry(f"{entry.url.rstrip('/')}/{name}") for name in STORE_FILES]

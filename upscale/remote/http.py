@@ -1,7 +1,7 @@
-"""Requests to HTTP servers that keep trying, see every redirect, and go on where they broke.
+"""Requests to HTTP servers: tried again, checked at every redirect, resumed where they broke off.
 
 Credentials are those of `.netrc`, and the token in `EARTHDATA_TOKEN` for the hosts of NASA
-Earthdata alone; each hop of a redirect gets those of its own host and nothing of the hop before.
+Earthdata alone. Each hop of a redirect gets those of its own host and nothing of the hop before.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from upscale.remote.retries import PATIENCE, Patience, TransientError, check_sta
 _HOPS = 10
 #: Bytes that are read at once: what a broken connection loses at most.
 _CHUNK = 1 << 16
-#: Bytes per second below which a body drips.
+#: Bytes per second; a body that comes more slowly counts as broken off.
 _SLOWEST = 1000
 #: Bytes of the largest index page.
 _PAGE = 64 * 2**20
@@ -55,7 +55,8 @@ class Head:
 
 @dataclass(frozen=True)
 class Opened:
-    """Bytes of a file from `start` on; size and stamp: of the whole file, None and "" untold."""
+    """Bytes of a file from `start` on; size and stamp are those of the
+    whole file, None and "" where the server does not tell them."""
 
     start: int
     size: int | None
@@ -67,8 +68,8 @@ class Opened:
 class Client:
     """A session with HTTP servers, for one thread.
 
-    hosts: None where a person named the URLs. Their own server is believed then, a redirect to
-    another must lead to a public address. Otherwise every hop must be an allowed one.
+    hosts: None where a person named the URLs. Then the server of a URL is trusted, and a redirect
+    to another one must lead to a public address. Otherwise every hop must be an allowed one.
     """
 
     hosts: Hosts = None
@@ -76,9 +77,9 @@ class Client:
     session: requests.Session = field(default_factory=lambda: _session())
 
     def head(self, url: str) -> Head | None:
-        """Size and stamp of a file, None where there is none; RemoteError if it is not given."""
+        """Size and stamp of a file, None where there is none; RemoteError where it is refused."""
         response = self._ask("HEAD", url)
-        if response.status_code in (403, 405, 501):  # servers that sign or know GET alone
+        if response.status_code in (403, 405, 501):  # of signed URLs, and of servers without HEAD
             response = self._ask("GET", url, {"Range": "bytes=0-0"})
         with response:
             if response.status_code in (404, 410):
@@ -92,14 +93,14 @@ class Client:
             return Head(response.url, size, _stamp(response))
 
     def page(self, url: str) -> tuple[str, str] | None:
-        """A page as its last URL and its text, None where there is none."""
+        """A page: the URL after all redirects, and its text; None where there is none."""
         return retried(lambda: self._page(url), self.patience, url)
 
     def open_at(self, url: str, start: int, stamp: str) -> Opened:
-        """One try to read a file from `start` on, from 0 where the server cannot do otherwise.
+        """One try to read a file from byte `start` on, or from 0 where the server knows no ranges.
 
         stamp: ETag or Last-Modified that the file must have, "" if any will do. Raises
-        TransientError for what may be tried again, ArchiveError where the file has changed.
+        TransientError for what may be tried again, WrongFileError where the file has changed.
         """
         partly = start > 0 and validates(stamp)
         extra = {"Range": f"bytes={start}-", "If-Range": stamp} if partly else {}
@@ -116,6 +117,7 @@ class Client:
         return Opened(begin, _whole_size(response), _stamp(response), chunks)
 
     def _page(self, url: str) -> tuple[str, str] | None:
+        """One try to read a page; ArchiveError where it is larger than any index page."""
         with self._hops("GET", url) as response:
             if response.status_code in (404, 410):
                 return None
@@ -134,7 +136,7 @@ class Client:
     def _hops(
         self, method: str, url: str, extra: Mapping[str, str] | None = None
     ) -> requests.Response:
-        """One try, along its redirects; the body is yet to be read."""
+        """One try, along its redirects; the body is not read yet."""
         here = url
         for _ in range(_HOPS):
             self._check(here, url)
@@ -148,7 +150,7 @@ class Client:
         raise RemoteError(f"{redact(url)}: expected a file, found more than {_HOPS} redirects")
 
     def _check(self, here: str, named: str) -> None:
-        """ArchiveError where a hop may not be followed; who may be local gets an open door."""
+        """Raise ArchiveError where a hop may not be followed; only trusted hosts may be local."""
         check_place(here, self.hosts)
         parts = urlsplit(here)
         if self.hosts is not None:
@@ -158,11 +160,12 @@ class Client:
             trusted = _same_server(here, named)
             if not trusted:
                 _check_redirect(here, named)
-        door = f"{parts.scheme}://{parts.netloc}/".lower()
-        if trusted and door not in self.session.adapters:
-            self.session.mount(door, HTTPAdapter())
+        prefix = f"{parts.scheme}://{parts.netloc}/".lower()
+        if trusted and prefix not in self.session.adapters:
+            self.session.mount(prefix, HTTPAdapter())
 
     def _send(self, method: str, url: str, extra: Mapping[str, str]) -> requests.Response:
+        """One request with the credentials of its host; errors become ours, without secrets."""
         timeout = (self.patience.connect, self.patience.read)
         token = token_for(url)
         auth = EarthdataToken(token) if token else None  # without one, requests reads .netrc
@@ -186,12 +189,12 @@ class Client:
 
 
 def validates(stamp: str) -> bool:
-    """True for a stamp that tells one state of a file from another: a strong ETag or a date."""
+    """True for a stamp that changes with the file: a strong ETag or a date."""
     return stamp.startswith('"') or stamp.endswith(" GMT")
 
 
 class OneHop(requests.Session):
-    """A session that follows no redirect, nor reads its body, which may have no end."""
+    """A session that follows no redirect, nor reads the body of one, which may be endless."""
 
     def resolve_redirects(self, *_: Any, **__: Any) -> Generator[requests.Response]:
         yield from ()
@@ -280,7 +283,7 @@ def _whole_size(response: requests.Response) -> int | None:
 
 
 def _range_start(response: requests.Response, asked: int) -> int:
-    """Where a part begins; one that begins later than asked for would leave a hole."""
+    """Where a range begins; TransientError where it begins too late and would leave a hole."""
     found = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
     if found is None or int(found[1]) > asked:
         response.close()
@@ -289,10 +292,10 @@ def _range_start(response: requests.Response, asked: int) -> int:
 
 
 def body(response: requests.Response, longest: float, *, decode: bool = False) -> Iterator[bytes]:
-    """Pieces of the body as they come; TransientError where it breaks off or only drips.
+    """Pieces of the body as they come; TransientError where it breaks off or is too slow.
 
-    longest: seconds of waiting after which at least `_SLOWEST` bytes for each must have come.
-    decode: whether a packed body is unpacked.
+    longest: seconds after which the bytes that have come are compared with `_SLOWEST`. decode:
+    whether a compressed body is decompressed.
     """
     with response:
         try:
@@ -302,7 +305,7 @@ def body(response: requests.Response, longest: float, *, decode: bool = False) -
 
 
 def _steady(read: Callable[[], bytes], longest: float) -> Iterator[bytes]:
-    """A server that sends a byte now and then keeps to every timeout and never comes to an end."""
+    """Pieces until the end. A server that sends single bytes exceeds no timeout, but fails here."""
     waited, count = 0.0, 0
     while True:
         since = time.monotonic()

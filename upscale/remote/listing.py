@@ -35,12 +35,12 @@ def expand(
 ) -> list[ListedFile]:
     """The files that paths and URLs name, sorted by URL, each once.
 
-    patterns: may hold `*`, `?`, `[...]`, and `**` for any depth; at http(s), where index pages are
-    read, `*` and `[...]` alone. A folder stands for all files in and below it, at http(s) for those
-    of its index page. Hidden files are left out. A Zarr store is one of the found, not entered.
-    hosts: allowed hosts of URLs out of catalogues, None where a person named them.
+    patterns: may contain `*`, `?`, `[...]`, and `**` for any depth; at http(s), where index pages
+    are read, only `*` and `[...]`. A folder stands for all files in and below it, at http(s) for
+    those of its index page. Hidden files are left out. A Zarr store counts as one file. hosts:
+    allowed hosts where a catalogue named the URLs, None where a person did.
 
-    Raises ArchiveError for a place that is not allowed and where nothing is found, RemoteError
+    Raises ArchiveError for a location that is not allowed and where nothing is found, RemoteError
     where a server does not answer.
     """
     found: dict[str, ListedFile] = {}
@@ -67,7 +67,7 @@ def file_system_of(location: str, hosts: Hosts, patience: Patience) -> FileSyste
 
 
 def matching(system: FileSystem, pattern: str) -> Iterator[DirectoryEntry]:
-    """The files and Zarr stores that a pattern names; some may come twice."""
+    """The files and Zarr stores that a pattern names; some may be named twice."""
     root, parts = split_pattern(pattern)
     found = system.entry(root)
     if found is not None:
@@ -76,7 +76,7 @@ def matching(system: FileSystem, pattern: str) -> Iterator[DirectoryEntry]:
 
 
 def split_pattern(pattern: str) -> tuple[str, list[str]]:
-    """A pattern as the place that it starts from and its parts from the first wildcard on."""
+    """The folder in which a pattern starts, and its parts from the first wildcard on."""
     web = scheme_of(pattern) in ("http", "https")
     wild = re.compile(r"[*\[]" if web else r"[*?\[]")
     head, _, path = pattern.rpartition("://") if scheme_of(pattern) else ("", "", pattern)
@@ -94,7 +94,7 @@ def split_pattern(pattern: str) -> tuple[str, list[str]]:
 def _matching(
     system: FileSystem, entry: DirectoryEntry, parts: Sequence[str]
 ) -> Iterator[DirectoryEntry]:
-    """What is named by the parts of a pattern below an entry."""
+    """The entries below an entry that the parts of a pattern name."""
     if not parts or (system.recursive and list(parts) == ["**"]):
         yield entry
     elif parts[0] == "**":
@@ -109,7 +109,7 @@ def _matching(
 def _at_any_depth(
     system: FileSystem, entry: DirectoryEntry, parts: Sequence[str], above: tuple[str, ...]
 ) -> Iterator[DirectoryEntry]:
-    """`**`: what the other parts name below an entry and below all its folders."""
+    """The entries that the parts after `**` name, below an entry and below all its folders."""
     if not system.recursive:
         raise ArchiveError(
             f"{redact(entry.url)}**: expected `*` at http, found `**`; name each level"

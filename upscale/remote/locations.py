@@ -19,7 +19,7 @@ from upscale.remote.redaction import redact
 SCHEMES = ("http", "https", "s3", "gs", "az", "file")
 
 #: Hosts that URLs may name, each with all below it ("nasa.gov" allows "e4ftl01.nasa.gov"); for
-#: s3, gs and az the name of the bucket. None: a person named the place, any host will do.
+#: s3, gs and az the names of buckets. None: a person named the location, any host will do.
 Hosts = Collection[str] | None
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -29,8 +29,8 @@ STORE_FILES = ("zarr.json", ".zmetadata", ".zgroup")
 
 _WEB = ("http", "https")
 
-#: Networks that `ipaddress` takes for public ones, in this or an earlier version of Python: those
-#: of protocols, of a cloud's own host, of sites, of documents, and those that wrap IPv4.
+#: Networks that are not public, although `ipaddress` says so in some version of Python: those for
+#: protocols, sites and documentation, the metadata host of a cloud, and IPv4 addresses in IPv6.
 _NOT_PUBLIC = tuple(
     map(
         ipaddress.ip_network,
@@ -51,7 +51,7 @@ def host_of(url: str) -> str:
 
 
 def name_of(location: str) -> str:
-    """The published name of a file, without its folders and safe as a name here."""
+    """The published name of a file, without folders, and safe as the name of a local file."""
     path = urlsplit(location).path if scheme_of(location) in _WEB else location
     last = PurePosixPath(unquote(path) if scheme_of(location) in _WEB else path).name
     safe = re.sub(r"[\x00-\x1f\x7f\\]", "_", last).lstrip(".").encode(errors="replace")
@@ -59,13 +59,13 @@ def name_of(location: str) -> str:
 
 
 def is_store(location: str) -> bool:
-    """True for what is a Zarr store by its name; such are read in place."""
+    """True where the name is that of a Zarr store; stores are read in place."""
     path = urlsplit(location).path if scheme_of(location) in _WEB else location
     return PurePosixPath(path).suffix.startswith(".zarr")
 
 
 def check_place(location: str, hosts: Hosts = None) -> None:
-    """Refuse what is neither a path nor a plain URL of `SCHEMES`, or whose host is not allowed.
+    """Refuse what is neither a path nor a plain URL of `SCHEMES`, and hosts that are not allowed.
 
     Raises ArchiveError for another scheme, chained URLs, and for URLs that carry a user.
     """
@@ -92,12 +92,12 @@ def check_location(location: str, hosts: Hosts = None) -> None:
 
 
 def check_catalogue_url(url: str, hosts: Collection[str]) -> None:
-    """Refuse a URL out of a catalogue that leads elsewhere than to a public, allowed host.
+    """Refuse a URL from a catalogue unless it leads to a public, allowed host.
 
     Allowed are https, s3, gs and az with a host (or bucket) in `hosts`. A host at an address that
     is not public (loopback, private, link-local) must be in `hosts` under its full name; plain
-    http is allowed for such a one alone. Raises ArchiveError; RemoteError where the name of a host
-    is not known.
+    http is allowed for such hosts only. Raises ArchiveError; RemoteError where the host has no
+    address.
     """
     if scheme_of(url) not in ("https", "http", "s3", "gs", "az"):
         raise ArchiveError(f"{redact(url)}: expected https, s3, gs or az in a catalogue, found "
@@ -122,7 +122,7 @@ def check_addresses(url: str, *, listed: bool) -> None:
 
 
 def is_public(address: str) -> bool:
-    """True for an address of the open internet, also where IPv6 wraps one of IPv4."""
+    """True for an address of the open internet, also where it is an IPv4 address within IPv6."""
     found = ipaddress.ip_address(address.partition("%")[0])
     return all(
         each.is_global and not each.is_multicast and not any(each in net for net in _NOT_PUBLIC)
@@ -140,10 +140,10 @@ def _wrapped(address: Address) -> Address:
 
 
 def _parts(url: str) -> SplitResult:
-    """A URL in its parts; ArchiveError where it may be read in two ways or carries a user."""
+    """A URL in its parts; ArchiveError where it can be read in two ways or carries a user."""
     try:
         parts = urlsplit(url)
-        _ = parts.port  # read for its check
+        _ = parts.port  # raises ValueError for what is no port
     except ValueError:
         raise ArchiveError(f"{redact(url)}: expected a URL, found a broken one") from None
     if "@" in parts.netloc:
@@ -175,7 +175,7 @@ def _check_host(url: str, parts: SplitResult, hosts: Collection[str]) -> None:
 
 
 def _addresses(url: str, host: str) -> Sequence[str]:
-    """The addresses of a host; none where a proxy alone can find them."""
+    """The addresses of a host; none where only a proxy can look them up."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):

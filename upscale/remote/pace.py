@@ -1,4 +1,4 @@
-"""How fast servers are asked: one rate for all threads, and sessions that keep to it."""
+"""How often servers are asked: one rate for all threads, and sessions that keep to it."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from upscale.remote.locations import Hosts, check_catalogue_url
 from upscale.remote.redaction import redact
 from upscale.remote.retries import Patience, TransientError, check_status, retried
 
-#: Redirects that are followed for one question, and bytes of the largest answer.
+#: Redirects that are followed for one request, and bytes of the largest answer.
 _HOPS, _LARGEST = 10, 256 * 2**20
 
 
 class StoppedError(Exception):
-    """Somebody ended the fetch; what is there stays and is gone on with later."""
+    """Somebody stopped the fetch; what has come stays, and a later fetch resumes it."""
 
 
 class Pace:
-    """Requests of all threads, one after the other at even intervals.
+    """A common clock that spaces the requests of all threads evenly.
 
-    per_second: how many may begin in a second. `stop` ends all waits with StoppedError.
+    per_second: requests that may begin in a second. Setting `stop` ends all waits with
+    StoppedError.
     """
 
     def __init__(self, per_second: float) -> None:
@@ -43,12 +44,12 @@ class Pace:
         self.sleep(at - time.monotonic())
 
     def sleep(self, seconds: float) -> None:
-        """Wait, but not beyond the end of the fetch."""
+        """Wait; StoppedError as soon as the fetch is stopped."""
         if self.stop.wait(max(0.0, seconds)):
             raise StoppedError("stopped")
 
     def check(self) -> None:
-        """StoppedError where the fetch was ended."""
+        """Raise StoppedError if the fetch was stopped."""
         if self.stop.is_set():
             raise StoppedError("stopped")
 
@@ -56,7 +57,7 @@ class Pace:
 class PacedSession(OneHop):
     """A session of one thread that waits for its turn before every request and every hop.
 
-    It connects as `Client` does: to public addresses, and to the hosts that a client opens.
+    It connects as `Client` does: to public addresses, and to others where `Client` trusts the host.
     """
 
     def __init__(self, pace: Pace) -> None:
@@ -73,10 +74,11 @@ class PacedSession(OneHop):
 
 
 class AskingSession(PacedSession):
-    """Questions to a catalogue: every hop must be an allowed host, and patience is kept.
+    """Requests to a catalogue: every hop must lead to an allowed host, and failures are retried.
 
-    hosts: allowed hosts; one that is named in full may be local. Nothing of a hop before is
-    sent on to a host that is not allowed, as no request is.
+    hosts: allowed hosts; one that is named in full may have a local address. A host that is not
+    allowed gets no request, and so nothing of the hop before. Libraries of catalogues take it for
+    a session of their own.
     """
 
     def __init__(self, pace: Pace, hosts: Hosts, patience: Patience) -> None:
@@ -89,7 +91,7 @@ class AskingSession(PacedSession):
                 self.mount(f"{scheme}://{name.lower()}", HTTPAdapter())
 
     def send(self, request: requests.PreparedRequest, **how: Any) -> requests.Response:
-        """The answer, whole; a redirect is followed by a request that comes here in its turn."""
+        """The whole answer; each redirect becomes a request that goes through this method again."""
         url, follow = str(request.url), how.pop("allow_redirects", True)
         check_catalogue_url(url, self.hosts)
         how["stream"] = True  # the body is read by `_whole`
@@ -109,10 +111,11 @@ class AskingSession(PacedSession):
         return response
 
     def _once(self, request: requests.PreparedRequest, how: dict[str, Any]) -> requests.Response:
+        """One try, without redirects; TransientError for what may be tried again."""
         try:
             response = super().send(request, allow_redirects=False, **how)
         except requests.exceptions.RequestException as error:
-            if isinstance(error, ValueError):  # no URL that can be asked
+            if isinstance(error, ValueError):  # such as a scheme that requests does not know
                 raise RemoteError(
                     f"{redact(str(request.url))}: expected a URL that can be asked, found "
                     f"{type(error).__name__}"
@@ -123,7 +126,7 @@ class AskingSession(PacedSession):
         return response
 
     def _whole(self, response: requests.Response) -> bytes:
-        """The body; ArchiveError where it is larger than any answer of a catalogue."""
+        """The body; ArchiveError where it is larger than any answer of a catalogue may be."""
         content = bytearray()
         for piece in body(response, self.patience.read, decode=True):
             self.pace.check()

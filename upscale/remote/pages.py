@@ -22,7 +22,7 @@ _AT_ONCE = 8
 
 @dataclass(frozen=True)
 class IndexPages:
-    """Index pages of HTTP servers: the links of a page to what lies directly below it."""
+    """Folders of HTTP servers: the links of an index page to what is directly below it."""
 
     hosts: Hosts
     patience: Patience
@@ -44,7 +44,7 @@ class IndexPages:
         return self.listed[url]
 
     def detailed(self, entries: Sequence[DirectoryEntry]) -> list[DirectoryEntry]:
-        """Size and stamp of each file, some asked for at once."""
+        """Size and stamp of each file; several are asked for at a time."""
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             parts = pool.map(self._detailed, [entries[at::_AT_ONCE] for at in range(_AT_ONCE)])
             return [entry for part in parts for entry in part]
@@ -83,7 +83,7 @@ class _Links(HTMLParser):
 
 
 def _links(page: str, text: str) -> Iterator[DirectoryEntry]:
-    """The files and folders of an index page; links to sort it, up, and elsewhere are left out."""
+    """The files and folders of an index page, without links that sort it, lead up or elsewhere."""
     parser = _Links()
     parser.feed(text)
     base = page.partition("?")[0].rpartition("/")[0] + "/"

@@ -1,4 +1,4 @@
-"""Connections that are closed where a name has led to an address that is not public."""
+"""Connections that are closed at once where a host turns out to have no public address."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from upscale.remote.locations import is_public
 
 
 def _require_public(connection: HTTPConnection) -> None:
-    """Close a connection that a name has led elsewhere since it was checked."""
+    """Close a connection to an address that is not public: names may change after their check."""
     address = str(connection.sock.getpeername()[0]) if connection.sock is not None else ""
     if not is_public(address):
         connection.close()
@@ -41,7 +41,7 @@ class _HTTPSPool(HTTPSConnectionPool):
 
 
 class PublicAdapter(HTTPAdapter):
-    """Connections to public addresses alone; a proxy, which looks names up itself, is believed."""
+    """Connects to public addresses only; a proxy, which looks names up itself, is trusted."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
