@@ -1,4 +1,4 @@
-"""Files of other people's servers: found, checked, copied and kept, without knowing what is in them.
+"""Files on the servers of others: found, checked, copied and kept, whatever is in them.
 
 - Where: `locations` says which paths and URLs may be read, `public` closes connections to addresses
   that are not public, `redaction` masks secrets in all that is printed.
