@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -119,3 +120,17 @@ def test_totals_are_written_as_a_table_with_empty_cells_where_nothing_is_known(
     assert len(table) == len(rows)
     assert table[0]["rate"] == ""
     assert float(table[0]["total"]) == pytest.approx(rows[0].total, rel=1e-8)
+
+
+def test_totals_that_break_off_leave_the_file_before_them(made_store: str, tmp_path: Path) -> None:
+    def breaks_off() -> Iterator[Total]:
+        yield rows[0]
+        raise OSError("the store went away")
+
+    rows, path = totals(made_store, ("global",)), tmp_path / "totals.csv"
+    write_totals(path, rows)
+    before = path.read_bytes()
+    with pytest.raises(OSError, match="went away"):
+        write_totals(path, breaks_off())
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]

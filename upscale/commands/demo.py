@@ -25,6 +25,7 @@ from upscale.planet import meteo, reflectance
 from upscale.planet.cube import write_planet
 from upscale.product.cube import open_flux_group
 from upscale.product.plots import plot_cube
+from upscale.stores.files import write_whole
 
 #: Title of the flux cube of a demonstration.
 DEMO = "Daily terrestrial carbon fluxes of a demonstration"
@@ -73,7 +74,7 @@ def demo(
     report = finish(checked, outcome, start, Console(stderr=True))
     pictures = plot_cube(checked.run.output.store, folder)
     summary = report.to_dict() | {"seconds_in_all": round(time.monotonic() - start, 1)}
-    (folder / "report.json").write_text(json.dumps(summary, indent=1, sort_keys=True))
+    write_whole(folder / "report.json", json.dumps(summary, indent=1, sort_keys=True))
     _tell(folder, pictures, time.monotonic() - start, console)
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from upscale.calendar import years_of
 from upscale.product.reader import CellSlices, FluxCube, occupied, open_flux_cube
+from upscale.stores.files import replacing
 from upscale.variables import FLUXES, IGBP, KOPPEN
 
 GRAMS_PER_PG = 1e15
@@ -90,7 +91,7 @@ def global_totals(store: str) -> list[Total]:
 
 def write_totals(path: Path, rows: Iterable[Total]) -> None:
     """Write totals as CSV, one row each; missing numbers are empty."""
-    with path.open("w", newline="") as file:
+    with replacing(path) as part, part.open("w", newline="") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(Total)])
         writer.writeheader()
         for row in rows:

@@ -23,6 +23,7 @@ from upscale.network.releases.release import (
     save_release,
 )
 from upscale.network.releases.resolve import CARD
+from upscale.stores.files import write_whole
 from upscale.towers.digest import data_digest
 from upscale.towers.splits import Split
 from upscale.towers.table import Tower, read_sites, read_towers
@@ -66,7 +67,7 @@ def train_release(config: TrainConfig, say: Say = print, watcher: Watcher | None
     if left_out:
         release = add_uncertainty(release, left_out, towers)
         card = write_card(release.spec, config.card, material.split, sites, table)
-        (config.out / CARD).write_text(card, encoding="utf-8")
+        write_whole(config.out / CARD, card)
     if trained.curves:
         write_curves(config.out, config.name, curve_table(trained.curves, trained.seeds))
     shutil.rmtree(work, ignore_errors=True)
@@ -99,7 +100,7 @@ def work_folder(config: TrainConfig) -> Path:
 
 def write_curves(folder: Path, name: str, table: pd.DataFrame) -> None:
     """Write `curves.csv` and `curves.png` into a folder; table: of `curve_table`."""
-    (folder / CURVES).write_text(curve_csv(table), encoding="utf-8")
+    write_whole(folder / CURVES, curve_csv(table))
     plot_curves(table, folder / FIGURE, name)
 
 
