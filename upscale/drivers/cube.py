@@ -4,9 +4,9 @@
     meteo       ta, sw_in, vpd, p, ...; land (nodes)     ERA5-Land 0.1 degree, or any grid
     satellite   ndvi, ..., and <name>_filled for each    on the product grid
 
-Every group names its own grid and packing. What comes through this door has been checked:
-units, calendar without gaps, coordinates that are those of the grid, values inside their
-physical range.
+Every group names its own grid and packing. Whatever is opened here has been checked: units, a
+calendar without gaps, coordinates that are those of the grid, values inside their physical
+range.
 """
 
 from __future__ import annotations
@@ -125,9 +125,9 @@ class DriverCube:
 def open_cube(url: str, storage_options: Mapping[str, Any] | None = None) -> DriverCube:
     """Open a driver cube and check its metadata.
 
-    Raises DriverError for a store that is none, was not finished, lacks a group, has wrong
-    units, an unknown variable, another calendar or one with gaps, or coordinates that are not
-    those of its grid.
+    Raises DriverError where there is no driver cube or an unfinished one, and where a group is
+    missing, a variable is unknown or has the wrong unit, days are in another calendar or have
+    gaps, or coordinates are not those of the grid.
     """
     root = _open_root(url, storage_options)
     groups = dict(root.groups())
@@ -202,6 +202,7 @@ def _options(url: str, options: Mapping[str, Any] | None) -> dict[str, Any] | No
 
 
 def _open_series(url: str, name: str, group: zarr.Group) -> SeriesGroup:
+    """A series group whose arrays, grid and days have been checked."""
     arrays = dict(group.arrays())
     where = f"{url}/{name}"
     _check_complete(where, group, ("time",))
@@ -217,6 +218,7 @@ def _open_series(url: str, name: str, group: zarr.Group) -> SeriesGroup:
 def _check_arrays(
     url: str, group: str, arrays: Mapping[str, zarr.Array], known: tuple[str, ...]
 ) -> None:
+    """Refuse variables that are unknown or have another unit than the table."""
     for name, array in arrays.items():
         if name in {"lat", "lon"}:
             continue
@@ -250,6 +252,7 @@ def _open_time(where: str, array: zarr.Array) -> NDArray[np.int64]:
 
 
 def _check_days(where: str, time: NDArray[np.int64]) -> None:
+    """Refuse days `(day,)` that do not follow one another."""
     steps = np.diff(time)
     if time.size == 0:
         raise DriverError(f"{where}: expected one row per day, found no days; write some")

@@ -252,6 +252,7 @@ def _write(
     attributes: dict[str, Any],
     overwrite: bool,
 ) -> None:
+    """Write the cube of some towers, without its seal."""
     first, last = period
     create_cube(
         url,
@@ -312,6 +313,7 @@ def _write_satellite(
     towers: Mapping[Cell, Tower],
     names: Sequence[str],
 ) -> None:
+    """Write the satellite series of the towers in one chunk of cells."""
     first, last = period
     for name in names:
         block = np.full((last - first + 1, CHUNK, CHUNK), np.nan, np.float32)

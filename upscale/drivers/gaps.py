@@ -35,12 +35,14 @@ OBSERVED, LINEAR, SEASONAL, HELD = 0, 1, 2, 3
 #: The same as a CF attribute (section 3.5), for `flag_values` 0 to 3.
 FLAG_MEANINGS = "observed linear seasonal held"
 
-#: `distance` of a day without a value, and the largest that a value can have.
+#: `distance` of a day without a value, and the largest that a value can have: a byte holds both.
 NO_VALUE, FARTHEST = 255, 254
 
-#: Observations that a seasonal median needs.
+#: Observations that a seasonal median needs: with two it is their mean, which a single bad
+#: observation can move anywhere.
 SUPPORT = 3
 
+#: Periods of a leap year; those of other years are as many, the last a day shorter.
 _PERIODS = -(-LONGEST_YEAR // DAYS)
 
 
@@ -128,6 +130,7 @@ def _fill(series: Floats, first: int, rule: GapRule) -> Filled:
     before, after = _sides(series)
     age, ahead = _days_to(before, after)
     method = _causal_plan(age, rule) if rule.causal else _plan(before, after, rule)
+    # What is filled is read from `series` alone, so that no filled value feeds another.
     values = series.copy()
     day, cell = np.nonzero(method == LINEAR)
     values[day, cell] = _line(series, before[day, cell], after[day, cell], day, cell)
@@ -136,6 +139,7 @@ def _fill(series: Floats, first: int, rule: GapRule) -> Filled:
     day, cell = np.nonzero(method == SEASONAL)
     if day.size:
         values[day, cell] = _seasonal(series, first, rule.causal, day, cell)
+    # A season that was seen too rarely leaves a day without a value, whatever the plan was.
     missing = np.isnan(values)
     nearest = np.minimum(age if rule.causal else np.minimum(age, ahead), FARTHEST)
     method[missing], nearest[missing] = OBSERVED, NO_VALUE
@@ -161,13 +165,14 @@ def _days_to(
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Days since the last and to the next observation; more than any gap where there is none."""
     index = np.arange(len(before), dtype=np.int32)[:, None]
-    none = np.iinfo(np.int32).max
+    none = np.iinfo(np.int32).max  # 0 or -1 would pass for a near observation in `minimum`
     age = np.where(before < 0, none, index - before)
     return age, np.where(after == len(after), none, after - index)
 
 
 def _plan(before: NDArray[np.int32], after: NDArray[np.int32], rule: GapRule) -> Codes:
     """Method of each day by the length of the gap that it lies in."""
+    # The gap as a whole decides: one that is too long is not filled at its edges, either.
     gap = after - before - 1  # negative on a day with an observation
     inside = (before >= 0) & (after < len(after))
     method = np.where((gap > 0) & (gap <= rule.limit), np.uint8(SEASONAL), np.uint8(OBSERVED))
@@ -208,6 +213,8 @@ def _seasonal(
     """What the season usually is `(place,)` on days and at cells `(place,)`, or NaN."""
     days = first + np.arange(len(series))
     season = _season(days)
+    # Causal, a day uses the years before its own: had it its own year, it would change as the
+    # year goes on.
     year = years_of(days) - years_of(days[:1]) if causal else np.zeros(len(days), np.int64)
     early, late = season.early[day], season.late[day]
     wanted = np.zeros((_PERIODS, series.shape[1]), np.bool_)
@@ -231,6 +238,8 @@ def _period(days: Places) -> Places:
 
 
 def _season(days: Places) -> _Season:
+    # Far enough out to hold a whole period, and thus a centre, before the first day and after
+    # the last: periods that the range cuts are dropped.
     around = np.arange(days[0] - 2 * DAYS, days[-1] + 2 * DAYS + 1)
     number = _period(around)
     opens = np.flatnonzero(np.diff(number)) + 1

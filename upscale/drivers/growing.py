@@ -45,7 +45,7 @@ def grow_series(url: str, spec: SeriesSpec) -> None:
         if name not in group:
             create_driver(group, name, spec)
         if spec.group == "satellite":
-            _tell_of(group, name, spec)
+            _create_origins(group, name, spec)
     for name in _series(group) - _names(spec):
         del group[name]
     for _, array in sorted(group.arrays()):
@@ -55,8 +55,8 @@ def grow_series(url: str, spec: SeriesSpec) -> None:
 
 
 def is_grown(url: str, spec: SeriesSpec) -> bool:
-    """Whether a series group has just the variables and the days of `spec`; one without
-    variables is not to be there."""
+    """Whether a series group has exactly the variables and the days of `spec`; where `spec` has
+    no variables, whether there is no such group."""
     root: Any = zarr.open_group(url, mode="r")
     if spec.group not in root or not spec.variables:
         return bool(spec.group in root) == bool(spec.variables)
@@ -76,6 +76,7 @@ def _names(spec: SeriesSpec) -> set[str]:
 
 
 def _check_same(url: str, group: Any, spec: SeriesSpec) -> None:
+    """ValueError where a group has another grid, or more days, than `spec`."""
     if Grid(**group.attrs["grid"]) != spec.grid:
         raise ValueError(
             f"{url}/{spec.group}: expected the grid {spec.grid}, found {group.attrs['grid']}; "
@@ -89,7 +90,8 @@ def _check_same(url: str, group: Any, spec: SeriesSpec) -> None:
         )
 
 
-def _tell_of(group: Any, name: str, spec: SeriesSpec) -> None:
+def _create_origins(group: Any, name: str, spec: SeriesSpec) -> None:
+    """Write the metadata of how and from how far each value of a satellite series was made."""
     if f"{name}_filled" not in group:
         meanings = FLAG_MEANINGS.split()
         text = {

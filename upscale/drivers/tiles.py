@@ -123,7 +123,7 @@ class TileDrivers:
 def read_surface(cube: DriverCube, rows: slice, cols: slice) -> Surface:
     """The static layers of the cells `rows` x `cols` of the product grid.
 
-    Raises DriverError for a class code without a class or a land share that is none.
+    Raises DriverError for a class code outside the legend, or a land share outside 0 to 100 %.
     """
     names = ("igbp", "koppen", "sftlf", "elevation")
     layers = {name: np.asarray(cube.static[name][rows, cols]) for name in names}

@@ -24,7 +24,8 @@ from upscale.variables import class_attributes, variable
 
 @dataclass(frozen=True)
 class SeriesSpec:
-    """A group to be: `count` days from day number `first` of `variables` on `grid`.
+    """What a series group is to hold: `count` days from day number `first` of `variables` on
+    `grid`.
 
     chunk: days, rows and columns of one stored chunk; by default as long a history as the
     group has (at most 366 days) of 100 x 100 cells. growing: the chunk is taken as it is,
@@ -154,7 +155,7 @@ def create_driver(group: zarr.Group, name: str, spec: SeriesSpec) -> None:
 def create_bytes(
     group: zarr.Group, name: str, spec: SeriesSpec, fill: int, attributes: Mapping[str, Any]
 ) -> None:
-    """Write the metadata of an array of bytes `(time, lat, lon)` that tells of a driver."""
+    """Write the metadata of an array of bytes `(time, lat, lon)` that describes a driver."""
     _create(group, name, spec, np.uint8, fill, attributes)
 
 
@@ -206,8 +207,8 @@ def write_static(
     chunk: int = 400,
 ) -> None:
     """Write the static layers `(row, col)`: class codes (0 = unknown), land share in %,
-    elevation in m. Cells where `sftlf` is NaN are no part of the cube's domain. Layers that are
-    there are replaced."""
+    elevation in m. Cells where `sftlf` is NaN lie outside the domain of the cube. Layers that
+    are there already are replaced."""
     group = zarr.open_group(url, mode="r+").create_group("static", overwrite=True)
     group.attrs["grid"] = grid.to_dict()
     put_bare_axes(group, grid)

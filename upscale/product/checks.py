@@ -74,8 +74,8 @@ class CheckReport:
 
 
 def check_cube(store: str, *, finished: bool = True, waive: Collection[str] = ()) -> CheckReport:
-    """Check the metadata, then all values of a flux cube, 100 x 100 cells of one block at a
-    time (0.3 GB).
+    """Check the metadata, then all values of a flux cube; memory: 100 x 100 cells of one block
+    (0.3 GB).
 
     finished: every cell of the domain must have been computed; waive: names of checks that
     may fail. Values are not looked at where the arrays do not have the shape of the layout.
@@ -133,6 +133,7 @@ def _verdict(name: str, faults: Iterable[str], good: str, remedy: str) -> Check:
 
 
 def _shapes(cube: FluxCube) -> Check:
+    """Every array is there, in the shape that the layout gives it."""
     grid, layout = cube.grid.shape, cube.layout
     wanted: dict[str, tuple[int, ...]] = dict.fromkeys(_daily_names(), (layout.count, *grid))
     wanted |= dict.fromkeys(("areacella", "sftlf", "igbp", "koppen"), grid)
@@ -165,6 +166,7 @@ def _axes(cube: FluxCube) -> Check:
 
 
 def _bounds(cube: FluxCube) -> Check:
+    """The bounds of every axis are those of the layout."""
     layout, grid = cube.layout, cube.grid
     time = layout.first + np.arange(layout.count)
     wanted: dict[str, Any] = {
@@ -185,6 +187,7 @@ def _unlike(cube: FluxCube, wanted: dict[str, np.ndarray[Any, Any]]) -> Iterator
 
 
 def _units(cube: FluxCube) -> Check:
+    """Every unit is the one in the table of variables."""
     names = (*FLUXES, *(f"{flux}_sd" for flux in FLUXES), "areacella", "sftlf")
     wanted = {name: variable(name).units for name in names} | {"time": TIME_UNITS}
     if cube.has_sums:
@@ -319,7 +322,7 @@ def _scale(tally: Tally) -> Check:
 
 
 def _sign(tally: Tally) -> Check:
-    """NEE must go with RECO - GPP, not against it."""
+    """NEE must rise and fall with RECO - GPP, not against it."""
     figures = _closure(tally)
     r = figures["closure_cosine"]
     found = (
@@ -331,6 +334,7 @@ def _sign(tally: Tally) -> Check:
 
 
 def _closure(tally: Tally) -> dict[str, float]:
+    """Mean and size of NEE - (RECO - GPP), and the cosine between NEE and RECO - GPP."""
     sums = tally.moments
     n = sums.get("n", 0)
     if not n:
@@ -344,7 +348,7 @@ def _closure(tally: Tally) -> dict[str, float]:
 
 
 def _seasons(tally: Tally) -> Check:
-    """GPP poleward of 45 degrees is larger in the local summer: a mirrored field is seen."""
+    """GPP poleward of 45 degrees is larger in the local summer; in a mirrored field it is not."""
     faults, seen = [], []
     for side in ("north", "south"):
         summer, winter = (_season(tally, side, season) for season in ("summer", "winter"))

@@ -68,11 +68,11 @@ def create_flux_cube(
 ) -> None:
     """Write the metadata, the coordinates and the cell areas of an empty flux cube.
 
-    attributes: global attributes beyond those that follow from the layout; uncertainty: decides
-    which arrays stand on the step axis, and what the spreads say. A mark that the
-    store is ours is written first, and `kind` last; only a store with that mark is started
-    again, unless `overwrite` says that the caller knows what is there. Raises ValueError where
-    anything else is there.
+    attributes: global attributes beyond those that follow from the layout; uncertainty: decides which
+    arrays stand on the step axis, and what the attributes of the spreads say. A mark that a flux
+    cube is being created is written first, and `kind` last. A store with that mark is created
+    again; any other is replaced with `overwrite` alone. Raises ValueError where anything else is
+    there.
     """
     mark = {"kind": UNFINISHED}
     again = overwrite or was_begun(url)
@@ -152,6 +152,7 @@ def _extent(layout: FluxLayout) -> dict[str, Any]:
 
 
 def _create_daily(root: zarr.Group, layout: FluxLayout, uncertainty: StoredUncertainty) -> None:
+    """Write the metadata of fluxes, spreads, quality and the share of filled days."""
     for name in (*FLUXES, *(f"{flux}_sd" for flux in FLUXES)):
         text = dict[str, Any](variable(name).attributes | _CELLS | {"cell_methods": _PER_LAND})
         text |= (
@@ -190,6 +191,7 @@ def _create(
 
 
 def _create_static(root: zarr.Group, layout: FluxLayout) -> None:
+    """Write the cell areas, and the metadata of land share and classes."""
     grid = layout.grid
     areas = np.broadcast_to(cell_areas(grid)[:, None], grid.shape).astype(np.float32)
     sphere = f"On a sphere of radius {EARTH_RADIUS} m."
@@ -219,6 +221,7 @@ def _layer(
 
 
 def _create_sums(root: zarr.Group, layout: FluxLayout) -> None:
+    """Write the axes of the sums of each member, and the metadata of the sums."""
     if layout.sums == "none":
         return
     bounds = [[s.first, s.first + s.count] for s in layout.segments]

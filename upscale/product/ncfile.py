@@ -123,6 +123,7 @@ def first_difference(path: Path, part: Part) -> str | None:
 
 
 def _differences(file: Dataset, part: Part) -> Iterator[str]:
+    """What differs between a file and the store, in words, attributes first."""
     wanted = part.global_attributes()
     found = {name: file.getncattr(name) for name in file.ncattrs()}
     yield from (f"attribute {name}" for name in wanted if not _equal(found.get(name), wanted[name]))
@@ -150,6 +151,7 @@ def _equal(one: Any, other: Any) -> bool:
 
 
 def _define(file: Dataset, part: Part) -> None:
+    """Write the dimensions, the metadata of all variables, and the global attributes."""
     grid = part.cube.grid
     for name, size in zip((*DAILY, "bnds"), (None, *grid.shape, 2), strict=True):
         file.createDimension(name, size)
@@ -166,6 +168,7 @@ def _define(file: Dataset, part: Part) -> None:
 
 
 def _create(file: Dataset, part: Part, name: str, chunks: tuple[int, ...] | None) -> None:
+    """Write the metadata of one variable; axes are stored whole and uncompressed."""
     array: Any = part.cube.array(name)
     packed = chunks is not None
     kind: Any = np.dtype(array.dtype).str[1:]  # without byte order: that of the machine

@@ -169,7 +169,7 @@ def interval(fluxes: Any, flux: str, level: float = 0.9) -> tuple[Any, Any]:
     `level`, g m-2 d-1.
 
     fluxes: a flux cube opened with xarray (or a part of one, or a NetCDF file of one); flux:
-    `gpp`, `reco` or `nee`. Two arrays in the shape of the flux, not computed yet where it is not.
+    `gpp`, `reco` or `nee`. Returns two arrays in the shape of the flux, lazy where it is lazy.
     The calibration stands in the attributes of the spread; ValueError where the model had none,
     or where its towers tell nothing of this level. Not for means: see
     `docs/explanation/uncertainty.md`.

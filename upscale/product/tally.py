@@ -132,6 +132,7 @@ def _place(cube: FluxCube, cells: CellSlices, days: slice) -> str:
 
 
 def _scan_flux(tally: Tally, piece: _Piece, flux: str) -> None:
+    """Count impossible values of a flux, and values that do not match their quality."""
     values, row = piece.arrays[flux], variable(flux)
     there, reason = piece.there(flux), has(piece.quality, REASONS)
     tally.fault("finite", np.isinf(values), f"{flux}, {piece.place}")

@@ -141,6 +141,8 @@ class CellMeans:
         ArchiveError, and nothing added, where one is damaged, or lacks the layers of all recipes.
         """
         there, lacking = self._there(granule)
+        # All is read before any of it is added: a granule that proves damaged in its last layer
+        # must not leave its first ones in the sums.
         made = list(self._parts(granule, there))
         for key, parts in made:
             self._place(key, parts)
@@ -192,6 +194,7 @@ class CellMeans:
         if key not in self._sums:
             empty = np.zeros(shape, np.int64)
             self._sums[key] = _Sums(np.zeros((len(parts), *shape)), empty, empty.copy())
+        # Sums and counts, not means: a cell across two tiles is the mean of the pixels of both.
         sums, here = self._sums[key], self._window.place(parts[0])
         for number, part in enumerate(parts):
             sums.totals[number][here] += part.total
@@ -211,12 +214,16 @@ class CellMeans:
                 means = np.degrees(np.arctan2(means[0], means[1]))[None]
             value = recipe.join(*means)
             row = variable(name)
+            # A ratio of two small means can be anything: outside the physical range it is no value.
             possible = (value >= row.valid_min) & (value <= row.valid_max)
         return np.where(possible, value, np.nan).astype(np.float32)
 
 
 def _directions(granule: Gridded, layer: str, cells: PixelCells) -> Sequence[CellSums]:
-    """Sums of the sines and of the cosines of an angle in degrees."""
+    """Sums of the sines and of the cosines of an angle in degrees.
+
+    The mean of 359 and 1 degrees is 0; that of their numbers would be 180.
+    """
     read = granule.layer(layer)
     angle = np.radians(read.values)
     return sum_layers([np.sin(angle), np.cos(angle)], read.usable, cells)
@@ -230,9 +237,11 @@ def _sums_of(
     What is good in a group is good in a part of it, too: of a part, only the other pixels are
     summed anew.
     """
+    # Each layer is read once: inflating it costs most of the time of a granule.
     read = {name: granule.numbers(name) for name in dict.fromkeys(chain(*groups))}
     made: dict[Layers, _Group] = {}
     for layers in sorted(groups, key=len, reverse=True):
+        # An index needs all its bands from the same pixels.
         good = reduce(np.logical_and, (read[name].good for name in layers))
         wider = next((made[w] for w in reversed(made) if set(layers) < set(w)), None)
         rest = good if wider is None else good & ~wider.good
