@@ -175,7 +175,7 @@ def process(
 def _predict(
     session: WorkerSession, surface: Surface, item: WorkItem, watch: Stopwatch
 ) -> TileFluxes:
-    """The fluxes of an item with land, with indices where the model has an area of applicability."""
+    """The fluxes of an item with land, with the indices of applicability that its model has."""
     job, margin, applicability = session.job, session.margin, session.applicability
     days = job.layout.days(item.block)
     first, count = job.layout.first + days.start - margin, days.stop - days.start + 2 * margin

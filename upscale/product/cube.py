@@ -68,8 +68,8 @@ def create_flux_cube(
 ) -> None:
     """Write the metadata, the coordinates and the cell areas of an empty flux cube.
 
-    attributes: global attributes beyond those that follow from the layout; uncertainty: decides which
-    arrays stand on the step axis, and what the attributes of the spreads say. A mark that a flux
+    attributes: global attributes beyond those that follow from the layout; uncertainty: decides
+    which arrays stand on the step axis, and what the attributes of the spreads say. A mark that a flux
     cube is being created is written first, and `kind` last. A store with that mark is created
     again; any other is replaced with `overwrite` alone. Raises ValueError where anything else is
     there.
