@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from upscale.archives.formats.grib import open_grib
 from upscale.calendar import dates_of, day_number, hour_numbers
 from upscale.remote.errors import ArchiveError
+from upscale.remote.locations import STORE_FILES
 
 #: The netCDF library is not safe in threads: held around every open, read and close.
 NETCDF = threading.Lock()
@@ -70,7 +71,7 @@ class DamagedError(ArchiveError):
 def is_zarr(path: str | Path) -> bool:
     """True for a folder or URL that is a Zarr store by its metadata or its name."""
     local = Path(path)
-    held = any((local / name).exists() for name in ("zarr.json", ".zgroup", ".zmetadata"))
+    held = any((local / name).exists() for name in STORE_FILES)
     return held or str(path).rstrip("/").split("/")[-1].split(".")[-1].startswith("zarr")
 
 
