@@ -25,6 +25,7 @@ from upscale.drivers.writer import (
     SeriesSpec,
     create_cube,
     create_series,
+    may_replace,
     seal,
     write_series,
     write_static,
@@ -67,7 +68,10 @@ class SkippedTower:
 
 @dataclass(frozen=True)
 class TowersOnGrid:
-    """What was written: `kept` towers, one per cell, and those left out with the reason."""
+    """What was written: `kept` towers, one per cell, and those left out with the reason.
+
+    digest: of the cube, empty where nothing was written.
+    """
 
     url: str
     first: dt.date
@@ -84,11 +88,13 @@ def towers_on_grid(
     end: int | dt.date,
     *,
     overwrite: bool = False,
+    dry_run: bool = False,
 ) -> TowersOnGrid:
     """Write the daily drivers of a folder of towers as a driver cube on the 0.05 degree grid.
 
     folder: of flux towers, any layout of `read_towers`; start, end: years, or first and last
-    day. Where towers share a cell the one with most good flux days is kept. Raises
+    day; dry_run: only say which towers would become cells. Where towers share a cell the one with
+    most good flux days is kept. Raises
     FileNotFoundError or ValueError (DriverError) that name the file, column or tower at
     fault, before anything is written; FileExistsError where `url` is taken.
     """
@@ -101,6 +107,9 @@ def towers_on_grid(
     if not used:
         raise DriverError(_nothing(folder, towers, first, last))
     placed = tuple(_placed(tower, cell, first, last) for cell, tower in used.items())
+    if dry_run:
+        may_replace(url, overwrite)
+        return TowersOnGrid(url, date_of(first), date_of(last), placed, left_out, "")
     elevation = dict(zip(table["site"], table.get("elevation", table["lat"] * np.nan), strict=True))
     attributes = _provenance(table, placed, left_out)
     _write(url, grid, used, (first, last), elevation, attributes, overwrite)

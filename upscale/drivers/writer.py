@@ -64,7 +64,7 @@ def create_cube(
     replace a finished driver cube; one that was never sealed is always replaced. Raises
     FileExistsError, and leaves what is there as it is, for anything else that is not empty.
     """
-    if _may_replace(url, overwrite):
+    if may_replace(url, overwrite):
         # A cube that is half deleted when the machine stops must not pass for a finished one.
         unseal(url)
     text = {
@@ -82,7 +82,7 @@ def create_cube(
     zarr.create_group(url, zarr_format=3, overwrite=True, attributes=text | given)
 
 
-def _may_replace(url: str, overwrite: bool) -> bool:
+def may_replace(url: str, overwrite: bool) -> bool:
     """Whether a driver cube is at `url` that may be replaced; False where nothing is.
 
     Raises FileExistsError where there is something that must stay.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 from rich.console import Console
 
@@ -39,3 +40,32 @@ def show_outcome(outcome: FetchOutcome, console: Console) -> None:
         console.print("nothing to do: the sources have nothing that is missing", **PLAIN)
     for failure in outcome.failed:
         console.print(f"failed: {failure.name}: {failure.reason}", style="red", **PLAIN)
+
+
+def plan_facts(plan: FetchPlan) -> dict[str, Any]:
+    """What each entry needs, has and lacks, as plain values."""
+    entries = [
+        {
+            "title": request.title,
+            "folder": str(request.folder),
+            "unit": request.unit,
+            "due": request.due,
+            "missing": request.missing,
+            "files": request.requests,
+            "damaged": [
+                {"file": fault.file, "reason": redact(fault.reason)} for fault in request.damaged
+            ],
+        }
+        for request in plan.requests
+    ]
+    return {"missing": plan.missing, "entries": entries}
+
+
+def outcome_facts(outcome: FetchOutcome) -> dict[str, Any]:
+    """What came, what no catalogue has and what failed, as plain values."""
+    return {
+        "fetched": len(outcome.fetched),
+        "bytes": sum(record.size for record in outcome.fetched),
+        "absent": dict(sorted(Counter(place.product for place in outcome.absent).items())),
+        "failed": [{"file": each.name, "reason": each.reason} for each in outcome.failed],
+    }

@@ -164,3 +164,64 @@ def show_outcome(scan: Scan, outcome: IngestOutcome, console: Console) -> None:
         f"of files; at most {peak:.1f} GiB in a worker; digest {outcome.digest[:12]}",
         **PLAIN,
     )
+
+
+def scan_facts(scan: Scan) -> dict[str, Any]:
+    """What the archive holds and lacks, as plain values and dates."""
+    weather, faults = scan.weather, [(fault.file, fault.reason) for fault in scan.faults]
+    return {
+        "cube": scan.ingest.cube,
+        "start": scan.ingest.period.start,
+        "end": scan.ingest.period.end,
+        "grid": scan.job.grid.to_dict(),
+        "weather": {
+            "product": weather.product,
+            "variables": weather.drivers,
+            "files": len(weather.files),
+            "bytes": sum(file.found.size for file in weather.files),
+            "missing": [
+                {"variable": gap.driver, "start": gap.first, "end": gap.last}
+                for gap in weather.missing
+            ],
+        },
+        "satellite": [_holdings_facts(held) for held in scan.holdings],
+        "uncovered": [f"h{h:02d}v{v:02d}" for h, v in scan.uncovered],
+        "notes": notes(scan),
+        "left_out": _faults_facts(faults),
+    }
+
+
+def _holdings_facts(held: Holdings) -> dict[str, Any]:
+    return {
+        "products": held.products,
+        "variables": held.variables,
+        "files": len(held.files),
+        "bytes": sum(file.found.size for file in held.files),
+        "replaced": [_name(file.found.url) for file in held.older],
+        "missing": [
+            {
+                "product": missing.product,
+                "days": missing.days,
+                "tiles": [f"{date} h{h:02d}v{v:02d}" for date, (h, v) in missing.tiles],
+            }
+            for missing in held.missing
+        ],
+    }
+
+
+def _faults_facts(faults: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
+    return [
+        {"file": _name(file), "reason": redact(reason)} for file, reason in dict.fromkeys(faults)
+    ]
+
+
+def outcome_facts(outcome: IngestOutcome) -> dict[str, Any]:
+    """What an ingest did, as plain values."""
+    failed = [{"item": entry.item, "error": redact(entry.error)} for entry in outcome.failed]
+    return {
+        "done": len(outcome.done),
+        "kept": outcome.kept,
+        "failed": failed,
+        "left_out": _faults_facts(outcome.faults),
+        "digest": outcome.digest,
+    }

@@ -91,6 +91,23 @@ def publish_netcdf(
     return Publication(out_dir, tuple(written), tuple(kept))
 
 
+def named_files(
+    store: str, out_dir: Path, variables: Sequence[str] = FLUXES, *, product: str = "upscale",
+    version: str = "1",
+) -> list[Path]:  # fmt: skip
+    """The files that `publish_netcdf` makes of a flux cube, of which it writes none.
+
+    Raises ValueError (unknown variable, no flux cube).
+    """
+    cube = open_flux_cube(store)
+    _known(variables)
+    return [
+        out_dir / _file_name(cube, product, name, month, version)
+        for month, _ in _months(cube)
+        for name in variables
+    ]
+
+
 def export_day(store: str, date: dt.date, path: Path, *, unfinished: bool = False) -> Path:
     """Write one day of a flux cube with every daily array and layer to `path`.
 

@@ -14,6 +14,7 @@ from upscale.evaluation.model_names import SEASONAL_CYCLE
 from upscale.evaluation.skill import SkillRow, skill_csv, skill_table, summary
 from upscale.evaluation.tower_model import Predict, clipped, score
 from upscale.jobs.progress import Say
+from upscale.network.boosting.trees import TREES
 from upscale.network.releases.manifest import LearnedPlace
 from upscale.network.releases.release import (
     ContextSpec,
@@ -22,14 +23,14 @@ from upscale.network.releases.release import (
     WindowSpec,
     save_release,
 )
-from upscale.network.releases.resolve import CARD
+from upscale.network.releases.resolve import CARD, MANIFEST
 from upscale.stores.files import write_whole
 from upscale.towers.digest import data_digest
 from upscale.towers.splits import Split
 from upscale.towers.table import Tower, read_sites, read_towers
 from upscale.training.baselines import fit_boosted_trees, fit_seasonal_cycle
 from upscale.training.card import citations, write_card
-from upscale.training.config import TrainConfig
+from upscale.training.config import TrainConfig, stages_of
 from upscale.training.crossvalidate import cross_validate
 from upscale.training.material import Material, prepare, rules, with_good_days
 from upscale.training.networks.curve_figure import plot_curves
@@ -73,6 +74,29 @@ def train_release(config: TrainConfig, say: Say = print, watcher: Watcher | None
     shutil.rmtree(work, ignore_errors=True)
     say(f"wrote {config.out} ({release.digest[:12]})")
     return release
+
+
+def plan_lines(config: TrainConfig) -> list[str]:
+    """What `train_release` would do, in lines; reads the towers and writes nothing."""
+    towers = with_good_days(read_towers(config.data))
+    material, out = prepare(config, towers), config.out
+    stages = ", ".join(
+        f"{name} of at most {stage.epochs} epochs" for name, stage in stages_of(config)
+    )
+    folds = config.cross_validation
+    members = f"{config.members} members of {config.model}"
+    return [
+        _split_line(material.split),
+        f"features: {', '.join(config.features)}",
+        members if config.model in TREES else f"{members}, each in stages: {stages}",
+        f"judged by cross-validation in {folds} folds" if folds else "judged at towers held out",
+        f"{out}: {'a release is there and would be replaced' if _is_release(out) else 'new'}",
+    ]
+
+
+def _is_release(folder: Path) -> bool:
+    """Whether a release lies in a folder."""
+    return (folder / MANIFEST).is_file()
 
 
 def _leave_out(config: TrainConfig, towers: Sequence[Tower], say: Say, work: Path) -> list[LeftOut]:
