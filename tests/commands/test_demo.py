@@ -13,8 +13,8 @@ pytestmark = pytest.mark.cluster
 PICTURES = {"maps.png", "map_gpp.png", "map_reco.png", "map_nee.png", "seasonal_cycle.png"}
 
 
-def demo(folder: Path, *options: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "upscale", "demo", "--folder", str(folder), *options]
+def demo(folder: Path, out: str = "--out") -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "upscale", "demo", out, str(folder)]
     return subprocess.run(command, capture_output=True, text=True, timeout=900)
 
 
@@ -72,6 +72,7 @@ def test_a_driver_cube_of_somebody_else_is_never_replaced(made, tmp_path):
     text = json.loads(root.read_text())
     text["attributes"] |= {"synthetic": False, "planet_seed": 99}
     root.write_text(json.dumps(text))
-    refused = demo(tmp_path)
+    refused = demo(tmp_path, "--folder")
     assert refused.returncode == 2
+    assert "note: --folder is --out now; the old name still works" in refused.stderr
     assert json.loads(root.read_text())["attributes"]["planet_seed"] == 99

@@ -28,7 +28,7 @@ def file(tmp_path):
 
 
 def test_a_file_and_a_folder_are_enough(file, tmp_path, capsys):
-    assert call(file, tmp_path / "mine") == 0
+    assert call(file, "--out", tmp_path / "mine") == 0
     release = load_release(tmp_path / "mine")
     assert release.members == 1
     assert release.manifest.name == "mine"
@@ -38,11 +38,23 @@ def test_a_file_and_a_folder_are_enough(file, tmp_path, capsys):
     assert "fluxes mean nothing yet; give the real ones with --scaling" in said
 
 
+def test_the_folder_may_be_the_last_argument_as_before_with_a_note(file, tmp_path, capsys):
+    assert call(file, file, tmp_path / "mine") == 0
+    note = "note: STATE.pt... FOLDER is STATE.pt... --out FOLDER now; the old name still works"
+    assert capsys.readouterr().err.splitlines() == [note]
+    assert load_release(tmp_path / "mine").members == 2
+
+
+def test_a_folder_is_asked_for_where_none_is_given(file, capsys):
+    assert call(file) == 2
+    assert "add --out FOLDER" in " ".join(capsys.readouterr().err.split())
+
+
 def test_several_files_features_constants_and_a_name(tmp_path, capsys):
     files = [tmp_path / f"{seed}.pt" for seed in (27, 28, 29)]
     for seed, file in enumerate(files):
         torch.save(released_state(seed), file)
-    code = call(*files, tmp_path / "out", "--scaling", EXAMPLE, "--name", "released",
+    code = call(*files, "--out", tmp_path / "out", "--scaling", EXAMPLE, "--name", "released",
                 "--features", ", ".join(reversed(FEATURES)))  # fmt: skip
     assert code == 0
     release = load_release(tmp_path / "out")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,23 @@ def test_a_dry_run_asks_no_server_and_writes_no_file(
     assert not sources.files.requests
     assert not sources.cmr.asked
     assert not sources.cds.api.asked
+
+
+def test_what_is_missing_and_what_came_are_told_in_json(
+    half: Archive, sources: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "ingest.yaml"
+    config.write_text(yaml.safe_dump(sources.content(half, tmp_path / "cube.zarr")))
+    assert called(str(config), "--dry-run", "--json") == 0
+    before = json.loads(capsys.readouterr().out)
+    assert before["outcome"] is None
+    assert before["plan"]["missing"] == sum(row["missing"] for row in before["plan"]["entries"]) > 0
+    assert "28 granules" in [f"{r['missing']} {r['unit']}" for r in before["plan"]["entries"]]
+    assert called(str(config), "--rate", "1000", "--json") == 0
+    after = json.loads(capsys.readouterr().out)
+    assert after["plan"] == before["plan"]
+    assert after["outcome"]["fetched"] > 28
+    assert after["outcome"]["failed"] == []
 
 
 def test_no_secret_is_printed_or_written(

@@ -9,20 +9,44 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from upscale.commands.arguments import (
+    FileAfterJson,
+    FluxCubeArgument,
+    Json,
+    JsonFile,
+    TowersArgument,
+    out_of,
+)
+from upscale.commands.output import print_json
 from upscale.evaluation import compare as product
 from upscale.variables import variable
 
+PARSER = FileAfterJson
+EXAMPLES = (
+    "upscale compare fluxes.zarr TOWERS",
+    "upscale compare fluxes.zarr TOWERS --out skill.json",
+    "upscale compare fluxes.zarr TOWERS --json",
+)
+
 
 def compare(
-    store: Annotated[str, typer.Argument(help="Flux cube.")],
-    towers: Annotated[Path, typer.Argument(help="Folder of flux towers: table, ONEFlux files.")],
-    json: Annotated[Path | None, typer.Option(help="File for the rows, one per tower.")] = None,
+    store: FluxCubeArgument,
+    towers: TowersArgument,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="File for the rows, one for each tower and flux; JSON."),
+    ] = None,
+    json: Json = False,
+    json_file: JsonFile = None,
 ) -> None:
     """Set the fluxes of a flux cube beside the ones that towers measured."""
+    out = out_of(out, json_file, "--json FILE")
     comparison = product.compare(store, towers)
-    if json is not None:
-        product.write_json(comparison.rows, json)
-    show(comparison, Console())
+    if out is not None:
+        product.write_json(comparison.rows, out)
+    show(comparison, Console(stderr=json))
+    if json:
+        print_json(comparison.rows)
 
 
 def show(comparison: product.Comparison, console: Console) -> None:

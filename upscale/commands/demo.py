@@ -13,7 +13,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from upscale.commands.run import finish, predict
+from upscale.commands.arguments import model_names, out_of
+from upscale.commands.steps import finish, predict
 from upscale.drivers.cube import DriverError, open_cube
 from upscale.engine.config import Run, parse_run
 from upscale.engine.validate import validate
@@ -26,6 +27,8 @@ from upscale.planet.cube import write_planet
 from upscale.product.cube import open_flux_group
 from upscale.product.plots import plot_cube
 from upscale.stores.files import write_whole
+
+EXAMPLES = ("upscale demo", "upscale demo --out planet --model tamrl-met-v1")
 
 #: Title of the flux cube of a demonstration.
 DEMO = "Daily terrestrial carbon fluxes of a demonstration"
@@ -56,10 +59,17 @@ class DemoPlanet:
 
 
 def demo(
-    folder: Annotated[Path, typer.Option(help="Where the demonstration goes.")] = Path("demo"),
-    model: Annotated[str, typer.Option(help="Model release.")] = "tamrl-v2",
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Where the demonstration goes; default: demo."),
+    ] = None,
+    model: Annotated[
+        str, typer.Option(help="Model release.", autocompletion=model_names)
+    ] = "tamrl-v2",
+    old_out: Annotated[Path | None, typer.Option("--folder", hidden=True)] = None,
 ) -> None:
     """Make a planet, map its carbon fluxes, check them and draw them."""
+    folder = out_of(out, old_out, "--folder") or Path("demo")
     console, start = Console(), time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
     world = DemoPlanet().with_drivers_of(load_release(model).scaler.names)

@@ -11,6 +11,8 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
+from upscale.commands.arguments import FileAfterJson, Json, JsonFile, model_names, out_of
+from upscale.commands.output import note_old
 from upscale.evaluation.cases import pairs
 from upscale.evaluation.report.show import show
 from upscale.evaluation.report.write import REPORT_HTML, write_report
@@ -24,17 +26,30 @@ from upscale.towers.table import Tower
 from upscale.training.baselines import FITTERS
 from upscale.training.crossvalidate import leave_clusters_out
 
+PARSER = FileAfterJson
+EXAMPLES = (
+    "upscale evaluate tamrl-v2 --towers TOWERS",
+    "upscale evaluate tamrl-v2 --towers TOWERS --baseline xgboost --out report",
+    "upscale evaluate models/mine --towers TOWERS --quality best --json",
+)
+
 #: Columns that the tables need, also where output goes to a file.
 _WIDTH = 100
 
 
 def evaluate(
-    release: Annotated[str, typer.Argument(help="Release: path, name or URL.")],
-    towers: Annotated[Path, typer.Option(help="Folder of towers.")],
-    json: Annotated[Path | None, typer.Option(help="File for the rows, as skill.csv.")] = None,
-    report: Annotated[
-        Path | None, typer.Option(help="Folder for report.html, report.md, figures, tables.")
+    release: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help="Release: path, name or URL.", autocompletion=model_names
+        ),
+    ],
+    towers: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of towers.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Folder for report.html, report.md, figures, tables."),
     ] = None,
+    json: Json = False,
     baseline: Annotated[
         list[str] | None,
         typer.Option(help="Another release, xgboost, lightgbm or seasonal-cycle; again for more."),
@@ -64,14 +79,19 @@ def evaluate(
     sites: Annotated[
         Path | None, typer.Option(help="Table of sites (Parquet, CSV), if not in the folder.")
     ] = None,
+    json_file: JsonFile = None,
+    old_out: Annotated[Path | None, typer.Option("--report", hidden=True)] = None,
 ) -> None:
-    """Judge a release at towers, seen or not: skill, where it holds, how sure that is."""
-    console = Console(width=max(Console().width, _WIDTH))
+    """Evaluate a release at towers, seen or not: skill, where it holds, how sure that is."""
+    report = out_of(out, old_out, "--report")
+    if json_file is not None:
+        note_old("--json FILE", "--json > FILE")
+    console = Console(stderr=json, width=max(Console().width, _WIDTH))
     request = EvaluationRequest(
         towers, tuple(baseline or ()), training, tuple(site or ()), reference, device, sites
     )  # fmt: skip
     chosen = load_release(release)
-    _require_room(json, report)
+    _require_room(json_file, report)
     if cross_validate:
         found = leave_clusters_out(chosen, request, folds, left_out, console.print)
     elif left_out is not None:
@@ -80,12 +100,14 @@ def evaluate(
         found = run_at_towers(chosen, request, FITTERS, console.print, _progress)
     found = comparable(found, quality)
     table = scores(pairs(found.cases, quality))
-    if json is not None:
-        json.write_text(skill_json(table), encoding="utf-8")
+    if json_file is not None:
+        json_file.write_text(skill_json(table), encoding="utf-8")
     show(found, table, quality, console)
     if report is not None:
         write_report(found, quality, report)
         console.print(f"wrote {report / REPORT_HTML}", highlight=False, soft_wrap=True)
+    if json:
+        print(skill_json(table), end="")
     raise typer.Exit(_exit_code(found))
 
 

@@ -8,22 +8,32 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from upscale.commands.output import note_old
 from upscale.network.released_code.release import Import
 from upscale.network.released_code.release import import_release as make
 from upscale.network.released_code.scaling import read_scaling
+
+EXAMPLES = (
+    "upscale import-release seed27.pt seed28.pt --out models/released",
+    "upscale import-release STATE.pt --out models/mine --scaling scaling.yaml",
+)
 
 
 def import_release(
     states: Annotated[
         list[Path],
-        typer.Argument(metavar="STATE.pt...", help="Weights, one file for each member."),
+        typer.Argument(metavar="STATE.pt", help="Weights, one file for each member."),
     ],
-    out: Annotated[Path, typer.Argument(help="Folder of the new release.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Folder of the new release.")
+    ] = None,
     features: Annotated[
-        str, typer.Option(help="Names of the drivers, in the order of the weights: ta,p,sw_in")
+        str,
+        typer.Option(metavar="NAMES", help="The drivers in the order of the weights: ta,p,sw_in"),
     ] = "",
     scaling: Annotated[
-        Path | None, typer.Option(help="YAML with mean and std of features and fluxes.")
+        Path | None,
+        typer.Option(metavar="YAML", help="File with mean and std of features and fluxes."),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the release.")] = None,
 ) -> None:
@@ -31,9 +41,20 @@ def import_release(
 
     A file holds two state dicts, `encoder` and `decoder`; it is opened with safe loading only.
     """
+    files, folder = files_and_folder(states, out)
     asked = [part.strip() for part in features.split(",") if part.strip()]
     constants = None if scaling is None else read_scaling(scaling)
-    show(make(states, out, asked, constants, name), Console())
+    show(make(files, folder, asked, constants, name), Console())
+
+
+def files_and_folder(states: list[Path], out: Path | None) -> tuple[list[Path], Path]:
+    """The files of weights and the folder: of `--out`, or the last argument, as it once was."""
+    if out is not None:
+        return states, out
+    if len(states) < 2:
+        raise typer.BadParameter("expected a folder for the release, found none: add --out FOLDER")
+    note_old("STATE.pt... FOLDER", "STATE.pt... --out FOLDER")
+    return states[:-1], states[-1]
 
 
 def show(made: Import, console: Console) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json as text
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.box import SIMPLE
@@ -12,13 +11,17 @@ from rich.table import Table
 
 from upscale.archives.inspect import FileReport, Statistics
 from upscale.archives.inspect import inspect as read_report
+from upscale.commands.output import PLAIN, print_json
 
-#: Text that is shown as it is: names of files are no markup.
-_PLAIN: Any = {"highlight": False, "soft_wrap": True, "markup": False, "emoji": False}
+EXAMPLES = (
+    "upscale inspect GRANULE.hdf",
+    "upscale inspect MCD43C4.hdf ERA5-Land.nc",
+    "upscale inspect --json https://host/VNP09GA.A2023060.h18v04.002.h5",
+)
 
 
 def inspect(
-    files: Annotated[list[str], typer.Argument(metavar="FILE|URL...", help="Files to inspect.")],
+    files: Annotated[list[str], typer.Argument(metavar="FILE|URL", help="Files to inspect.")],
     json: Annotated[
         bool, typer.Option("--json", help="JSON on standard output: an object, a list for several.")
     ] = False,
@@ -31,9 +34,7 @@ def inspect(
             reports.append(read_report(file))
         except (ValueError, OSError) as error:
             broken += 1
-            errors.print(
-                f"error: {error}", highlight=False, soft_wrap=True, markup=False, emoji=False
-            )
+            errors.print(f"error: {error}", **PLAIN)
             continue
         if not json:
             show(reports[-1], out)
@@ -46,17 +47,15 @@ def inspect(
 def _print_json(reports: list[FileReport], alone: bool) -> None:
     rows = [report.to_dict() for report in reports]
     if rows or not alone:
-        print(text.dumps(rows[0] if alone else rows, indent=2, allow_nan=False))
+        print_json(rows[0] if alone else rows)
 
 
 def show(report: FileReport, console: Console) -> None:
     """Print one file as a table of its variables."""
     head = report.description
-    console.print(head.file, style="bold", **_PLAIN)
+    console.print(head.file, style="bold", **PLAIN)
     about = f"{head.product} collection {head.collection or '-'}, {head.date or 'no date'}"
-    console.print(
-        f"{about}; {head.grid}", highlight=False, soft_wrap=True, markup=False, emoji=False
-    )
+    console.print(f"{about}; {head.grid}", **PLAIN)
     table = Table("variable", "units", box=SIMPLE)
     for column in ("valid %", "min", "mean", "max"):
         table.add_column(column, justify="right", no_wrap=True)

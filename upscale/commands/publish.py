@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from upscale.product.netcdf import export_day, publish_netcdf
+from upscale.commands.arguments import DryRun, FluxCubeArgument
+from upscale.product.netcdf import export_day, named_files, publish_netcdf
+from upscale.product.reader import open_flux_cube
 from upscale.product.totals import totals, write_totals
 from upscale.variables import FLUXES
+
+EXAMPLES = (
+    "upscale publish fluxes.zarr --out published",
+    "upscale publish fluxes.zarr --variable nee --version 2 --dry-run",
+    "upscale publish fluxes.zarr --what totals --out published",
+    "upscale publish fluxes.zarr --what day --date 2012-07-01",
+)
 
 
 class What(StrEnum):
@@ -23,42 +33,79 @@ class What(StrEnum):
 
 
 def publish(
-    store: Annotated[str, typer.Argument(help="Flux cube.")],
+    store: FluxCubeArgument,
     what: Annotated[
         What,
         typer.Option(help="NetCDF-4 per variable and month, totals as CSV, or all of one day."),
     ] = What.NETCDF,
-    out: Annotated[Path, typer.Option(help="Folder to publish into.")] = Path("published"),
-    variable: Annotated[list[str] | None, typer.Option(help="Fluxes; default: all.")] = None,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder to publish into.")] = Path(
+        "published"
+    ),
+    variable: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FLUX", help="gpp, reco or nee; again for more; default: all."),
+    ] = None,
     product: Annotated[str, typer.Option(help="First word of the file names.")] = "upscale",
     version: Annotated[str, typer.Option(help="Version of the product.")] = "1",
     level: Annotated[int, typer.Option(min=1, max=9, help="Level of zlib.")] = 2,
-    date: Annotated[str | None, typer.Option(help="The day of --what day, YYYY-MM-DD.")] = None,
+    date: Annotated[
+        str | None, typer.Option(metavar="YYYY-MM-DD", help="The day of --what day.")
+    ] = None,
     unfinished: Annotated[
         bool, typer.Option("--unfinished", help="Also what is not computed yet, as missing.")
     ] = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Write files that open anywhere; those that equal the store already are kept."""
-    if what is What.TOTALS:
+    fluxes = tuple(variable or FLUXES)
+    if dry_run:
+        _announce(_files(store, what, out, fluxes, (product, version), date))
+    elif what is What.TOTALS:
         print(_publish_totals(store, out))
-        return
-    if what is What.DAY:
-        print(_publish_day(store, out, date, unfinished))
-        return
-    done = publish_netcdf(
-        store, out, tuple(variable or FLUXES), product=product, version=version, level=level,
-        unfinished=unfinished, say=print,
-    )  # fmt: skip
-    print(done.describe())
+    elif what is What.DAY:
+        print(_publish_day(store, out, _day(date), unfinished))
+    else:
+        done = publish_netcdf(
+            store, out, fluxes, product=product, version=version, level=level,
+            unfinished=unfinished, say=print,
+        )  # fmt: skip
+        print(done.describe())
 
 
-def _publish_day(store: str, out: Path, date: str | None, unfinished: bool) -> str:
+def _files(
+    store: str,
+    what: What,
+    out: Path,
+    fluxes: tuple[str, ...],
+    names: tuple[str, str],
+    date: str | None,
+) -> list[Path]:
+    """The files that a publication consists of."""
+    if what is What.NETCDF:
+        return named_files(store, out, fluxes, product=names[0], version=names[1])
+    open_flux_cube(store)
+    return [out / "totals.csv" if what is What.TOTALS else _day_file(out, _day(date))]
+
+
+def _announce(paths: Iterable[Path]) -> None:
+    for path in paths:
+        print(f"{path}: {'is there, would be compared' if path.exists() else 'would be written'}")
+
+
+def _day(date: str | None) -> dt.date:
     if date is None:
         raise ValueError("--what day needs --date YYYY-MM-DD")
-    day = dt.date.fromisoformat(date)
+    return dt.date.fromisoformat(date)
+
+
+def _day_file(out: Path, day: dt.date) -> Path:
+    return out / f"upscale_{day:%Y%m%d}.nc"
+
+
+def _publish_day(store: str, out: Path, day: dt.date, unfinished: bool) -> str:
     out.mkdir(parents=True, exist_ok=True)
-    path = out / f"upscale_{day:%Y%m%d}.nc"
-    return f"{export_day(store, day, path, unfinished=unfinished)}: every array of {day}"
+    path = export_day(store, day, _day_file(out, day), unfinished=unfinished)
+    return f"{path}: every array of {day}"
 
 
 def _publish_totals(store: str, out: Path) -> str:

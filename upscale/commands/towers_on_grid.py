@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 import datetime as dt
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from upscale.commands.arguments import DryRun, TowersArgument, out_of
 from upscale.drivers import from_towers
+
+EXAMPLES = (
+    "upscale towers-on-grid TOWERS --out towers.zarr --start 2001 --end 2019",
+    "upscale towers-on-grid TOWERS --out t.zarr --start 2004-05-01 --end 2005",
+)
 
 
 def towers_on_grid(
-    towers: Annotated[Path, typer.Argument(help="Folder of flux towers: table, ONEFlux files.")],
-    output: Annotated[str, typer.Argument(help="Driver cube to write: a path or URL, .zarr.")],
-    start: Annotated[str, typer.Option(help="First year, or first day (YYYY-MM-DD).")],
-    end: Annotated[str, typer.Option(help="Last year, or last day (YYYY-MM-DD).")],
+    towers: TowersArgument,
+    start: Annotated[
+        str, typer.Option(metavar="DATE", help="First year, or first day (YYYY-MM-DD).")
+    ],
+    end: Annotated[str, typer.Option(metavar="DATE", help="Last year, or last day (YYYY-MM-DD).")],
+    old_out: Annotated[str | None, typer.Argument(hidden=True)] = None,
+    out: Annotated[
+        str | None, typer.Option(metavar="CUBE", help="Driver cube to write: a path or URL, .zarr.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace a driver cube that is there.")] = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Write a driver cube whose valid cells are the flux towers of a folder."""
+    cube = out_of(out, old_out, "TOWERS CUBE")
+    if cube is None:
+        raise typer.BadParameter("expected a driver cube to write, found none: add --out CUBE")
     report = from_towers.towers_on_grid(
-        towers, output, year_or_date(start), year_or_date(end), overwrite=overwrite
+        towers, cube, year_or_date(start), year_or_date(end), overwrite=overwrite, dry_run=dry_run
     )
     show(report, Console())
 

@@ -69,10 +69,10 @@ def create_flux_cube(
     """Write the metadata, the coordinates and the cell areas of an empty flux cube.
 
     attributes: global attributes beyond those that follow from the layout; uncertainty: decides
-    which arrays stand on the step axis, and what the attributes of the spreads say. A mark that a flux
-    cube is being created is written first, and `kind` last. A store with that mark is created
-    again; any other is replaced with `overwrite` alone. Raises ValueError where anything else is
-    there.
+    which arrays stand on the step axis, and what the attributes of the spreads say. A mark that a
+    flux cube is being created is written first, and `kind` last. A store with that mark is
+    created again; any other is replaced with `overwrite` alone. Raises ValueError where anything
+    else is there.
     """
     mark = {"kind": UNFINISHED}
     again = overwrite or was_begun(url)

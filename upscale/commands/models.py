@@ -1,0 +1,75 @@
+"""`upscale models`: the model releases that are at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from upscale.commands.arguments import Json
+from upscale.commands.output import PLAIN, print_json
+from upscale.network.releases.catalogue import ReleaseSummary, read_summary, release_folders
+from upscale.variables import of_kind
+
+#: Features that follow from place and day: nobody has to bring them.
+DERIVED = of_kind("derived")
+
+EXAMPLES = ("upscale models", "upscale models models --json")
+
+T = TypeVar("T")
+
+
+def models(
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="FOLDER", help="Folder of releases, or of one.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """List the model releases that are shipped, or those of a folder."""
+    found, broken = read_each(release_folders(folder), read_summary)
+    if json:
+        print_json([each.to_dict() for each in found])
+    else:
+        show(found, Console())
+    if broken:
+        raise typer.Exit(1)
+
+
+def read_each(paths: Iterable[Path], read: Callable[[Path], T]) -> tuple[list[T], int]:
+    """What can be read, and the number of others, of which standard error tells."""
+    found, broken = [], 0
+    for path in paths:
+        try:
+            found.append(read(path))
+        except (ValueError, OSError) as error:
+            broken += 1
+            Console(stderr=True).print(f"error: {error}", **PLAIN)
+    return found, broken
+
+
+def show(found: Iterable[ReleaseSummary], console: Console) -> None:
+    """Print each release with what it is, what it needs and how good it is."""
+    for release in found:
+        console.print(f"[bold]{release.name}[/bold]  {release.path}", highlight=False)
+        table = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
+        for name, text in _lines(release).items():
+            table.add_row(name, text)
+        console.print(table, "", highlight=False)
+
+
+def _lines(release: ReleaseSummary) -> dict[str, str]:
+    members = "1 member" if release.members == 1 else f"{release.members} members"
+    skill = ", ".join(f"{flux.upper()} {value:.2f}" for flux, value in release.skill.items())
+    limits = ", with an area of applicability" if release.applicability else ""
+    return {
+        "kind": f"{release.model}, {members}{limits}",
+        "needs": ", ".join(name for name in release.needed if name not in DERIVED),
+        "may use": ", ".join(release.optional) or "nothing else",
+        "skill": f"median R2 at {release.towers} towers left out: {skill}" if skill else "not said",
+        "licence": release.licence or "not said",
+        "cite": release.citations[0] if release.citations else "not said",
+    }
