@@ -8,6 +8,7 @@ import os
 import re
 from importlib import import_module
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import typer
@@ -97,7 +98,12 @@ def _commands(_: str) -> str:
     context = typer.Context(command, info_name="upscale")
     text = get_docs_for_click(obj=command, ctx=context, name="upscale", title="-")
     _, *parts = re.split(r"^(?=## )", text, flags=re.MULTILINE)
-    return re.sub(r"^```console\n\$ ", "```sh\n", "".join(parts), flags=re.MULTILINE)
+    text = re.sub(r"^```console\n\$ ", "```sh\n", "".join(parts), flags=re.MULTILINE)
+    return re.sub(r"^(?:  upscale .*\n)+", _block, text, flags=re.MULTILINE)
+
+
+def _block(lines: re.Match[str]) -> str:
+    return f"\n```sh\n{dedent(lines[0])}```\n"
 
 
 def _names(_: str) -> str:

@@ -95,7 +95,9 @@ def test_the_help_of_a_command_fits_a_terminal_and_shows_its_examples(name, caps
     lines = out.splitlines()
     assert code == 0
     assert max(map(len, lines)) <= 80
-    assert f" Usage: upscale {name} " in out
+    usage = re.search(r"Usage: (.*?)\n +\n", out, re.DOTALL)[1]
+    assert usage.startswith(f"upscale {name} [OPTIONS]")
+    assert not re.search(r"old|json_file|scan", usage)
     shown = [line.strip() for line in lines if line.strip().startswith("upscale ")]
     assert shown == list(module_of(name).EXAMPLES) != []
 

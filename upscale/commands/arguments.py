@@ -88,6 +88,17 @@ def out_of(out: Any, old: Any, was: str) -> Any:
     return old if out is None else out
 
 
+class HiddenArguments(TyperCommand):
+    """A command whose usage does not name the arguments that are there for older scripts."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        shown = [each for each in self.get_params(ctx) if not getattr(each, "hidden", False)]
+        return [
+            str(self.options_metavar),
+            *(p for each in shown for p in each.get_usage_pieces(ctx)),
+        ]
+
+
 class FileAfterJson(TyperCommand):
     """A command whose `--json` took the name of a file once: that file is its `--json-file`.
 

@@ -9,9 +9,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from upscale.commands.arguments import DryRun, TowersArgument, out_of
+from upscale.commands.arguments import DryRun, HiddenArguments, TowersArgument, out_of
 from upscale.drivers import from_towers
 
+PARSER = HiddenArguments
 EXAMPLES = (
     "upscale towers-on-grid TOWERS --out towers.zarr --start 2001 --end 2019",
     "upscale towers-on-grid TOWERS --out t.zarr --start 2004-05-01 --end 2005",

@@ -10,10 +10,8 @@ from typing import Any
 import yaml
 
 from upscale import shipped
-from upscale.network.releases.resolve import MANIFEST, ReleaseError
+from upscale.network.releases.resolve import CARD, MANIFEST, ReleaseError
 from upscale.variables import FLUXES
-
-CARD = "CARD.md"
 
 #: Where a model card speaks of licences.
 _LICENCES = "## Licences and citations"
