@@ -106,7 +106,8 @@ def command_lines() -> Iterator[tuple[str, list[str]]]:
             words = shlex.split(line, comments=True)
             starts = [i for i, word in enumerate(words) if word == "upscale"]
             if starts and "build" not in words:
-                yield block.document, words[starts[-1] + 1 :]
+                called = words[starts[-1] + 1 :]
+                yield block.document, called[: called.index(">") if ">" in called else None]
 
 
 @pytest.mark.parametrize(
