@@ -13,7 +13,7 @@ from upscale.drivers.cube import open_cube
 from upscale.drivers.koppen import classify
 from upscale.drivers.packing import packing_of
 from upscale.grid import Grid
-from upscale.planet import Planet, Region, write_planet
+from upscale.planet import Planet, PlanetGrid, write_planet
 from upscale.planet.meteo import MORE, NAMES
 from upscale.planet.reflectance import NAMES as SEEN
 from upscale.planet.weather import weather
@@ -26,7 +26,7 @@ JANUARY, JULY = slice(0, 31), slice(181, 212)
 
 
 @cache
-def globe(seed: int = 0) -> Region:
+def globe(seed: int = 0) -> PlanetGrid:
     return Planet(seed).region(LAT, LON)
 
 
@@ -44,7 +44,7 @@ def of_class(*names: str) -> np.ndarray:
     return np.isin(globe().surface.igbp, [IGBP.index(name) + 1 for name in names])
 
 
-def land_shares(region: Region) -> dict[str, float]:
+def land_shares(region: PlanetGrid) -> dict[str, float]:
     surface = region.surface
     weight = np.cos(np.radians(region.lat))[:, None] * surface.sftlf
     main = np.array(["?", *(label[0] for label in KOPPEN)])[surface.koppen]
