@@ -31,13 +31,15 @@ from upscale.planet.sphere import (
 
 Reals = NDArray[np.float64]
 
-#: Cooling with height, K m-1.
+#: Cooling with height, K m-1: less than the 0.0065 of the standard atmosphere, as near the ground.
 LAPSE = 0.0058
 
 _DAY = 2.0 * np.pi / 365.25
 _TILT = np.radians(23.45)
+# Two phases for each month: enough for the third harmonic, which has a period of four months.
 _PHASES = 2.0 * np.pi * (np.arange(24) + 0.5) / 24
 _MONTH_LENGTH = np.array([31, 28.25, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.float32)
+# Angles of the middle of each month.
 _MONTHS = (2.0 * np.pi * (np.cumsum(_MONTH_LENGTH) - _MONTH_LENGTH / 2) / 365.25).astype(float)
 
 
@@ -72,6 +74,7 @@ class Site:
 
     def root_rain(self, angle: ArrayLike) -> Floats:
         """Square root of the mean rain `(pixel, day)` in mm d-1."""
+        # Three harmonics of a dry season overshoot below zero; the floor keeps the root positive.
         return np.maximum(_evaluate(self.root_p, angle), np.float32(0.08))
 
     def months(self) -> tuple[Floats, Floats]:
@@ -97,6 +100,8 @@ def atlas(seed: int) -> Atlas:
     land, height = _coarse_relief(seed)
     west, east = _inland(land, 1), _inland(land, -1)
     far = np.abs(NODE_LAT)[:, None]
+    # Poleward of the subtropics the wind, and with it air from the sea, comes mostly from the
+    # west; in the tropics from both sides alike.
     westerly = _step(far, 22.0, 38.0)
     inland = _smooth(westerly * (0.7 * west + 0.3 * east) + (1 - westerly) * 0.5 * (west + east))
     ta = _temperature(inland)
@@ -104,7 +109,7 @@ def atlas(seed: int) -> Atlas:
     moist = _smooth(_moisture(land, height, 1)), _smooth(_moisture(land, height, -1))
     meander = _mottle(key_of(seed) + 8, 1.4, 3) * 4.0
     rain = _rain(inland, *moist, ta, meander) * _uplift(height)
-    root_p = np.sqrt(np.clip(rain, 0.006, None))
+    root_p = np.sqrt(np.clip(rain, 0.006, None))  # 2 mm a year: the driest places of the Earth
     flat = (-1,)
     return Atlas(
         ta.reshape(-1, 5).astype(np.float32),
@@ -135,24 +140,28 @@ def _scan(start: float, direction: int, gain: Reals, target: Reals) -> Reals:
     carried = np.full(SHAPE[0], start)
     result = np.empty(SHAPE)
     columns = np.arange(SHAPE[1])[::direction]
-    for column in np.tile(columns, 2):
+    for column in np.tile(columns, 2):  # twice round, so that the start is forgotten
         carried = carried + gain[:, column] * (target[:, column] - carried)
         result[:, column] = carried
     return result
 
 
 def _width_km() -> Reals:
+    """Width of a lattice cell, `(row, 1)`; a degree of a great circle has 111.2 km."""
     return STEP * 111.2 * np.cos(np.radians(NODE_LAT))[:, None]
 
 
 def _inland(land: Reals, direction: int) -> Reals:
     """0 where the wind comes from the sea, towards 1 after a thousand km of land."""
+    # Lengths in km, by eye: air turns continental slowly and maritime again within 500 km of sea.
     gain = 1.0 - np.exp(-_width_km() / np.where(land > 0.5, 1100.0, 500.0))
     return _scan(0.3, direction, gain, land)
 
 
 def _moisture(land: Reals, height: Reals, direction: int) -> Reals:
     """1 in air from the sea, less behind land and mountains, never below what land breathes."""
+    # Air dries over 2200 km of plain or 2400 m of climb, and is moist again after 700 km of sea.
+    # Over land it keeps at least 0.12, which is what plants give back.
     rise = np.clip(height - np.roll(height, direction, axis=1), 0.0, None)
     loss = land * _width_km() / 2200.0 + rise / 2400.0
     gain = 1.0 - np.exp(-np.where(land > 0.5, loss, _width_km() / 700.0))
@@ -171,9 +180,13 @@ def _temperature(inland: Reals) -> Reals:
     sun = _harmonics(potential_radiation(NODE_LAT, year)[:, None, :], year_angle(year), 2)
     far, south = np.abs(NODE_LAT)[:, None], -NODE_LAT[:, None]
     ice = _step(south, 62.0, 74.0)
+    # A curve through the Earth's zonal means: 26.5 degC at the equator, -19 degC at the pole, 9 K
+    # less over the ice continent; deserts are warmer, coasts of high latitudes too (warm currents).
     mean = 26.5 - 45.5 * (np.sin(np.radians(far)) ** 2) ** 1.25 - 9.0 * ice
     mean = mean + 4.0 * inland * np.exp(-(((far - 21.0) / 11.0) ** 2))
     mean = mean + (6.5 - 10.0 * inland) * _step(far, 38.0, 58.0) * (1 - ice)
+    # The swing follows that of the sun, in K per W m-2: four times larger inland than at sea, a
+    # third smaller at the equator. It lags by 55 days at sea and 28 inland: water stores more heat.
     swing = (0.026 + 0.078 * inland) * (1 - 0.5 * ice) * (0.65 + 0.35 * _step(far, 3.0, 16.0))
     lag = 55.0 - 27.0 * inland
     first = _turned(swing[..., None] * sun[..., 1:3], lag * _DAY)
@@ -186,19 +199,25 @@ def _rain(inland: Reals, west: Reals, east: Reals, ta: Reals, bend: Reals) -> Re
 
     west, east: moisture of the winds from there. bend: degrees by which the belts meander.
     """
+    # All numbers are by eye, so that the climate zones come out where they are on the Earth: mm d-1
+    # in front, centres and widths of the belts in degrees.
     lat = NODE_LAT[:, None, None] + bend[..., None]
     far, side = np.abs(lat), np.clip(lat / 5.0, -1.0, 1.0)
-    sun = declination(_PHASES - 35.0 * _DAY) / _TILT  # -1 in January, 1 in July
+    sun = declination(_PHASES - 35.0 * _DAY) / _TILT  # -1 in January, 1 in July: belts lag
     season = side * sun
     summer = 0.5 + 0.5 * season
     inland, west, east = inland[..., None], west[..., None], east[..., None]
     wet = np.maximum(west, east)
+    # The rain belt of the tropics follows the sun, farther over land, which warms more.
     equator = 1.5 + (4.5 + 7.5 * inland) * sun
     tropics = 11.0 * _bell(lat - equator, 8.5) * (0.3 + 0.7 * wet)
+    # Air sinks at 24.5 degrees, except at east coasts in summer, where the monsoon is.
     sinking = 0.94 * _bell(far - 24.5 - 6.0 * season, 10.5) * (1 - 0.75 * east**2 * summer)
+    # Westerlies bring winter rain to west coasts; inland, rain falls from summer showers.
     storms = 4.8 * _bell(far - 47.0 - 8.0 * season, 14.0) * west
     plains = 3.0 * summer * _bell(far - 49.0, 16.0) * (0.05 + 0.95 * wet) * inland**0.6
     monsoon = 4.2 * _bell(far - 29.0, 9.0) * east**2 * (0.35 + 0.65 * summer)
+    # Cold air holds less water: 3 % less rain for each K below 8 degC.
     cold = np.exp(0.03 * np.minimum(_evaluate(ta, _PHASES) - 8.0, 0.0))
     snow = 0.45 * _bell(far - 62.0, 16.0)
     fronts = (1 - sinking) * (storms + plains + snow) * cold
@@ -206,6 +225,7 @@ def _rain(inland: Reals, west: Reals, east: Reals, ta: Reals, bend: Reals) -> Re
 
 
 def _bell(distance: Reals, width: float) -> Reals:
+    """1 at a distance of 0, 1/e at `width`."""
     bell: Reals = np.exp(-((distance / width) ** 2))
     return bell
 

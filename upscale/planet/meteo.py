@@ -21,7 +21,7 @@ NAMES = ("ta", "sw_in", "vpd", "p")
 #: What it makes beside them where it is asked for.
 MORE = ("lw_in", "pa")
 
-_STEFAN_BOLTZMANN = 5.670374e-8
+_STEFAN_BOLTZMANN = 5.670374e-8  # W m-2 K-4
 _TILT = np.radians(23.45)
 
 
@@ -73,12 +73,14 @@ def meteorology(
 def wetness_of(usual: Floats, root: Floats) -> Floats:
     """0 in a desert to 1 in a rain forest, from mean temperature and root of mean rain."""
     rain = root * root
+    # Evaporation in mm d-1 that the warmth allows, by eye: 0.3 in frost, 2.4 in the tropics.
     thirst = 0.3 + 0.08 * np.maximum(usual, 0.0)
     return np.asarray(rain / (rain + thirst), np.float32)
 
 
 def cloud(place: Site, humid: Floats, storm: Floats) -> Floats:
     """Share of the sky under cloud, 0..1, `(pixel, day)`."""
+    # By eye: subtropical deserts have 10 % of cloud, rain forests 60 %, the storm tracks 20 % more.
     haze = 0.08 + 0.20 * ramp(np.abs(place.lat).astype(np.float32), 35.0, 60.0)
     usual = haze[:, None] + 0.57 * humid
     return np.asarray(np.clip(usual + (0.12 + 0.20 * humid) * storm, 0.0, 1.0), np.float32)
@@ -86,6 +88,9 @@ def cloud(place: Site, humid: Floats, storm: Floats) -> Floats:
 
 def _clearness(place: Site, cover: Floats) -> Floats:
     """Share of the potential radiation that reaches the ground."""
+    # Near the 0.75 + 2e-5 z of a clear sky (Allen et al. 1998, FAO Irrigation and Drainage Paper
+    # 56, eq. 37). A closed deck keeps 3/4 back, broken cloud less than its share, hence the power
+    # (Kasten and Czeplak 1980, Sol. Energy 24, 177, have 0.75 and a power of 3.4).
     clear = np.minimum(0.745 + 1.6e-5 * place.elevation, 0.82)[:, None]
     return np.asarray(clear * (1.0 - 0.74 * cover * np.sqrt(cover)), np.float32)
 
@@ -95,6 +100,8 @@ def _anomaly(place: Site, angle: NDArray[np.float64], above: Sky) -> Floats:
     north = np.sin(np.radians(place.lat)).astype(np.float32)[:, None]
     summer = north * (declination(angle) / _TILT).astype(np.float32)
     inland = place.inland[:, None]
+    # By eye: a standard deviation of 1 K in the tropics and 5 K at 60 degrees inland; summers less.
+    # Cloud cools summers: the storm noise enters with the other sign.
     spread = (0.9 + 4.6 * north * north * (0.55 + 0.45 * inland)) * (1.0 - 0.4 * summer)
     noise = 0.95 * above.air - 0.35 * summer * above.storm
     return np.asarray(spread * noise + (0.4 + 0.5 * north * north) * above.warmth, np.float32)
@@ -102,6 +109,7 @@ def _anomaly(place: Site, angle: NDArray[np.float64], above: Sky) -> Floats:
 
 def _sky_glow(ta: Floats, cover: Floats) -> Floats:
     """Longwave radiation in W m-2 of a grey sky that clouds make blacker."""
+    # Emissivity, by eye: 0.72 of a clear sky, 0.94 under a closed deck.
     kelvin = ta + np.float32(273.15)
     return np.asarray((0.72 + 0.22 * cover) * _STEFAN_BOLTZMANN * kelvin**4, np.float32)
 
@@ -114,6 +122,7 @@ def _pressure(place: Site, above: Sky) -> Floats:
 
 def _deficit(ta: Floats, humid: Floats, above: Sky) -> Floats:
     """Vapour pressure deficit in hPa over water."""
+    # Relative humidity, by eye: 20 % in deserts to 86 % in rain forests, more in wet weather.
     relative = 0.20 + 0.66 * humid + 0.07 * above.storm + 0.03 * above.wetness
     return np.asarray(saturation_pressure(ta) * (1.0 - np.clip(relative, 0.06, 0.99)), np.float32)
 
@@ -127,8 +136,9 @@ def _rain(root: Floats, above: Sky) -> Floats:
     threshold = _THRESHOLD[index] + part * _THRESHOLD_STEP[index]
     gain = _GAIN[index] + part * _GAIN_STEP[index]
     excess = np.maximum(above.storm - threshold, 0.0)
+    # The square gives heavy rain a longer tail, which is cut at 400 mm d-1.
     rain = np.minimum(gain * excess * (1.0 + 0.5 * excess) * anomaly, 400.0)
-    return np.where(rain < 0.02, np.float32(0.0), rain)
+    return np.where(rain < 0.02, np.float32(0.0), rain)  # below what a gauge notices
 
 
 def _tables() -> tuple[Floats, Floats]:
@@ -140,8 +150,10 @@ def _tables() -> tuple[Floats, Floats]:
     normal = NormalDist()
     threshold, gain = [], []
     for rain in _ROOTS**2:
+        # 1 % of wet days in the desert, half of them at 8 mm d-1.
         edge = -normal.inv_cdf(0.012 + 0.68 * rain / (rain + 3.0))
         above, density = 1 - normal.cdf(edge), normal.pdf(edge)
+        # E[max(z - edge, 0)] and E[max(z - edge, 0)^2] of a standard normal z.
         first = density - edge * above
         second = (1 + edge**2) * above - edge * density
         threshold.append(edge)
@@ -149,6 +161,7 @@ def _tables() -> tuple[Floats, Floats]:
     return np.array(threshold, np.float32), np.array(gain, np.float32)
 
 
+# Up to 36 mm d-1, more than any place has on average.
 _PER_ROOT = 32
 _ROOTS = np.arange(6 * _PER_ROOT) / _PER_ROOT
 _THRESHOLD, _GAIN = _tables()

@@ -17,9 +17,11 @@ from upscale.planet.sphere import Floats
 NAMES = ("sensor_zenith", "sensor_azimuth", "solar_zenith", "solar_azimuth")
 
 _HOUR = np.radians(-22.5)  # an hour and a half before noon
+# The track repeats after 16 days; 7 has no factor in common with 16, so that a place is seen in all
+# parts of the swath before that.
 _CYCLE, _STEP = 16, 7
-_WIDEST = 64.0
-_HEADING = 98.0
+_WIDEST = 64.0  # degrees: MODIS scans to 55, which is about 65 on the curved ground
+_HEADING = 98.0  # inclination of Terra's orbit in degrees
 
 
 def angles(place: Site, days: NDArray[np.int64]) -> dict[str, Floats]:

@@ -28,6 +28,9 @@ MIXED = ("ndvi", "evi", "nirv", "fapar", *(f"sur_refl_b{band:02d}" for band in r
 NAMES = (*MIXED, *overpass.NAMES, "clouds")
 
 _MONTH = 2.0 * np.pi / 12
+# Typical reflectances of bands 1 to 7 (red, near infrared, blue, green, and three in the short-wave
+# infrared), by eye: leaves are dark in red and blue and bright in the near infrared, snow is bright
+# in the visible and dark beyond 1.6 micrometres.
 _SOIL = np.array([0.20, 0.27, 0.11, 0.16, 0.34, 0.38, 0.32], np.float32)
 _LEAF = np.array([0.030, 0.42, 0.018, 0.055, 0.38, 0.19, 0.075], np.float32)
 _SNOW = np.array([0.72, 0.66, 0.75, 0.74, 0.40, 0.10, 0.08], np.float32)
@@ -45,9 +48,11 @@ def seen(
     usual = place.temperature(angle)
     humid = wetness_of(usual, place.root_rain(angle))
     cover = cloud(place, humid, above.storm)
+    # No clear pixel under a sky that is mostly cloud, none without sun at the overpass.
     filled = (cover > 0.62) | (day_length(place.lat, days) < 4.0)
     green = _course(plants.green, angle)
     green = np.clip(green * (1.0 + 0.22 * (1.0 - humid) * above.wetness), 0.0, 0.97)
+    # Snow lies where the season is below freezing and hides less where leaves stand above it.
     snow = 0.88 * ramp(-usual, 1.0, 8.0) * (1.0 - green) * np.sqrt(1.0 - green)
     noise = 1.0 + 0.03 * speckle(place.lat, place.lon, days, key_of(seed) + 13) * ~filled
     bands = _Bands(green, snow, _brightness(plants), noise)

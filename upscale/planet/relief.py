@@ -18,6 +18,7 @@ from upscale.planet.sphere import octaves, points, ramp
 Floats = NDArray[np.float32]
 Reals = NDArray[np.float64]
 
+#: About that of the Earth (0.29).
 LAND_SHARE = 0.30
 
 #: Latitude and the share of it that is land, smoothed from the Earth's.
@@ -57,9 +58,12 @@ def height_above_coast(seed: int, lat: Reals, lon: Reals) -> Floats:
 
 
 def _height(seed: int, at: Floats, lat: Reals) -> Floats:
+    """Noise over the height that the sea has at each latitude, before the sea level is set."""
+    # Drift bends the noise by noise, which gives coasts gulfs and peninsulas instead of blobs.
     drift = np.stack([octaves(at, key_of(seed) + k, 2.0, 3, 0.5) for k in (1, 2, 3)])
     continents = octaves(at + 0.09 * drift, key_of(seed), 1.25, 9, 0.52)
     knots, shares = np.array(_LAND_BY_LATITUDE).T
+    # The noise is nearly normal: what lies above this quantile is the wanted share of a latitude.
     coast = [-NormalDist().inv_cdf(share) for share in shares]
     return continents - np.interp(lat, knots, coast).astype(np.float32)
 
@@ -67,14 +71,20 @@ def _height(seed: int, at: Floats, lat: Reals) -> Floats:
 @lru_cache(maxsize=16)
 def _sea_level(seed: int) -> float:
     """The height above which `LAND_SHARE` of the sphere lies, from points spread evenly."""
+    # A Fibonacci lattice: equal steps in the sine of latitude, the golden angle in longitude.
     index = np.arange(20_000) + 0.5
     lat = np.degrees(np.arcsin(1.0 - 2.0 * index / index.size))
-    lon = (index * 222.492235949962) % 360.0 - 180.0  # the golden angle
+    lon = (index * 222.492235949962) % 360.0 - 180.0
     return float(np.quantile(_height(seed, points(lat, lon), lat), 1.0 - LAND_SHARE))
 
 
 def _elevation(seed: int, at: Floats, height: Floats, lat: Reals) -> Floats:
-    """Plains that rise inland, mountain chains along the ridges of a noise, ice domes."""
+    """Plains that rise inland, mountain chains along the ridges of a noise, ice domes.
+
+    Metres were chosen by eye: chains of 3 to 4 km where the ground is young, plateaus of about
+    1 km beside them, an ice dome of over 2 km as on Antarctica.
+    """
+    # 1 - |noise| is largest where the noise changes sign: along lines, which look like ridges.
     inland = ramp(height, 0.0, 0.4)
     young = ramp(octaves(at, key_of(seed) + 6, 1.9, 3, 0.5), -0.4, 1.3)
     chain = ramp(1.0 - np.abs(octaves(at, key_of(seed) + 4, 1.5, 5, 0.45)), 0.62, 1.02)

@@ -16,13 +16,15 @@ Floats = NDArray[np.float32]
 Reals = NDArray[np.float64]
 Words = NDArray[np.uint32]
 
-#: Nodes of the lattice: rows from -90 to 90, columns from -180, 1.5 degrees apart.
+#: Nodes of the lattice: rows from -90 to 90, columns from -180, 1.5 degrees apart: fronts
+#: and rain belts are wider than that, and a field of the globe takes 116 kB.
 STEP = 1.5
 NODE_LAT = np.linspace(-90.0, 90.0, 121)
 NODE_LON = np.arange(-180.0, 180.0, STEP)
 SHAPE = (NODE_LAT.size, NODE_LON.size)
 
 _CORNERS = tuple((i, j, k) for i in (0, 1) for j in (0, 1) for k in (0, 1))
+# Multipliers that spread neighbouring numbers over all bits: the first three primes of xxHash32.
 _PRIMES = (0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D)
 
 
@@ -34,7 +36,7 @@ def points(lat: ArrayLike, lon: ArrayLike) -> Floats:
 
 
 def octaves(at: Floats, key: int, frequency: float, count: int, persistence: float) -> Floats:
-    """Gradient noise summed over octaves, about unit variance, `(pixel,)`.
+    """Gradient noise summed over octaves, standard deviation about 0.7, `(pixel,)`.
 
     at: `(3, pixel)`. frequency: cells of the first octave per unit of length.
     """
@@ -42,6 +44,7 @@ def octaves(at: Floats, key: int, frequency: float, count: int, persistence: flo
     for octave in range(count):
         layer = _gradient_noise(at * (frequency * 2.0**octave), key * 64 + octave)
         total += persistence**octave * layer
+    # Octaves are independent, so their variances add up; one has a standard deviation near 0.19.
     power = sum(persistence ** (2 * octave) for octave in range(count))
     return total * np.float32(3.7 / power**0.5)
 
@@ -51,6 +54,7 @@ def ruffled(lat: ArrayLike, lon: ArrayLike, key: int) -> tuple[Reals, Reals]:
 
     What is read from the lattice there shows no trace of its rows and columns.
     """
+    # 0.008 of the radius is about half a degree, a third of the distance between nodes.
     at = points(lat, lon)
     moved = at + 0.008 * np.stack([octaves(at, key * 4 + k, 25.0, 4, 0.6) for k in range(3)])
     x, y, z = moved.astype(np.float64)
@@ -67,6 +71,7 @@ def speckle(lat: ArrayLike, lon: ArrayLike, days: ArrayLike, key: int) -> Floats
     day = np.asarray(days, np.int64).astype(np.uint32)
     place = _mix(_mix(row + _word(key)) ^ column)
     word = _mix(place[:, None] ^ _mix(day * np.uint32(_PRIMES[0])))
+    # A word is uniform on 0..1, whose variance is 1/12.
     return (word.astype(np.float32) * np.float32(2.0**-32) - 0.5) * np.float32(12.0**0.5)
 
 
@@ -110,14 +115,15 @@ def nodes() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 def ramp(values: NDArray[np.floating], low: float, high: float) -> Floats:
     """0 below `low`, 1 above `high`, smooth between."""
     t = np.clip((values - low) / (high - low), 0.0, 1.0)
-    return np.asarray(t * t * (3.0 - 2.0 * t), np.float32)
+    return np.asarray(t * t * (3.0 - 2.0 * t), np.float32)  # Hermite: slope 0 at both ends
 
 
 def _gradient_noise(at: Floats, key: int) -> Floats:
     """One octave: the gradients of the eight corners of the cell, blended, `(pixel,)`."""
-    at = at + np.float32(0.37)
+    at = at + np.float32(0.37)  # gradient noise is 0 on its lattice, and the axes would lie on it
     base = np.floor(at)
     inside = at - base
+    # Perlin's quintic: first and second derivative vanish at cell faces, so no face shows.
     fade = inside**3 * (inside * (inside * 6.0 - 15.0) + 10.0)
     cell = base.astype(np.int32).astype(np.uint32)
     salt = _mix(np.full(1, _word(key), np.uint32))

@@ -16,9 +16,10 @@ from upscale.variables import ICE_CLASS, IGBP, KOPPEN, WATER_CLASS
 
 Codes = NDArray[np.uint8]
 
-_CAPACITY = 160.0  # mm of water that the soil holds
-_MID_MONTH = np.array([381, 410, 440, 470, 501, 531, 562, 593, 623, 654, 684, 715])  # 2001
+_CAPACITY = 160.0  # mm of water that the soil holds: a loam of about a metre
+_MID_MONTH = np.array([381, 410, 440, 470, 501, 531, 562, 593, 623, 654, 684, 715])  # of 2001
 _MONTH_LENGTH = np.array([31, 28.25, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.float32)[:, None]
+# Share of the leaves that stay out of season, by eye.
 _EVERGREEN = {"ENF": 0.78, "EBF": 0.92, "MF": 0.5, "CSH": 0.5, "WSA": 0.3, "SAV": 0.15, "URB": 0.4}
 
 
@@ -58,6 +59,7 @@ def growth(place: Site) -> Growth:
     """Monthly water balance: potential evaporation after Oudin et al. (2005), J. Hydrol. 303,
     290-306; the soil dries after Thornthwaite & Mather (1955)."""
     ta, p = place.months()
+    # 0.0864: W m-2 to MJ m-2 d-1; 2.45 MJ evaporate a kilogram, which is a mm on a square metre.
     energy = potential_radiation(place.lat, _MID_MONTH).T * np.float32(0.0864 / 2.45)
     thirst = energy * np.maximum(ta + 5.0, 0.0) / 100.0 * _MONTH_LENGTH
     use = _water_use(ta, p, thirst)
@@ -71,13 +73,13 @@ def _water_use(ta: Floats, p: Floats, thirst: Floats) -> Floats:
     soil = np.full(p.shape[1], _CAPACITY / 2, np.float32)
     snow = np.zeros_like(soil)
     use = np.zeros_like(p)
-    for month in [*range(12)] * 3:
+    for month in [*range(12)] * 3:  # the third year no longer knows how the soil began
         frozen = ramp(-ta[month], -1.0, 3.0)
         melt = snow * ramp(ta[month], -2.0, 4.0)
         snow = snow - melt + p[month] * frozen
         water = p[month] * (1 - frozen) + melt
         lack = np.maximum(thirst[month] - water, 0.0)
-        dried = soil * np.exp(-lack / _CAPACITY)
+        dried = soil * np.exp(-lack / _CAPACITY)  # the drier the soil, the less it gives
         use[month] = np.minimum(water, thirst[month]) + soil - dried
         soil = np.minimum(dried + np.maximum(water - thirst[month], 0.0), _CAPACITY)
     return use
@@ -85,6 +87,10 @@ def _water_use(ta: Floats, p: Floats, thirst: Floats) -> Floats:
 
 def _land_cover(seed: int, place: Site, year: Growth, koppen: Codes) -> Codes:
     """IGBP classes by the first rule that holds, with edges roughened by noise."""
+    # Thresholds are by eye, so that each class stands where it does on the Earth: temperatures in
+    # degC, supply is rain over potential evaporation, dry counts months with less than 50 mm, grows
+    # is mm of water that plants use in a year. Rules that look alike further down catch what those
+    # above have left.
     at, key = points(place.lat, place.lon), key_of(seed)
     rough, field, bog = (octaves(at, key + k, f, 5, 0.6) for k, f in ((10, 9), (11, 11), (12, 16)))
     cold, hot, mean = year.ta.min(axis=0), year.ta.max(axis=0), year.ta.mean(axis=0)
@@ -127,8 +133,10 @@ def _green(year: Growth, igbp: Codes) -> Floats:
     kept = np.zeros(len(IGBP) + 1, np.float32)
     for name, share in _EVERGREEN.items():
         kept[IGBP.index(name) + 1] = share
+    # 420 mm of water a year feed plants that cover 63 % of the ground (by eye).
     most = 1.0 - np.exp(-((year.use / 420.0) ** 1.3))
     peak = np.maximum(year.season.max(axis=0), 0.05)
+    # Leaves follow the weather by about ten days.
     lagged = 0.65 * year.season + 0.35 * np.roll(year.season, 1, axis=0)
     still = kept[igbp]
     green = most * (still + (1.0 - still) * lagged / peak) * ramp(peak, 0.0, 0.35)

@@ -35,6 +35,9 @@ class Noise:
     drift: bool
 
 
+# Degree n has waves of 360 / n degrees: air masses of 60, storms of 33, slow anomalies of about
+# 100 degrees. Memory is for each day in the first two, for each block of 30 days in the others. The
+# first step beyond the depth would weigh less than 5 % of the newest one.
 _AIR = Noise(stream=1, peak=6.0, top=36, memory=0.78, depth=12, drift=True)
 _STORM = Noise(stream=2, peak=11.0, top=56, memory=0.5, depth=6, drift=True)
 _WARMTH = Noise(stream=3, peak=3.0, top=9, memory=0.75, depth=12, drift=False)
@@ -71,6 +74,7 @@ def _field(noise: Noise, seed: int, first: int, count: int) -> Floats:
     """Steps `first` to `first + count` of a noise on the lattice, `(node, step)`."""
     fresh = [_draw(noise, seed, first + k) for k in range(-noise.depth, count)]
     rows = _rows(noise, np.stack(fresh))
+    # An autoregressive process of first order, cut at `depth`; the squares of its weights sum to 1.
     fade = noise.memory ** np.arange(noise.depth + 1)
     fade /= np.sqrt((fade**2).sum())
     total = np.zeros((noise.top + 1, count, SHAPE[0]), complex)
@@ -86,12 +90,13 @@ def _field(noise: Noise, seed: int, first: int, count: int) -> Floats:
 
 def _draw(noise: Noise, seed: int, step: int) -> Waves:
     """Random coefficients `(order, degree)` of one step."""
+    # A counter-based generator: any step is drawn without drawing those before it.
     source = np.random.Philox(
         key=[seed & (2**64 - 1), noise.stream], counter=[0, 0, 0, step + 2**40]
     )
     normal = np.random.Generator(source).standard_normal((2, noise.top + 1, noise.top + 1))
     waves = (normal[0] + 1j * normal[1]) * np.sqrt(0.5)
-    waves[0] = normal[0, 0]
+    waves[0] = normal[0, 0]  # order 0 is real, and has the variance of both parts of the others
     scaled: Waves = waves * _amplitude(noise)
     return scaled
 
@@ -99,6 +104,9 @@ def _draw(noise: Noise, seed: int, step: int) -> Waves:
 def _amplitude(noise: Noise) -> Reals:
     """Amplitude by degree, for unit variance on the sphere."""
     degree = np.arange(noise.top + 1)
+    # Of one coefficient: it rises up to the peak and falls with the third power of the degree
+    # beyond, so that fields are smooth. A degree has 2 n + 1 coefficients; the sphere's area is
+    # 4 pi.
     power = (degree / noise.peak) ** 2 / (1 + (degree / noise.peak) ** 5)
     amplitude: Reals = np.sqrt(power * 4 * np.pi / ((2 * degree + 1) * power).sum())
     return amplitude
@@ -116,6 +124,7 @@ def _rows(noise: Noise, waves: Waves) -> Waves:
 def _carry(noise: Noise) -> Waves:
     """The turn `(order, row)` of a wave in one step: eastwards in mid-latitudes."""
     far = np.abs(NODE_LAT)
+    # Degrees a day: 10 eastwards at 47 degrees, where storms travel, 4 westwards in the trades.
     speed = -4.0 + 14.0 * np.exp(-(((far - 47.0) / 17.0) ** 2)) if noise.drift else 0.0 * far
     turn: Waves = np.exp(-1j * np.radians(speed) * np.arange(noise.top + 1)[:, None])
     return turn
@@ -124,6 +133,7 @@ def _carry(noise: Noise) -> Waves:
 @lru_cache(maxsize=8)
 def _legendre(top: int) -> tuple[Reals, ...]:
     """Orthonormal Legendre functions `(degree >= order, row)` of each order, by recursion."""
+    # The stable recursion upwards in degree, normalised as it goes: factorials would overflow.
     z, across = np.sin(np.radians(NODE_LAT)), np.cos(np.radians(NODE_LAT))
     tables, sector = [], np.full(z.size, np.sqrt(0.25 / np.pi))
     for m in range(top + 1):

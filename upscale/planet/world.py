@@ -140,6 +140,7 @@ class PlanetGrid:
     def _put(
         self, target: Floats | Bools, columns: NDArray[np.intp], values: Floats | Bools
     ) -> None:
+        """Write `values` `(land pixel, day)` into `target` `(day, row, col)`."""
         flat = target.reshape(len(target), -1)
         flat[columns[:, None], np.flatnonzero(self.land)] = values.T
 
@@ -165,6 +166,7 @@ class PlanetGrid:
         height = height_above_coast(self.seed, lat, lon)
         share = np.where(height > 0, 100.0, 0.0).astype(np.float32)
         cell = self._cell()
+        # Only cells whose height is this near zero may hold a coast.
         coast = np.flatnonzero(np.abs(height) < 0.3 * cell**0.9)
         parts = [(y * cell, x * cell) for y in _PARTS for x in _PARTS]
         samples = [self._is_land(lat[coast] + y, lon[coast] + x) for y, x in parts]
