@@ -5,7 +5,7 @@ import pytest
 
 from upscale.evaluation.left_out import closure_of, read_left_out
 from upscale.evaluation.skill import read_skill
-from upscale.evaluation.tower_model import clipped
+from upscale.network.moments import clipped
 from upscale.training.release import left_out_folder, train_release
 
 

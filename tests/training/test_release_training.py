@@ -12,7 +12,8 @@ import torch
 
 from upscale.drivers.features import classes_of, features_of
 from upscale.evaluation.skill import SKILL_COLUMNS, read_skill, skill
-from upscale.evaluation.tower_model import clipped, score, tower_model
+from upscale.evaluation.tower_model import score, tower_model
+from upscale.network.moments import clipped
 from upscale.network.releases.release import Release, load_release
 from upscale.network.support import choose
 from upscale.towers.table import Tower

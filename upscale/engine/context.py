@@ -19,34 +19,15 @@ from upscale.drivers.tiles import Surface, read_features
 from upscale.engine.plan import RunJob
 from upscale.grid import Tile, tile_counts
 from upscale.jobs.claim import claimed
+from upscale.network.inference import Embeddings, embed_windows
 from upscale.network.predictor import Predictor
 from upscale.network.scaler import Scaler
 from upscale.network.support import Support, SupportRule, choose
 from upscale.stores.arrays import create_array
 from upscale.stores.axes import CELLS
 
-#: Cells that are encoded in one call.
-_CELLS = 512
 #: Days of drivers that are read at once.
 _SPAN = 366
-
-
-@dataclass(frozen=True)
-class Embeddings:
-    """The embeddings of the land cells of a tile.
-
-    z: `(member, cell, latent)`, NaN without any support window; years: `(cell, year)`, 0 for
-    none; short: `(cell,)` no full year was there.
-    """
-
-    z: NDArray[np.float32]
-    years: NDArray[np.int16]
-    short: NDArray[np.bool_]
-
-    @property
-    def known(self) -> NDArray[np.bool_]:
-        """`(cell,)` True where there is an embedding."""
-        return np.asarray(np.isfinite(self.z).all(axis=(0, 2)))
 
 
 def group_path(job: RunJob) -> str:
@@ -155,12 +136,7 @@ def read_support(
 
 def encode_support(support: SupportSet, surface: Surface, predictor: Predictor) -> Embeddings:
     """Embeddings of a tile's land cells from their support windows."""
-    choice, codes = support.choice, class_codes(surface)
-    z = np.full((predictor.members, len(codes), predictor.latent), np.nan, np.float32)
-    for first in range(0, len(codes), _CELLS):
-        cells = slice(first, first + _CELLS)
-        z[:, cells] = predictor.encode(support.windows[cells], choice.present[cells], codes[cells])
-    return Embeddings(z, choice.years.astype(np.int16), choice.short)
+    return embed_windows(predictor, support.choice, support.windows, class_codes(surface))
 
 
 def class_codes(surface: Surface) -> NDArray[np.int64]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from upscale.drivers.tiles import Surface, TileDrivers
-from upscale.engine.context import Embeddings, class_codes
+from upscale.engine.context import class_codes
+from upscale.network.inference import CellWindows, Embeddings, lay_windows, predict_series
+from upscale.network.moments import any_negative, clip_in_place, mean_and_spread
 from upscale.network.predictor import Predictor
-from upscale.network.windows import Assignment, Rows, WindowRule, assign, rows_of
+from upscale.network.windows import WindowRule
 from upscale.product.layout import FluxLayout, WorkItem
 from upscale.product.quality import FILL, Quality
 from upscale.product.shards import TileFluxes
@@ -23,6 +25,9 @@ Bools = NDArray[np.bool_]
 _U16 = np.uint16
 #: Cells whose members are held in memory at once.
 _CELLS = 1024
+
+#: Where no sums are kept: the days of no segment.
+NO_SEGMENTS = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -40,50 +45,44 @@ class CellFluxes:
     days: NDArray[np.uint16]
 
 
-@dataclass(frozen=True)
-class Windows:
-    """The windows of a block and what they are cut from.
+class Ground(Protocol):
+    """Masks of one shape that say why a cell is not predicted."""
 
-    drivers: from `margin` days before the block to `margin` days after it; block: the
-    columns of the block in them; length: days of a window; assignment: over all columns.
-    """
-
-    drivers: TileDrivers
-    block: slice
-    length: int
-    assignment: Assignment
-
-    def rows(self, cells: slice, usable: Bools) -> Rows:
-        """The windows that serve the block in some cells, those not `usable` left out."""
-        start = np.where(usable[cells, None], self.assignment.start[cells], np.int32(-1))
-        return rows_of(start, self.block)
-
-
-def cut_windows(drivers: TileDrivers, predictor: Predictor, rule: WindowRule, days: int) -> Windows:
-    """Assign windows to a block of `days` days, given its drivers with a margin either side."""
-    valid = ~predictor.scaler.missing_required(drivers.values)
-    block = slice(rule.margin, rule.margin + days)
-    return Windows(drivers, block, rule.length, assign(valid, drivers.first, rule))
+    @property
+    def outside(self) -> Bools: ...
+    @property
+    def water(self) -> Bools: ...
+    @property
+    def ice(self) -> Bools: ...
 
 
 def predict_cells(
-    windows: Windows,
     predictor: Predictor,
+    windows: CellWindows,
     embeddings: Embeddings | None,
-    codes: NDArray[np.int64],
     segments: NDArray[np.int64],
 ) -> CellFluxes:
-    """Predict every land cell of a tile.
+    """Predict every land cell of a tile, and keep no more members than those of some cells.
 
-    embeddings: of the cells, None where the context is the window itself; codes: `(cell, 2)`;
-    segments: `(day,)` segment of each day of the block, empty where no sums are kept.
+    embeddings: of the cells, None where the context is the window itself; segments: `(day,)`
+    segment of each day of the block, empty where no sums are kept.
     """
-    cells = len(codes)
-    usable = np.ones(cells, bool) if embeddings is None else embeddings.known
-    parts = [
-        _predict_some(windows, predictor, embeddings, codes, segments, slice(i, i + _CELLS), usable)
-        for i in range(0, cells, _CELLS)
-    ]
+    return joined(
+        [
+            reduce_members(predict_series(predictor, windows, embeddings, cells), segments)
+            for cells in slices(len(windows.codes))
+        ]
+    )
+
+
+def slices(cells: int) -> Iterator[slice]:
+    """Slices of as many cells as are predicted at once."""
+    for first in range(0, cells, _CELLS):
+        yield slice(first, min(first + _CELLS, cells))
+
+
+def joined(parts: Sequence[CellFluxes]) -> CellFluxes:
+    """The fluxes of cells that were predicted one part after the other."""
     return CellFluxes(
         np.concatenate([part.mean for part in parts]),
         np.concatenate([part.spread for part in parts]),
@@ -93,66 +92,14 @@ def predict_cells(
     )
 
 
-def _predict_some(
-    windows: Windows,
-    predictor: Predictor,
-    embeddings: Embeddings | None,
-    codes: NDArray[np.int64],
-    segments: NDArray[np.int64],
-    cells: slice,
-    usable: Bools,
-) -> CellFluxes:
-    rows = windows.rows(cells, usable)
-    values = windows.drivers.values[cells]
-    days = windows.block.stop - windows.block.start
-    members = np.full((predictor.members, len(values), days, len(FLUXES)), np.nan, np.float32)
-    cut = sliding_window_view(values, windows.length, axis=1)
-    for first in range(0, len(rows), predictor.batch):
-        batch = slice(first, first + predictor.batch)
-        window = cut[rows.pixel[batch], rows.start[batch]].transpose(0, 2, 1)
-        if embeddings is None:
-            z = _query_context(predictor, window, codes[cells][rows.pixel[batch]])
-        else:
-            z = embeddings.z[:, cells][:, rows.pixel[batch]]
-        fluxes = predictor.decode(np.ascontiguousarray(window), z)
-        _scatter(fluxes, rows, batch, windows.block.start, members)
-    return reduce_members(members, segments)
-
-
-def _query_context(predictor: Predictor, window: Floats, codes: NDArray[np.int64]) -> Floats:
-    """Embeddings `(member, row, latent)` of the query windows `(row, day, feature)` themselves."""
-    present = np.ones((len(window), 1), bool)
-    return predictor.encode(np.ascontiguousarray(window)[:, None], present, codes)
-
-
-def _scatter(fluxes: Floats, rows: Rows, batch: slice, offset: int, members: Floats) -> None:
-    """Put the days that each row serves, of `(member, row, day, 3)`, into their cells."""
-    first, last = rows.first[batch], rows.last[batch]
-    count = last - first + 1
-    row = np.repeat(np.arange(len(first)), count)
-    step = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
-    day = first[row] + step
-    place = day - rows.start[batch][row]
-    members[:, rows.pixel[batch][row], day - offset] = fluxes[:, row, place]
-
-
 def reduce_members(members: Floats, segments: NDArray[np.int64]) -> CellFluxes:
-    """Clip, average and sum the members `(member, cell, day, 3)`, which are changed in place.
-
-    GPP and RECO of each member are clipped at zero before anything is made from them
-    (Rozanov et al. 2026, section Loss Function); NEE keeps its own head. The spread is the
-    sample standard deviation, zero for a single member.
-    """
-    gross = members[..., :2]
-    clipped: Bools = np.any(gross < 0, axis=(0, 3))
-    np.maximum(gross, 0, out=gross)
-    count = len(members)
-    mean = members.sum(axis=0, dtype=np.float64) / count
-    squares = ((members - mean) ** 2).sum(axis=0)
-    spread = np.sqrt(squares / max(count - 1, 1))
+    """Clip, average and sum the members `(member, cell, day, 3)`, which are clipped in place."""
+    negative = any_negative(members)
+    clip_in_place(members)
+    mean, spread = mean_and_spread(members)
     known = np.isfinite(mean[..., 0])
     sums, days = _sum_segments(members, known, segments)
-    return CellFluxes(mean.astype(np.float32), spread.astype(np.float32), clipped, sums, days)
+    return CellFluxes(mean.astype(np.float32), spread.astype(np.float32), negative, sums, days)
 
 
 def _sum_segments(
@@ -172,23 +119,44 @@ def _sum_segments(
     return sums, days
 
 
-def quality_of(
-    windows: Windows,
+def daily_of(
     predictor: Predictor,
+    windows: CellWindows,
+    filled: Bools,
     embeddings: Embeddings | None,
-    codes: NDArray[np.int64],
+    cells: CellFluxes,
+) -> dict[str, NDArray[Any]]:
+    """The daily arrays of a flux cube, `(cell, day)`, by name.
+
+    filled: `(cell, day)` over all columns of `windows.drivers`.
+    """
+    share = filled_share(windows, filled)
+    share[~np.isfinite(cells.mean[..., 0])] = 255
+    quality = quality_of(predictor, windows, filled, embeddings, cells.clipped)
+    daily: dict[str, NDArray[Any]] = {"quality": quality, "filled_share": share}
+    for position, flux in enumerate(FLUXES):
+        daily[flux] = cells.mean[..., position]
+        daily[f"{flux}_sd"] = cells.spread[..., position]
+    return daily
+
+
+def quality_of(
+    predictor: Predictor,
+    windows: CellWindows,
+    filled: Bools,
+    embeddings: Embeddings | None,
     clipped: Bools,
 ) -> NDArray[np.uint16]:
-    """Quality bits `(cell, day)` of the land cells over a block."""
-    values = windows.drivers.values[:, windows.block]
-    assignment, block = windows.assignment, windows.block
+    """Quality bits `(cell, day)` of land cells; clipped: `(cell, day)`, filled: as `daily_of`."""
+    block, codes, assignment = windows.days, windows.codes, windows.assignment
+    values = windows.drivers[:, block]
     missing: Bools = np.any(~np.isfinite(values), axis=2)
     with np.errstate(invalid="ignore"):
         outside = predictor.scaler.outside(values)
     known: Bools = np.all(codes > 0, axis=1)
     flags = {
         Quality.SPINUP_SHORT: assignment.spin_up_short[:, block],
-        Quality.DRIVERS_FILLED: windows.drivers.filled[:, block],
+        Quality.DRIVERS_FILLED: filled[:, block],
         Quality.DRIVERS_MISSING: missing,
         Quality.CLASS_UNKNOWN: ~known[:, None],
         Quality.CLASS_UNSEEN: (predictor.classes.unknown(codes) & known)[:, None],
@@ -214,13 +182,14 @@ def _bits(flags: dict[Quality, Bools], shape: tuple[int, ...]) -> NDArray[np.uin
     return total
 
 
-def filled_share(windows: Windows) -> NDArray[np.uint8]:
+def filled_share(windows: CellWindows, filled: Bools) -> NDArray[np.uint8]:
     """Share `(cell, day)` in % of the days of each day's window with a filled driver, 255
-    where there is no window."""
-    total = np.cumsum(np.pad(windows.drivers.filled, ((0, 0), (1, 0))), axis=1, dtype=np.int32)
-    start, length = windows.assignment.start[:, windows.block], windows.length
+    where there is no window; filled: as `daily_of`."""
+    total = np.cumsum(np.pad(filled, ((0, 0), (1, 0))), axis=1, dtype=np.int32)
+    start, length = windows.assignment.start[:, windows.days], windows.length
     begin = np.maximum(start, 0)
-    count = np.take_along_axis(total, begin + length, 1) - np.take_along_axis(total, begin, 1)
+    end = np.minimum(begin + length, filled.shape[1])
+    count = np.take_along_axis(total, end, 1) - np.take_along_axis(total, begin, 1)
     share = np.round(100 * count / length).astype(np.uint8)
     return np.where(start >= 0, share, np.uint8(255))
 
@@ -238,18 +207,12 @@ def predict_tile(
 
     drivers: of the land cells, from `rule.margin` days before the block to as many after it.
     """
-    days = layout.days(item.block)
-    windows = cut_windows(drivers, predictor, rule, days.stop - days.start)
-    codes = class_codes(surface)
-    segments = layout.segment_index(item.block)
-    cells = predict_cells(windows, predictor, embeddings, codes, segments)
-    quality = quality_of(windows, predictor, embeddings, codes, cells.clipped)
-    share = filled_share(windows)
-    share[~np.isfinite(cells.mean[..., 0])] = 255
-    daily: dict[str, NDArray[Any]] = {"quality": quality, "filled_share": share}
-    for position, flux in enumerate(FLUXES):
-        daily[flux] = cells.mean[..., position]
-        daily[f"{flux}_sd"] = cells.spread[..., position]
+    span = layout.days(item.block)
+    block = slice(rule.margin, rule.margin + span.stop - span.start)
+    codes, segments = class_codes(surface), layout.segment_index(item.block)
+    windows = lay_windows(predictor, drivers.values, drivers.first, codes, rule, block)
+    cells = predict_cells(predictor, windows, embeddings, segments)
+    daily = daily_of(predictor, windows, drivers.filled, embeddings, cells)
     return _on_map(surface, daily, cells, layout)
 
 
@@ -257,19 +220,19 @@ def barren_tile(surface: Surface, layout: FluxLayout, item: WorkItem) -> TileFlu
     """What is written for a tile without any land cell: the reasons alone."""
     days = layout.days(item.block)
     quality = np.broadcast_to(
-        _surface_reasons(surface), (days.stop - days.start, *surface.sftlf.shape)
+        ground_reasons(surface), (days.stop - days.start, *surface.sftlf.shape)
     )
     return TileFluxes({"quality": np.ascontiguousarray(quality)}, {}, {})
 
 
-def _surface_reasons(surface: Surface) -> NDArray[np.uint16]:
-    """Reasons `(row, col)` of the cells that are no land to predict, 0 for those that are."""
+def ground_reasons(ground: Ground) -> NDArray[np.uint16]:
+    """Reasons of the cells that are no land to predict, 0 for those that are."""
     reasons = {
-        Quality(FILL): surface.outside,
-        Quality.WATER: surface.water,
-        Quality.ICE: surface.ice,
+        Quality(FILL): ground.outside,
+        Quality.WATER: ground.water,
+        Quality.ICE: ground.ice,
     }
-    return _bits(reasons, surface.sftlf.shape)
+    return _bits(reasons, ground.water.shape)
 
 
 def _on_map(
@@ -279,7 +242,7 @@ def _on_map(
     layout: FluxLayout,
 ) -> TileFluxes:
     """Arrays of land cells, laid on the rows and columns of their tile."""
-    land, reasons = surface.land, _surface_reasons(surface)
+    land, reasons = surface.land, ground_reasons(surface)
     fills = {"quality": reasons, "filled_share": np.uint8(255)}
     maps = {}
     for name, values in daily.items():

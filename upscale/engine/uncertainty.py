@@ -6,14 +6,14 @@ One index for each land cell and step of 15 days, from the drivers that are in m
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from upscale.drivers.tiles import Surface, TileDrivers
-from upscale.engine.context import Embeddings
+from upscale.network.inference import Embeddings
 from upscale.network.predictor import Predictor
 from upscale.network.releases.release import Release
 from upscale.network.uncertainty.applicability import (
@@ -79,27 +79,68 @@ def with_applicability(
     drivers: of the land cells, from at least `POINT_DAYS - 1` days before the block to as many
     after it. A cell has indices in the steps in which it has fluxes.
     """
-    step = layout.step_index(layout.days(item.block)) - layout.steps_of(item.block).start
-    there = np.isfinite(fluxes.daily["gpp"][:, surface.land])
-    numbers = layout.step_numbers(item.block)
-    served = np.stack([there[step == i].any(axis=0) for i in range(len(numbers))], axis=1)
-    cells = _of_drivers(drivers, numbers, served, predictor, applicability)
-    thresholds = {"extrapolation": applicability.drivers.threshold}
-    if applicability.embedding is not None and embeddings is not None:
-        rows = embeddings.z.transpose(1, 0, 2).reshape(len(there.T), -1)
-        index = evaluate(applicability.embedding, rows, predictor.device).index
-        cells["extrapolation_embedding"] = np.where(served, index[:, None], np.float32(np.nan))
-        thresholds["extrapolation_embedding"] = applicability.embedding.threshold
+    there = np.isfinite(fluxes.daily["gpp"][:, surface.land]).T
+    found = applicability_of(
+        there,
+        layout.step_index(layout.days(item.block)) - layout.steps_of(item.block).start,
+        layout.step_numbers(item.block),
+        drivers.values,
+        drivers.first,
+        embeddings,
+        predictor,
+        applicability,
+    )
     quality = fluxes.daily["quality"].copy()
-    for name, threshold in thresholds.items():
-        outside = (cells[name] > threshold).T[step] & there
-        quality[:, surface.land] |= np.where(outside, np.uint16(INDEX_BITS[name]), np.uint16(0))
-    steps = {name: _on_map(name, values, surface.land) for name, values in cells.items()}
+    quality[:, surface.land] |= found.bits.T
+    steps = {name: _on_map(name, values, surface.land) for name, values in found.steps.items()}
     return replace(fluxes, daily={**fluxes.daily, "quality": quality}, steps=steps)
 
 
+@dataclass(frozen=True, eq=False)
+class CellApplicability:
+    """How far some cells may be trusted.
+
+    steps: `(cell, step)` by name of `STEP_ARRAYS`; bits: `(cell, day)` quality bits.
+    """
+
+    steps: dict[str, NDArray[Any]]
+    bits: NDArray[np.uint16]
+
+
+def applicability_of(
+    there: Bools,
+    step: NDArray[np.integer],
+    numbers: range,
+    drivers: Floats,
+    first: int,
+    embeddings: Embeddings | None,
+    predictor: Predictor,
+    applicability: Applicability,
+) -> CellApplicability:
+    """Indices and quality bits of cells with fluxes on the days `there` `(cell, day)`.
+
+    step: `(day,)` position in `numbers`, the steps of 15 days, of each of these days; drivers:
+    `(cell, day, feature)` from day number `first`, where they are known from `POINT_DAYS - 1`
+    days before the days with fluxes to as many after them.
+    """
+    served = np.stack([there[:, step == i].any(axis=1) for i in range(len(numbers))], axis=1)
+    steps = _of_drivers(drivers, first, numbers, served, predictor, applicability)
+    thresholds = {"extrapolation": applicability.drivers.threshold}
+    if applicability.embedding is not None and embeddings is not None:
+        rows = embeddings.z.transpose(1, 0, 2).reshape(len(there), -1)
+        index = evaluate(applicability.embedding, rows, predictor.device).index
+        steps["extrapolation_embedding"] = np.where(served, index[:, None], np.float32(np.nan))
+        thresholds["extrapolation_embedding"] = applicability.embedding.threshold
+    bits = np.zeros(there.shape, np.uint16)
+    for name, threshold in thresholds.items():
+        outside = (steps[name] > threshold)[:, step] & there
+        bits |= np.where(outside, np.uint16(INDEX_BITS[name]), np.uint16(0))
+    return CellApplicability(steps, bits)
+
+
 def _of_drivers(
-    drivers: TileDrivers,
+    drivers: Floats,
+    first: int,
     numbers: range,
     served: Bools,
     predictor: Predictor,
@@ -107,7 +148,7 @@ def _of_drivers(
 ) -> dict[str, NDArray[Any]]:
     """Arrays `(cell, step)` of predictor space, where a step is served and its point known."""
     scaler = predictor.scaler
-    points = step_points(drivers.values, drivers.first, numbers, scaler)
+    points = step_points(drivers, first, numbers, scaler)
     needed = [i for i, feature in enumerate(scaler.features) if feature.required]
     known = served & np.isfinite(points[:, :, needed]).all(axis=2)
     found = evaluate(applicability.drivers, points[known], predictor.device)

@@ -23,7 +23,6 @@ from upscale import __version__
 from upscale.drivers.cube import DriverCube, open_cube
 from upscale.drivers.tiles import Surface, read_features
 from upscale.engine.context import (
-    Embeddings,
     encode_support,
     read_embeddings,
     read_support,
@@ -35,6 +34,7 @@ from upscale.engine.predict import barren_tile, predict_tile
 from upscale.engine.uncertainty import margin_of, with_applicability, without_margin
 from upscale.grid import Tile, cell_areas
 from upscale.jobs.clock import Stopwatch, now
+from upscale.network.inference import Embeddings
 from upscale.network.predictor import Predictor, load_predictor
 from upscale.network.releases.release import load_release
 from upscale.network.uncertainty.applicability import Applicability

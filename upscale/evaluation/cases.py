@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upscale.evaluation.left_out import LeftOut
-from upscale.evaluation.tower_model import clipped
+from upscale.network.moments import clipped, mean_and_spread, mean_of
 from upscale.towers.splits import climate_group, land_cover
 from upscale.towers.table import Tower
 from upscale.variables import KOPPEN
@@ -82,11 +82,10 @@ class Pair:
 def estimate(members: Floats) -> Estimate:
     """Mean and spread of `(member, day, 3)`, not clipped, NaN where nothing is predicted."""
     each = clipped(np.asarray(members, np.float32))
+    spread = np.full(each.shape[1:], np.nan, np.float32)
     if len(each) > 1:
-        spread = each.std(axis=0, ddof=1, dtype=np.float64).astype(np.float32)
-    else:
-        spread = np.full(each.shape[1:], np.nan, np.float32)
-    return Estimate(np.asarray(each.mean(axis=0), np.float32), spread)
+        spread = mean_and_spread(each)[1].astype(np.float32)
+    return Estimate(mean_of(each, np.float32), spread)
 
 
 def left_out_cases(left_out: Iterable[LeftOut]) -> list[Case]:

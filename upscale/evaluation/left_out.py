@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upscale.evaluation.skill import SkillRow
-from upscale.evaluation.tower_model import Predict, clipped, score
+from upscale.evaluation.tower_model import Predict, score
+from upscale.network.moments import clipped, mean_of
 from upscale.towers.table import Tower
 
 Floats = NDArray[np.float32]
@@ -43,13 +44,13 @@ def skill_of(left_out: Sequence[LeftOut]) -> list[SkillRow]:
     by_site = {each.tower.site: each for each in left_out}
     suspect = {each.tower.site for each in left_out if each.tower.suspect}
 
-    def mean_of(name: str) -> Predict:
+    def from_kept(name: str) -> Predict:
         return lambda tower: ensemble_mean(by_site[tower.site].members[name])
 
     def label(site: str) -> str:
         return "suspect" if site in suspect else SPLIT
 
-    models = {name: mean_of(name) for name in left_out[0].members}
+    models = {name: from_kept(name) for name in left_out[0].members}
     return list(score([each.tower for each in left_out], models, label))
 
 
@@ -64,7 +65,7 @@ def closure_of(left_out: Sequence[LeftOut], model: str) -> dict[str, float]:
 
 def ensemble_mean(members: Floats) -> Floats:
     """Mean `(day, 3)` of members `(member, day, 3)`, gpp and reco of each clipped at zero."""
-    return np.asarray(clipped(members).mean(axis=0), np.float32)
+    return mean_of(clipped(members), np.float32)
 
 
 def write_left_out(folder: str | Path, left_out: Sequence[LeftOut]) -> None:

@@ -1,7 +1,7 @@
 """A release set beside what towers measured.
 
-Windows, support sets, clipping and the mean over members are those of a run, so that a map
-made at a tower's cell from the tower's drivers holds the numbers that are scored here.
+A tower is one cell of `upscale.network.inference`, which a run uses, too: a map made at a tower's
+cell from the tower's drivers holds the numbers that are scored here.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from upscale.drivers.features import classes_of, features_of
 from upscale.evaluation.skill import SkillRow, skill_rows
+from upscale.network.inference import embed_series, lay_windows, predict_series
+from upscale.network.moments import clipped, mean_of
 from upscale.network.predictor import Predictor, load_predictor
 from upscale.network.releases.release import Release
-from upscale.network.support import SupportRule, choose
-from upscale.network.windows import Rows, WindowRule, assign, rows_of
+from upscale.network.support import SupportRule
+from upscale.network.windows import WindowRule
 from upscale.towers.table import Tower
 
 Floats = NDArray[np.float32]
@@ -39,27 +41,16 @@ class TowerModel:
 
         NaN where no window of unbroken drivers reaches.
         """
-        return np.asarray(clipped(self.members(tower)).mean(axis=0), np.float32)
+        return mean_of(clipped(self.members(tower)), np.float32)
 
     def members(self, tower: Tower) -> Floats:
         """Fluxes `(member, day, 3)`, not clipped, NaN where no window reaches."""
-        drivers, valid = self._drivers(tower)
-        rows = rows_of(assign(valid, int(tower.days[0]), self.window).start, slice(None))
-        fluxes = np.full((self.predictor.members, len(drivers), 3), np.nan, np.float32)
-        if len(rows):
-            windows = _windows(drivers, rows.start, self.window.length)
-            z = self._context(tower, drivers, valid, windows)
-            _place(fluxes, self.predictor.decode(windows, z), rows)
-        return fluxes
-
-    def _context(
-        self, tower: Tower, drivers: Floats, valid: NDArray[np.bool_], windows: Floats
-    ) -> Floats:
-        """z `(member, row, latent)`."""
-        if self.support is None:
-            here, classes = np.ones((len(windows), 1), bool), classes_of(tower)[None]
-            return self.predictor.encode(windows[:, None], here, classes.repeat(len(windows), 0))
-        return np.repeat(self._embed(tower, drivers, valid, self.support), len(windows), axis=1)
+        drivers, first, codes = self._record(tower)
+        windows = lay_windows(self.predictor, drivers, first, codes, self.window)
+        known = None
+        if self.support is not None:
+            known = embed_series(self.predictor, drivers, first, codes, self.support)
+        return predict_series(self.predictor, windows, known)[:, 0]
 
     def embedding(self, tower: Tower) -> Floats:
         """z `(member, latent)` of a tower by its history, NaN where that is too short.
@@ -68,22 +59,13 @@ class TowerModel:
         """
         if self.support is None:
             raise ValueError("expected a model with support years: this one has no z of a place")
-        drivers, valid = self._drivers(tower)
-        return self._embed(tower, drivers, valid, self.support)[:, 0]
+        return embed_series(self.predictor, *self._record(tower), self.support).z[:, 0]
 
-    def _drivers(self, tower: Tower) -> tuple[Floats, NDArray[np.bool_]]:
-        """Features `(day, feature)` and where none that is required is missing `(1, day)`."""
+    def _record(self, tower: Tower) -> tuple[Floats, int, NDArray[np.int64]]:
+        """A tower as one cell: features `(1, day, feature)`, first day number, codes `(1, 2)`."""
         scaler = self.predictor.scaler
         drivers = features_of(tower, scaler.names, scaler.composites)
-        return drivers, ~scaler.missing_required(drivers)[None]
-
-    def _embed(
-        self, tower: Tower, drivers: Floats, valid: NDArray[np.bool_], rule: SupportRule
-    ) -> Floats:
-        """z `(member, 1, latent)`."""
-        chosen = choose(valid, tower.days, rule)
-        support = _windows(drivers, chosen.start[0].clip(0), rule.window)
-        return self.predictor.encode(support[None], chosen.present, classes_of(tower)[None])
+        return drivers[None], int(tower.days[0]), classes_of(tower)[None]
 
 
 def tower_model(release: Release, device: str = "cpu") -> TowerModel:
@@ -91,11 +73,6 @@ def tower_model(release: Release, device: str = "cpu") -> TowerModel:
     by_years = release.manifest.context.rule == "support-years"
     support = release.support_rule if by_years else None
     return TowerModel(load_predictor(release, device), release.window_rule, support)
-
-
-def clipped(fluxes: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Fluxes `(..., 3)` with gpp and reco at least 0; NaN stays NaN."""
-    return np.asarray(np.maximum(fluxes, np.array([0, 0, -np.inf], fluxes.dtype)))
 
 
 def score(
@@ -115,14 +92,3 @@ def score(
             yield from skill_rows(
                 observed, predicted, tower.site, tower.cluster, name, label(tower.site)
             )
-
-
-def _windows(drivers: Floats, start: NDArray[np.integer], length: int) -> Floats:
-    """Windows `(window, day, feature)` that begin at `start` `(window,)`."""
-    return np.asarray(drivers[start[:, None] + np.arange(length)])
-
-
-def _place(fluxes: Floats, predicted: Floats, rows: Rows) -> None:
-    """Put the days that each window serves into `(member, day, 3)`."""
-    for row, (start, first, last) in enumerate(zip(rows.start, rows.first, rows.last, strict=True)):
-        fluxes[:, first : last + 1] = predicted[:, row, first - start : last - start + 1]

@@ -12,6 +12,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from upscale import prediction_interval as formula
 from upscale.calendar import date_of
 from upscale.grid import Grid
 from upscale.product.cube import layout_of, open_flux_group
@@ -183,9 +184,5 @@ def interval(fluxes: Any, flux: str, level: float = 0.9) -> tuple[Any, Any]:
     floor, factor, share, levels, multipliers = (
         spread.attrs[f"calibration_{key}"] for key in CALIBRATION_KEYS
     )
-    if not 0 < level <= max(levels):
-        raise ValueError(f"expected a level above 0 and up to {max(levels)}, found {level}")
-    mean = fluxes[flux]
-    sd = (floor**2 + (factor * spread) ** 2 + (share * mean) ** 2) ** 0.5
-    half = float(np.interp(level, (0, *levels), (0, *multipliers))) * sd
-    return mean - half, mean + half
+    k, mean = formula.multiplier(level, levels, multipliers), fluxes[flux]
+    return formula.ends_of(mean, formula.predictive_sd(mean, spread, floor, factor, share), k)

@@ -12,9 +12,10 @@ from upscale import __version__
 from upscale.evaluation.left_out import LeftOut, closure_of, skill_of, write_left_out
 from upscale.evaluation.model_names import SEASONAL_CYCLE
 from upscale.evaluation.skill import SkillRow, skill_csv, skill_table, summary
-from upscale.evaluation.tower_model import Predict, clipped, score
+from upscale.evaluation.tower_model import Predict, score
 from upscale.jobs.progress import Say
 from upscale.network.boosting.trees import TREES
+from upscale.network.moments import clipped
 from upscale.network.releases.manifest import LearnedPlace
 from upscale.network.releases.release import (
     ContextSpec,

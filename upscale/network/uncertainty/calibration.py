@@ -6,13 +6,10 @@ the members by, at a tower that no member saw; it also holds all that the member
 together, and the noise of the measurement. The *error of a mean* over many days is smaller, but
 far less so than for independent days, because a place that is wrong today is wrong tomorrow.
 
-The predictive standard deviation of a tower-day is
-
-    sd = sqrt(floor^2 + (factor * spread)^2 + (share * mean)^2)
-
-and the central interval of probability p is mean -+ k(p) * sd. floor, factor and share minimise
-the negative log-likelihood of a normal distribution, k(p) are quantiles of |error| / sd. All of
-it comes from towers that were left out, each of which weighs the same however long its record.
+The formula of the interval stands in `upscale.prediction_interval`. Its floor, factor and share
+minimise the negative log-likelihood of a normal distribution, and its k(p) are quantiles of
+|error| / sd. All of it comes from towers that were left out, each of which weighs the same however
+long its record.
 """
 
 from __future__ import annotations
@@ -25,6 +22,8 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from upscale import prediction_interval as formula
+from upscale.network.moments import clipped, mean_and_spread
 from upscale.variables import FLUXES, variable
 
 Reals = NDArray[np.float64]
@@ -118,13 +117,8 @@ class Calibration:
 
     def multiplier(self, level: float) -> Reals:
         """k `(3,)` of gpp, reco, nee at a probability; ValueError beyond the largest level."""
-        if not 0 < level <= self.levels[-1]:
-            raise ValueError(
-                f"expected a level above 0 and up to {self.levels[-1]}, found {level}: too few "
-                "independent towers tell more"
-            )
         return np.array(
-            [np.interp(level, (0, *self.levels), (0, *flux.multipliers)) for flux in self.fluxes]
+            [formula.multiplier(level, self.levels, flux.multipliers) for flux in self.fluxes]
         )
 
 
@@ -149,8 +143,8 @@ def predictive_sd(mean: ArrayLike, spread: ArrayLike, calibration: Calibration) 
     """
     parts = [(flux.floor, flux.factor, flux.share) for flux in calibration.fluxes]
     floor, factor, share = np.array(parts).T
-    scaled = factor * np.asarray(spread, np.float64), share * np.asarray(mean, np.float64)
-    return np.asarray(np.sqrt(floor**2 + scaled[0] ** 2 + scaled[1] ** 2))
+    centre, apart = (np.asarray(part, np.float64) for part in (mean, spread))
+    return np.asarray(formula.predictive_sd(centre, apart, floor, factor, share))
 
 
 def interval(
@@ -158,12 +152,10 @@ def interval(
 ) -> tuple[Reals, Reals]:
     """Lower and upper end `(..., 3)` of the central interval for a measured tower-day.
 
-    mean, spread: as `predictive_sd`; level: probability. The ends are not clipped, because
-    measured GPP and RECO of a day may lie below zero, too.
+    mean, spread: as `predictive_sd`; level: probability.
     """
-    half = calibration.multiplier(level) * predictive_sd(mean, spread, calibration)
-    centre = np.asarray(mean, np.float64)
-    return centre - half, centre + half
+    sd = predictive_sd(mean, spread, calibration)
+    return formula.ends_of(np.asarray(mean, np.float64), sd, calibration.multiplier(level))
 
 
 def ensemble_mean(members: NDArray[np.floating]) -> tuple[Reals, Reals]:
@@ -171,10 +163,7 @@ def ensemble_mean(members: NDArray[np.floating]) -> tuple[Reals, Reals]:
 
     GPP and RECO of each member are clipped at zero first; one member has spread 0.
     """
-    clipped = np.maximum(members.astype(np.float64), np.array([0, 0, -np.inf]))
-    if len(clipped) == 1:
-        return clipped[0], np.where(np.isfinite(clipped[0]), 0.0, np.nan)
-    return clipped.mean(axis=0), clipped.std(axis=0, ddof=1)
+    return mean_and_spread(clipped(members))
 
 
 def fit_calibration(towers: Sequence[PredictedTower], folds: int = 10) -> Calibration:
@@ -238,8 +227,7 @@ class _Shape(NamedTuple):
     share: float
 
     def sd(self, days: _Days) -> Reals:
-        parts = self.floor**2 + (self.factor * days.spread) ** 2 + (self.share * days.mean) ** 2
-        return np.asarray(np.sqrt(parts))
+        return np.asarray(formula.predictive_sd(days.mean, days.spread, *self))
 
 
 def _record(tower: PredictedTower) -> _Record:

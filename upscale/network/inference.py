@@ -1,0 +1,165 @@
+"""A model run over the records of drivers of some cells: the one way from features to fluxes.
+
+A tower is one cell, a tile of a map is many, and what a Python user gives is either. Windows are
+laid, embeddings are made or taken, windows are decoded, and each day is put where it belongs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from upscale.network.predictor import Predictor
+from upscale.network.support import Support, SupportRule, choose
+from upscale.network.windows import Assignment, Rows, WindowRule, assign, rows_of
+from upscale.variables import FLUXES
+
+Floats = NDArray[np.float32]
+Bools = NDArray[np.bool_]
+
+#: Cells whose support windows are encoded in one call.
+_CELLS = 512
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """The embeddings of some cells.
+
+    z: `(member, cell, latent)`, NaN without any support window; years: `(cell, year)`, 0 for
+    none; short: `(cell,)` no full year was there.
+    """
+
+    z: Floats
+    years: NDArray[np.int16]
+    short: Bools
+
+    @property
+    def known(self) -> Bools:
+        """`(cell,)` True where there is an embedding."""
+        return np.asarray(np.isfinite(self.z).all(axis=(0, 2)))
+
+
+@dataclass(frozen=True, eq=False)
+class CellWindows:
+    """The records of some cells and the windows that predict their days.
+
+    drivers: `(cell, day, feature)` in the units of the table, NaN = missing; codes: `(cell, 2)`
+    igbp, koppen, 0 = unknown; days: columns of `drivers` that are predicted; the others decide
+    which windows there are. assignment: over all columns; length: days of a window.
+    """
+
+    drivers: Floats
+    codes: NDArray[np.int64]
+    days: slice
+    length: int
+    assignment: Assignment
+
+    @property
+    def count(self) -> int:
+        """Days that are predicted."""
+        return int(self.days.stop - self.days.start)
+
+    def rows(self, cells: slice, usable: Bools) -> Rows:
+        """The windows that serve the days of some cells, those not `usable` `(cell,)` left out."""
+        start = np.where(usable[cells, None], self.assignment.start[cells], np.int32(-1))
+        return rows_of(start, self.days)
+
+
+def lay_windows(
+    predictor: Predictor,
+    drivers: Floats,
+    first: int,
+    codes: NDArray[np.int64],
+    rule: WindowRule,
+    days: slice | None = None,
+) -> CellWindows:
+    """Assign windows to the days of some cells.
+
+    drivers: `(cell, day, feature)` from day number `first`, in the units of the table, NaN =
+    missing; codes: `(cell, 2)`; days: columns to predict, by default all. Where the record goes
+    on, `drivers` must reach `rule.margin` days beyond them.
+    """
+    valid = ~predictor.scaler.missing_required(drivers)
+    begin, end, _ = (days or slice(None)).indices(drivers.shape[1])
+    return CellWindows(drivers, codes, slice(begin, end), rule.length, assign(valid, first, rule))
+
+
+def predict_series(
+    predictor: Predictor,
+    windows: CellWindows,
+    embeddings: Embeddings | None,
+    cells: slice = slice(None),
+) -> Floats:
+    """Fluxes `(member, cell, day, 3)` gpp, reco, nee in g m-2 d-1 of some of the cells.
+
+    Not clipped; NaN where no window reaches or a cell has no embedding. embeddings: of all
+    cells, None where the context is the window itself.
+    """
+    drivers, codes = windows.drivers[cells], windows.codes[cells]
+    usable = np.ones(len(windows.codes), bool) if embeddings is None else embeddings.known
+    rows = windows.rows(cells, usable)
+    shape = (predictor.members, len(drivers), windows.count, len(FLUXES))
+    fluxes = np.full(shape, np.nan, np.float32)
+    if not len(rows):
+        return fluxes
+    cut = sliding_window_view(drivers, windows.length, axis=1)
+    for first in range(0, len(rows), predictor.batch):
+        batch = slice(first, first + predictor.batch)
+        cell = rows.pixel[batch]
+        window = np.ascontiguousarray(cut[cell, rows.start[batch]].transpose(0, 2, 1))
+        if embeddings is None:
+            z = predictor.encode(window[:, None], np.ones((len(window), 1), bool), codes[cell])
+        else:
+            z = embeddings.z[:, cells][:, cell]
+        _scatter(predictor.decode(window, z), rows, batch, windows.days.start, fluxes)
+    return fluxes
+
+
+def _scatter(decoded: Floats, rows: Rows, batch: slice, offset: int, fluxes: Floats) -> None:
+    """Put the days that each row serves, of `(member, row, day, 3)`, into their cells."""
+    first, last = rows.first[batch], rows.last[batch]
+    count = last - first + 1
+    row = np.repeat(np.arange(len(first)), count)
+    step = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
+    day = first[row] + step
+    place = day - rows.start[batch][row]
+    fluxes[:, rows.pixel[batch][row], day - offset] = decoded[:, row, place]
+
+
+def embed_series(
+    predictor: Predictor,
+    drivers: Floats,
+    first: int,
+    codes: NDArray[np.int64],
+    rule: SupportRule,
+) -> Embeddings:
+    """Embeddings of cells from their whole history, which is in memory.
+
+    drivers: `(cell, day, feature)` from day number `first`; codes: `(cell, 2)`.
+    """
+    valid = ~predictor.scaler.missing_required(drivers)
+    choice = choose(valid, first + np.arange(drivers.shape[1]), rule)
+    shape = (*choice.start.shape, rule.window, drivers.shape[2])
+    support = np.full(shape, np.nan, np.float32)
+    cell, window = np.nonzero(choice.present)
+    day = choice.start[cell, window][:, None] + np.arange(rule.window)
+    support[cell, window] = drivers[cell[:, None], day]
+    return embed_windows(predictor, choice, support, codes)
+
+
+def embed_windows(
+    predictor: Predictor, choice: Support, support: Floats, codes: NDArray[np.int64]
+) -> Embeddings:
+    """Embeddings of cells from their support windows.
+
+    support: `(cell, window, day, feature)` in the units of the table, NaN where none; codes:
+    `(cell, 2)`.
+    """
+    z = np.full((predictor.members, len(codes), predictor.latent), np.nan, np.float32)
+    for first in range(0, len(codes), _CELLS):
+        cells = slice(first, first + _CELLS)
+        z[:, cells] = predictor.encode(support[cells], choice.present[cells], codes[cells])
+    return Embeddings(z, choice.years.astype(np.int16), choice.short)
