@@ -45,7 +45,7 @@ class CellFluxes:
     days: NDArray[np.uint16]
 
 
-class Ground(Protocol):
+class Unpredicted(Protocol):
     """Masks of one shape that say why a cell is not predicted."""
 
     @property
@@ -225,7 +225,7 @@ def barren_tile(surface: Surface, layout: FluxLayout, item: WorkItem) -> TileFlu
     return TileFluxes({"quality": np.ascontiguousarray(quality)}, {}, {})
 
 
-def ground_reasons(ground: Ground) -> NDArray[np.uint16]:
+def ground_reasons(ground: Unpredicted) -> NDArray[np.uint16]:
     """Reasons of the cells that are no land to predict, 0 for those that are."""
     reasons = {
         Quality(FILL): ground.outside,

@@ -6,6 +6,7 @@ laid, embeddings are made or taken, windows are decoded, and each day is put whe
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -142,12 +143,11 @@ def embed_series(
     """
     valid = ~predictor.scaler.missing_required(drivers)
     choice = choose(valid, first + np.arange(drivers.shape[1]), rule)
-    shape = (*choice.start.shape, rule.window, drivers.shape[2])
-    support = np.full(shape, np.nan, np.float32)
-    cell, window = np.nonzero(choice.present)
-    day = choice.start[cell, window][:, None] + np.arange(rule.window)
-    support[cell, window] = drivers[cell[:, None], day]
-    return embed_windows(predictor, choice, support, codes)
+
+    def support_of(cells: slice) -> Floats:
+        return _cut(drivers[cells], choice.start[cells], rule.window)
+
+    return _embed(predictor, choice, support_of, codes)
 
 
 def embed_windows(
@@ -158,8 +158,28 @@ def embed_windows(
     support: `(cell, window, day, feature)` in the units of the table, NaN where none; codes:
     `(cell, 2)`.
     """
+    return _embed(predictor, choice, lambda cells: support[cells], codes)
+
+
+def _embed(
+    predictor: Predictor,
+    choice: Support,
+    support_of: Callable[[slice], Floats],
+    codes: NDArray[np.int64],
+) -> Embeddings:
+    """As `embed_windows`; the support windows of a slice of cells are asked for when needed."""
     z = np.full((predictor.members, len(codes), predictor.latent), np.nan, np.float32)
     for first in range(0, len(codes), _CELLS):
         cells = slice(first, first + _CELLS)
-        z[:, cells] = predictor.encode(support[cells], choice.present[cells], codes[cells])
+        z[:, cells] = predictor.encode(support_of(cells), choice.present[cells], codes[cells])
     return Embeddings(z, choice.years.astype(np.int16), choice.short)
+
+
+def _cut(drivers: Floats, start: NDArray[np.int32], length: int) -> Floats:
+    """Windows `(cell, window, day, feature)` of `length` days from `start` `(cell, window)`, NaN
+    where it is -1; drivers: `(cell, day, feature)`."""
+    windows = np.full((*start.shape, length, drivers.shape[2]), np.nan, np.float32)
+    cell, window = np.nonzero(start >= 0)
+    day = start[cell, window][:, None] + np.arange(length)
+    windows[cell, window] = drivers[cell[:, None], day]
+    return windows
