@@ -37,6 +37,17 @@ def all_of_period(
     return np.asarray(np.logical_and.reduceat(flags, opens, axis=-1)[..., which])
 
 
+def composite_filled(
+    daily: NDArray[np.float32], flags: NDArray[np.bool_], days: NDArray[np.integer], length: int
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """The composite `(..., day)` of a series, and where all that it is made of was filled.
+
+    daily: `(..., day)`, NaN = missing; flags: `(..., day)` True where a value was filled.
+    """
+    values = composite(daily, days, length)
+    return values, all_of_period(flags | np.isnan(daily), days, length) & np.isfinite(values)
+
+
 def whole_periods(first: int, count: int, length: int) -> tuple[int, int]:
     """The shortest stretch (first, count) of whole periods around `count` days from `first`."""
     around = np.arange(first - length, first + count + length)

@@ -21,7 +21,7 @@ import zarr
 from numpy.typing import NDArray
 from zarr.errors import ContainsArrayError
 
-from upscale.calendar import CALENDAR, TIME_UNITS
+from upscale.calendar import CALENDAR, TIME_UNITS, date_of
 from upscale.drivers.packing import Packing
 from upscale.grid import Grid
 from upscale.stores.location import is_url
@@ -247,12 +247,12 @@ def _open_time(where: str, array: zarr.Array) -> NDArray[np.int64]:
             "numbered by the day on which it begins"
         )
     days = time.astype(np.int64)
-    _check_days(where, days)
+    check_days(where, days)
     return days
 
 
-def _check_days(where: str, time: NDArray[np.int64]) -> None:
-    """Refuse days `(day,)` that do not follow one another."""
+def check_days(where: str, time: NDArray[np.int64]) -> None:
+    """Refuse days `(day,)` that do not follow one another; where: named in the DriverError."""
     steps = np.diff(time)
     if time.size == 0:
         raise DriverError(f"{where}: expected one row per day, found no days; write some")
@@ -261,7 +261,8 @@ def _check_days(where: str, time: NDArray[np.int64]) -> None:
     at = int(np.flatnonzero(steps != 1)[0])
     raise DriverError(
         f"{where}: expected one row per day, found a step of {int(steps[at])} days after day "
-        f"number {int(time[at])} (counted from 2000-01-01); write missing days as NaN"
+        f"number {int(time[at])} ({date_of(int(time[at]))}); sort the days, keep one row of each "
+        "and write missing ones as NaN"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from upscale.calendar import date_of
 from upscale.drivers.astronomy import day_length, potential_radiation
-from upscale.drivers.composites import all_of_period, composite, whole_periods
+from upscale.drivers.composites import composite_filled, whole_periods
 from upscale.drivers.cube import DriverCube, DriverError, SeriesGroup, read_block
 from upscale.grid import Grid
 from upscale.grid.regrid import bilinear, interpolate, near_land
@@ -91,19 +91,29 @@ class Surface:
     @property
     def water(self) -> NDArray[np.bool_]:
         """Cells without land."""
-        water: NDArray[np.bool_] = (self.sftlf <= 0) | (self.igbp == WATER_CLASS)
-        return water & ~self.outside
+        return is_water(self.igbp, self.sftlf)
 
     @property
     def ice(self) -> NDArray[np.bool_]:
         """Cells of permanent snow and ice."""
-        ice: NDArray[np.bool_] = self.igbp == ICE_CLASS
-        return ice & ~self.outside & ~self.water
+        return is_ice(self.igbp, self.sftlf)
 
     @property
     def land(self) -> NDArray[np.bool_]:
         """Cells whose fluxes are to be predicted."""
         return ~(self.outside | self.water | self.ice)
+
+
+def is_water(igbp: NDArray[np.integer], sftlf: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Cells without land; igbp: class codes, sftlf: % of the cell, NaN outside the domain."""
+    water: NDArray[np.bool_] = (sftlf <= 0) | (igbp == WATER_CLASS)
+    return np.asarray(water & ~np.isnan(sftlf))
+
+
+def is_ice(igbp: NDArray[np.integer], sftlf: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Cells of permanent snow and ice; as `is_water`."""
+    ice: NDArray[np.bool_] = igbp == ICE_CLASS
+    return np.asarray(ice & ~np.isnan(sftlf) & ~is_water(igbp, sftlf))
 
 
 @dataclass(frozen=True)
@@ -216,8 +226,9 @@ def _read_composite(
     if before is not None:
         daily[:, days >= before] = np.nan
     asked = slice(first - begin, first - begin + count)
-    values[:] = composite(daily, days, length)[:, asked]
-    filled |= all_of_period(flags | np.isnan(daily), days, length)[:, asked] & np.isfinite(values)
+    made, all_filled = composite_filled(daily, flags, days, length)
+    values[:] = made[:, asked]
+    filled |= all_filled[:, asked]
 
 
 def _read_one(
@@ -274,16 +285,30 @@ def _indices(source: Grid, grid: Grid) -> tuple[NDArray[np.int64], NDArray[np.in
 
 def _check_range(name: str, values: NDArray[np.float32], surface: Surface, first: int) -> None:
     """Refuse values `(day, cell)` that no unit and no day could explain."""
+
+    def where(cell: int) -> str:
+        y, x = np.argwhere(surface.land)[cell]
+        return f" at {surface.grid.lat[y]} N {surface.grid.lon[x]} E"
+
+    check_range(name, values, first, where)
+
+
+def check_range(
+    name: str, values: NDArray[np.float32], first: int, where: Callable[[int], str]
+) -> None:
+    """DriverError for values `(day, cell)` outside the physical range of their variable.
+
+    first: number of the first day; where: words for the place of a cell.
+    """
     wrong = _impossible(name, values)
     if not wrong.any():
         return
     row = variable(name)
     day, cell = np.argwhere(wrong)[0]
-    y, x = np.argwhere(surface.land)[cell]
     raise DriverError(
         f"{name}: {int(wrong.sum())} values outside {row.valid_min}..{row.valid_max} "
-        f"{row.units}, the first {values[day, cell]:.6g} on {date_of(first + int(day))} at "
-        f"{surface.grid.lat[y]} N {surface.grid.lon[x]} E; is the unit wrong?"
+        f"{row.units}, the first {values[day, cell]:.6g} on {date_of(first + int(day))}"
+        f"{where(int(cell))}; is the unit wrong?"
     )
 
 

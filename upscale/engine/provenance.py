@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from upscale import __version__
 from upscale.drivers.cube import DriverCube
 from upscale.engine.config import Run
 from upscale.engine.plan import RunJob
 from upscale.network.releases.citations import paper_of
 from upscale.network.releases.release import Release
+from upscale.version import __version__
 
-_COMMENT = (
+TITLE = "Daily terrestrial carbon fluxes (GPP, RECO, NEE)"
+
+#: What every flux is, and how totals are made.
+COMMENT = (
     "Fluxes are grams of carbon per square metre of land and day. NEE = RECO - GPP, positive = "
     "release to the atmosphere, as eddy covariance measures it: without fire, harvest and "
     "lateral transport. A total is the sum of flux x areacella x sftlf / 100."
@@ -37,11 +40,9 @@ def attributes_of(run: Run, job: RunJob, release: Release, cube: DriverCube) -> 
     They follow from the run, its model and its drivers alone, but for `date_created` and
     `history`.
     """
-    planet = "Synthetic planet (not Earth): " if cube.synthetic else ""
-    title = run.output.title or "Daily terrestrial carbon fluxes (GPP, RECO, NEE)"
-    manifest = release.manifest
+    manifest, planet = release.manifest, planet_of(cube.synthetic)
     return {
-        "title": f"{planet}{title}",
+        "title": f"{planet}{run.output.title or TITLE}",
         "summary": (
             f"{planet}Gross primary productivity, ecosystem respiration and net ecosystem "
             f"exchange of carbon, daily on {job.layout.describe()}, predicted by "
@@ -49,23 +50,36 @@ def attributes_of(run: Run, job: RunJob, release: Release, cube: DriverCube) -> 
         ),
         "keywords": "carbon cycle, GPP, ecosystem respiration, NEE, eddy covariance, upscaling",
         "source": f"{manifest.name} driven by: {cube.attributes['title']}",
-        "references": paper_of(manifest.model),
-        "comment": _COMMENT,
+        "comment": COMMENT,
         "synthetic": cube.synthetic,
         "day_definition": cube.day_definition,
+        **model_attributes(release),
+        "driver_title": str(cube.attributes["title"]),
+        "driver_digest": cube.digest,
+        "run_digest": job.digest,
+        "config": json.dumps(run.science() | {"model": manifest.name}, sort_keys=True),
+        "cdm_data_type": "Grid",
+        "processing_level": "L4",
+        "product_version": __version__,
+        **run.output.attributes,
+    }
+
+
+def planet_of(synthetic: bool) -> str:
+    """What stands before the title of fluxes of a planet that was made up."""
+    return "Synthetic planet (not Earth): " if synthetic else ""
+
+
+def model_attributes(release: Release) -> dict[str, Any]:
+    """Global attributes that follow from the model: its name, digest, paper, what it learned."""
+    manifest = release.manifest
+    return {
+        "references": paper_of(manifest.model),
         "model_name": manifest.name,
         "model_digest": release.digest,
         "model_day_definition": manifest.day_definition,
         "held_out_clusters": list(manifest.held_out),
         "learned_sites": list(manifest.learned),
         "learned_places": [f"{p.lat:.5f} {p.lon:.5f}" for p in manifest.learned_places],
-        "driver_title": str(cube.attributes["title"]),
-        "driver_digest": cube.digest,
-        "run_digest": job.digest,
-        "config": json.dumps(run.science() | {"model": manifest.name}, sort_keys=True),
         "upscale_version": __version__,
-        "cdm_data_type": "Grid",
-        "processing_level": "L4",
-        "product_version": __version__,
-        **run.output.attributes,
     }

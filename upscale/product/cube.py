@@ -25,8 +25,13 @@ from upscale.stores.axes import CELLS, DAILY, put_axes, put_stretches
 from upscale.variables import FLUXES, class_attributes, variable
 
 _CELLS = {"grid_mapping": "crs", "cell_measures": "area: areacella"}
-_PER_LAND = "area: mean where land time: mean"
+#: How a flux of a cell is made from what varies in it.
+PER_LAND = "area: mean where land time: mean"
 
+#: Attributes of the axis of members.
+MEMBER_AXIS: Mapping[str, str] = {
+    "standard_name": "realization", "long_name": "member of the ensemble", "units": "1",
+}  # fmt: skip
 
 #: What the attribute `kind` of a store says.
 KIND, UNFINISHED = "upscale flux cube", "upscale flux cube, not yet created"
@@ -154,24 +159,33 @@ def _extent(layout: FluxLayout) -> dict[str, Any]:
 def _create_daily(root: zarr.Group, layout: FluxLayout, uncertainty: StoredUncertainty) -> None:
     """Write the metadata of fluxes, spreads, quality and the share of filled days."""
     for name in (*FLUXES, *(f"{flux}_sd" for flux in FLUXES)):
-        text = dict[str, Any](variable(name).attributes | _CELLS | {"cell_methods": _PER_LAND})
-        text |= (
-            uncertainty.spread_attributes(name.removesuffix("_sd")) if name not in FLUXES else {}
-        )
-        content = "modelResult" if name in FLUXES else "qualityInformation"
-        text["coverage_content_type"] = content
-        if name in FLUXES:
-            text["ancillary_variables"] = f"{name}_sd"
+        text = daily_attributes(name, uncertainty) | _CELLS | {"cell_methods": PER_LAND}
         _create(root, name, np.float32, np.nan, layout, text)
-    flags = flag_attributes(uncertainty.unused_flags)
-    _create(root, "quality", np.uint16, FILL, layout, flags | _CELLS)
-    share = {
-        "long_name": "share of the days of the window whose drivers were filled",
-        "units": "%",
-        "comment": "255 where there is no prediction.",
-        "valid_range": [0, 100],
-    }
-    _create(root, "filled_share", np.uint8, 255, layout, share | _CELLS)
+    flags = daily_attributes("quality", uncertainty) | _CELLS
+    _create(root, "quality", np.uint16, FILL, layout, flags)
+    share = daily_attributes("filled_share", uncertainty) | _CELLS
+    _create(root, "filled_share", np.uint8, 255, layout, share)
+
+
+def daily_attributes(name: str, uncertainty: StoredUncertainty = NO_UNCERTAINTY) -> dict[str, Any]:
+    """Attributes of a daily array, but for those that tell of cells and their areas.
+
+    name: a flux, its spread (`gpp_sd`), `quality` or `filled_share`.
+    """
+    if name == "quality":
+        return flag_attributes(uncertainty.unused_flags)
+    if name == "filled_share":
+        return {
+            "long_name": "share of the days of the window whose drivers were filled",
+            "units": "%",
+            "comment": "255 where there is no prediction.",
+            "valid_range": [0, 100],
+        }
+    text = dict[str, Any](variable(name).attributes)
+    if name in FLUXES:
+        return text | {"coverage_content_type": "modelResult", "ancillary_variables": f"{name}_sd"}
+    spread = uncertainty.spread_attributes(name.removesuffix("_sd"))
+    return text | spread | {"coverage_content_type": "qualityInformation"}
 
 
 def _create(
@@ -227,8 +241,7 @@ def _create_sums(root: zarr.Group, layout: FluxLayout) -> None:
     bounds = [[s.first, s.first + s.count] for s in layout.segments]
     put_stretches(root, "segment", np.array(bounds, np.int32))
     numbers = np.arange(layout.members, dtype=np.int32)
-    text = {"standard_name": "realization", "long_name": "member of the ensemble", "units": "1"}
-    put_array(root, "member", numbers, ("member",), text)
+    put_array(root, "member", numbers, ("member",), MEMBER_AXIS)
     for flux in FLUXES:
         _create_sum(root, flux, layout)
     _create_days(root, layout)

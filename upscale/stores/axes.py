@@ -86,6 +86,13 @@ def put_axes(group: zarr.Group, grid: Grid, days: NDArray[np.integer]) -> None:
     put_array(group, "crs", np.array(0, np.int32), (), _crs())
 
 
+def axis_attributes(name: str) -> dict[str, str]:
+    """What is said of an axis (time, lat, lon, segment or step) beside its bounds and, of days,
+    how they are counted: xarray keeps that elsewhere."""
+    text = _TEXT.get(name, {"long_name": f"first day of the {name}"})
+    return {key: value for key, value in text.items() if name != "time" or key not in COUNTED}
+
+
 def put_stretches(
     group: zarr.Group, name: Literal["segment", "step"], bounds: NDArray[np.int32]
 ) -> None:
@@ -93,7 +100,7 @@ def put_stretches(
 
     bounds: first day and day after the last `(stretch, 2)`, day numbers.
     """
-    _put(group, name, bounds[:, 0], bounds, {"long_name": f"first day of the {name}"}, COUNTED)
+    _put(group, name, bounds[:, 0], bounds, axis_attributes(name), COUNTED)
 
 
 def _put(
