@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperCommand, TyperGroup
 
-from upscale import __version__
+from upscale.version import __version__
 
 
 class CommandEntry(NamedTuple):

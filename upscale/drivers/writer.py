@@ -12,7 +12,6 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from upscale import __version__
 from upscale.drivers.cube import KIND
 from upscale.drivers.packing import MISSING, packing_of
 from upscale.grid import Grid
@@ -20,6 +19,7 @@ from upscale.stores.arrays import PLAIN, create_array, put_array, shuffled
 from upscale.stores.axes import CELLS, DAILY, put_bare_axes
 from upscale.stores.location import is_empty
 from upscale.variables import class_attributes, variable
+from upscale.version import __version__
 
 
 @dataclass(frozen=True)

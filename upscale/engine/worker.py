@@ -19,7 +19,6 @@ import torch
 from distributed import get_worker
 from distributed.diagnostics.plugin import WorkerPlugin
 
-from upscale import __version__
 from upscale.drivers.cube import DriverCube, open_cube
 from upscale.drivers.tiles import Surface, read_features
 from upscale.engine.context import (
@@ -43,6 +42,7 @@ from upscale.product.layout import FluxLayout, WorkItem
 from upscale.product.quality import count_flags
 from upscale.product.shards import TileFluxes, withdraw_item, write_item
 from upscale.variables import FLUXES
+from upscale.version import __version__
 
 
 @dataclass

@@ -16,7 +16,6 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from upscale import __version__
 from upscale.drivers.growing import bytes_digest, fill_series, write_block
 from upscale.drivers.packing import MISSING
 from upscale.drivers.writer import unseal, write_static
@@ -29,6 +28,7 @@ from upscale.jobs.clock import Stopwatch, now
 from upscale.remote.cache import Cache
 from upscale.remote.listing import ListedFile
 from upscale.remote.locations import is_store
+from upscale.version import __version__
 
 
 def process(job: IngestJob, task: IngestTask) -> IngestEntry:

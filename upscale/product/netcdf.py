@@ -20,13 +20,13 @@ from pathlib import Path
 
 import numpy as np
 
-from upscale import __version__
 from upscale.calendar import date_of, day_number, months_since_1970
 from upscale.product.ncfile import Part, first_difference, write_part
 from upscale.product.reader import FluxCube, open_flux_cube
 from upscale.product.shards import ReadBackError
 from upscale.stores.files import replacing, sync, unfinished, write_whole
 from upscale.variables import FLUXES, variable
+from upscale.version import __version__
 
 MANIFEST = "SHA256SUMS"
 _LOCK = ".publish.lock"

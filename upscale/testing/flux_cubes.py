@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from upscale import __version__
 from upscale.calendar import day_number, day_of_year, days_between
 from upscale.grid import Grid, tiles_of
 from upscale.product.cube import create_flux_cube
@@ -23,6 +22,7 @@ from upscale.product.quality import Quality, has
 from upscale.product.shards import TileFluxes, write_item, write_layer
 from upscale.product.uncertainty import INDEX_BITS, NO_UNCERTAINTY, STEP_ARRAYS, StoredUncertainty
 from upscale.variables import FLUXES
+from upscale.version import __version__
 
 Floats = NDArray[np.float32]
 

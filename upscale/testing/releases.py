@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from upscale import __version__
 from upscale.network.boosting.trees import Trees, TreesConfig, tree_table
 from upscale.network.classes import Classes
 from upscale.network.networks.architectures import Architecture
@@ -28,6 +27,7 @@ from upscale.network.releases.release import (
 from upscale.network.scaler import Feature, FluxScale, Scaler, Transform
 from upscale.training.baselines import fit_regressor
 from upscale.variables import FLUXES, variable
+from upscale.version import __version__
 
 #: Plausible mean and standard deviation, after the transform.
 _LIKELY: dict[str, tuple[float, float, Transform]] = {

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from upscale import __version__
 from upscale.evaluation.left_out import LeftOut, closure_of, skill_of, write_left_out
 from upscale.evaluation.model_names import SEASONAL_CYCLE
 from upscale.evaluation.skill import SkillRow, skill_csv, skill_table, summary
@@ -39,6 +38,7 @@ from upscale.training.networks.curves import CURVES, FIGURE, curve_csv, curve_ta
 from upscale.training.networks.progress import Watcher
 from upscale.training.trained import Trained, tower_model_of, train_model
 from upscale.training.uncertainty import add_uncertainty
+from upscale.version import __version__
 
 #: What a release is set against in cross-validation.
 BASELINES = ("xgboost", "lightgbm", SEASONAL_CYCLE)

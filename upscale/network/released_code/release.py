@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from upscale import __version__
 from upscale.network.classes import CARBONFLUXBENCH
 from upscale.network.released_code.scaling import (
     MINIMAL,
@@ -24,6 +23,7 @@ from upscale.network.releases.release import (
     WindowSpec,
     save_release,
 )
+from upscale.version import __version__
 
 _SKILL = "tower,cluster,flux,model,split,n,rmse,r2,bias\n"
 _SOURCE = (

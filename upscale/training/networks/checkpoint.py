@@ -19,11 +19,11 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from upscale import __version__
 from upscale.stores.files import write_whole
 from upscale.training.config import TrainConfig
 from upscale.training.dataset import Dataset
 from upscale.training.networks.curves import Epoch
+from upscale.version import __version__
 
 Weights = dict[str, Tensor]
 
