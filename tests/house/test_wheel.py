@@ -61,6 +61,10 @@ def test_the_wheel_holds_every_file_of_the_package_that_is_no_module(
     assert beside <= set(zipfile.ZipFile(wheel).namelist())
 
 
+def test_the_wheel_tells_type_checkers_that_it_is_typed(wheel: Path) -> None:
+    assert "upscale/py.typed" in zipfile.ZipFile(wheel).namelist()
+
+
 def test_the_wheel_holds_the_licence_and_no_tests(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert any(name.endswith("licenses/LICENSE") for name in names)

@@ -1,0 +1,76 @@
+"""Stores open as xarray objects; intervals and flags are read from what they say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import upscale
+from upscale.drivers.cube import open_cube
+from upscale.network.releases.release import load_release
+from upscale.network.uncertainty.calibration import interval as calibrated
+from upscale.product.quality import Quality, has
+
+
+@pytest.fixture(scope="module")
+def store(mapped) -> xr.Dataset:
+    return mapped.at_towers(upscale.open_fluxes(mapped.store))
+
+
+def test_a_driver_cube_opens_as_a_tree_of_its_groups(mapped):
+    cube = upscale.open_drivers(str(mapped.cube))
+    assert {"static", "meteo", "satellite"} <= set(cube.children)
+    here = mapped.placed.kept[0]
+    found = cube["meteo"].ta.isel(lat=here.row, lon=here.col).values
+    group = open_cube(str(mapped.cube)).series["meteo"]
+    read = group.read("ta", slice(None), np.array([here.row]), np.array([here.col]))
+    np.testing.assert_array_equal(found, read[:, 0, 0])
+    assert cube["meteo"].ta.units == "degC"
+
+
+def test_what_is_no_cube_is_refused(mapped, tmp_path):
+    with pytest.raises(ValueError, match="no flux cube"):
+        upscale.open_fluxes(str(mapped.cube))
+    with pytest.raises(ValueError, match="no driver cube"):
+        upscale.open_drivers(mapped.store)
+    with pytest.raises(ValueError, match="no Zarr group"):
+        upscale.open_drivers(str(tmp_path / "nothing.zarr"))
+
+
+@pytest.mark.parametrize("level", [0.5, 0.77, 0.9])
+def test_an_interval_is_that_of_the_calibration(store, level):
+    calibration = load_release("tamrl-v2").manifest.calibration
+    assert calibration is not None
+    mean, spread = (
+        np.stack([store[f"{flux}{end}"].values for flux in ("gpp", "reco", "nee")], axis=-1)
+        for end in ("", "_sd")
+    )
+    wanted = calibrated(mean, spread, calibration, level)
+    for position, flux in enumerate(("gpp", "reco", "nee")):
+        for end, other in zip(upscale.interval(store, flux, level=level), wanted, strict=True):
+            assert isinstance(end, xr.DataArray)
+            np.testing.assert_allclose(end.values, other[..., position], rtol=1e-5, atol=1e-5)
+
+
+def test_an_interval_beyond_what_towers_tell_is_refused(store):
+    with pytest.raises(ValueError, match=r"up to 0\.95, found 0\.999"):
+        upscale.interval(store, "gpp", level=0.999)
+
+
+def test_values_with_a_flag_are_left_out_and_no_others(store):
+    bad = ["clipped", "outside_training_range"]
+    kept = upscale.where(store.gpp, store.quality, without=bad)
+    flagged = has(store.quality.values, Quality.CLIPPED | Quality.OUTSIDE_TRAINING_RANGE)
+    np.testing.assert_array_equal(np.isnan(kept.values), flagged | np.isnan(store.gpp.values))
+    assert flagged.any()
+    assert kept.attrs == store.gpp.attrs
+    once = upscale.where(store.gpp, store.quality, without="clipped")
+    assert int(once.notnull().sum()) >= int(kept.notnull().sum())
+
+
+def test_a_flag_that_the_store_never_sets_is_refused(store):
+    with pytest.raises(ValueError, match=r"spinup_short, .*found 'cloudy'"):
+        upscale.where(store.gpp, store.quality, without=["cloudy"])
+    with pytest.raises(ValueError, match="has no flag_meanings"):
+        upscale.where(store.gpp, store.gpp, without=["clipped"])

@@ -1,0 +1,160 @@
+"""Whole maps and whole evaluations: what the commands `run` and `evaluate` do."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+import xarray as xr
+
+from upscale.api.stores import open_fluxes
+from upscale.engine import run as engine
+from upscale.engine.check import check_store
+from upscale.engine.config import load_run
+from upscale.engine.validate import Checked, validate
+from upscale.evaluation.cases import pairs
+from upscale.evaluation.results import comparable
+from upscale.evaluation.run import EvaluationRequest
+from upscale.evaluation.run import evaluate as run_at_towers
+from upscale.evaluation.scores import scores
+from upscale.jobs.progress import make_progress
+from upscale.network.releases.release import Release, load_release
+from upscale.training.baselines import FITTERS
+
+
+def run(config: str | Path, **overrides: Any) -> xr.Dataset:
+    """Make a map: everything that ``upscale run`` does, with its progress on stderr.
+
+    Parameters
+    ----------
+    config : str or Path
+        RUN.yaml.
+    **overrides
+        Values in place of those in the file; sections as dictionaries:
+        ``output={"store": "fluxes.zarr"}``.
+
+    Returns
+    -------
+    xarray.Dataset
+        The finished flux cube, as `open_fluxes` gives it: ``(time, lat, lon)``, g m-2 d-1.
+
+    Raises
+    ------
+    ConfigError
+        Where the run cannot succeed; names every key and its remedy. A ``ValueError``.
+    ClusterError
+        Where there is no cluster or it was lost. The same call goes on.
+    RuntimeError
+        Where work items failed, or values of the store did not pass the checks.
+
+    Examples
+    --------
+    >>> import upscale
+    >>> fluxes = upscale.run("RUN.yaml", output={"store": "map.zarr"})
+    >>> fluxes.attrs["complete"]
+    1
+    """
+    checked = validate(load_run(Path(config), list(_as_text(overrides))))
+    for warning in checked.warnings:
+        warnings.warn(warning, stacklevel=2)
+    _execute(checked)
+    store = checked.run.output.store
+    found = check_store(store)
+    if not found.passed:
+        faults = (check.describe() for check in found.checks if check.name in found.failures)
+        raise RuntimeError(f"{store}: {'; '.join(faults)}")
+    return open_fluxes(store)
+
+
+def _as_text(overrides: Mapping[str, Any], before: str = "") -> Iterator[str]:
+    """Write overrides as the command line takes them: `output.store="fluxes.zarr"`."""
+    for name, value in overrides.items():
+        if isinstance(value, Mapping):
+            yield from _as_text(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}={json.dumps(value, default=str)}"
+
+
+def _execute(checked: Checked) -> None:
+    progress = make_progress(checked.run.interval)
+    try:
+        progress.stage("creating store")
+        engine.init(checked)
+        outcome = engine.execute(checked, progress)
+    finally:
+        progress.close()
+    if outcome.failed:
+        some = "; ".join(f"{entry.item}: {entry.error}" for entry in outcome.failed[:3])
+        raise RuntimeError(
+            f"{len(outcome.failed)} work items failed ({some}); the others are done: mend the "
+            "cause and make the same call again"
+        )
+    engine.finalise(checked.run.output.store)
+
+
+def evaluate(
+    release: Release | str | Path,
+    towers: str | Path,
+    *,
+    baselines: Sequence[str] = (),
+    sites: Sequence[str] = (),
+    quality: Literal["good", "best"] = "good",
+    device: str = "auto",
+) -> pd.DataFrame:
+    """Score a model at flux towers, as ``upscale evaluate`` does.
+
+    Parameters
+    ----------
+    release : Release, str or Path
+        What `open_release` returns or takes.
+    towers : str or Path
+        Folder of towers, as for `read_towers`.
+    baselines : sequence of str
+        Other releases, or ``"xgboost"``, ``"lightgbm"``, ``"seasonal-cycle"``, which are fitted
+        to the towers that the release learned from.
+    sites : sequence of str
+        Only these towers; by default all.
+    quality : {"good", "best"}
+        Days that count: NEE_QC of at least 0.75, or of 1.
+    device : {"auto", "cpu", "cuda"}
+        Where networks run.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each tower, flux and model: tower, cluster, igbp, climate, koppen, split,
+        model, flux, n (days), rmse, mae, bias and observed_sd in g m-2 d-1, r2. ``split`` tells
+        whether the model has learned from the tower.
+
+    Raises
+    ------
+    ValueError
+        Where no tower has a day that all models predict, or a name is not known.
+
+    References
+    ----------
+    Rozanov et al. (2026), arXiv:2603.09868.
+
+    Examples
+    --------
+    >>> import upscale
+    >>> table = upscale.evaluate("tamrl-v2", "towers", sites=["XX-T02"])
+    >>> sorted(table.flux)
+    ['gpp', 'nee', 'reco']
+    """
+    request = EvaluationRequest(
+        Path(towers), tuple(baselines), sites=tuple(sites), device=device
+    )  # fmt: skip
+    model = release if isinstance(release, Release) else load_release(release)
+    scored = comparable(run_at_towers(model, request, FITTERS, _silent), quality)
+    for warning in scored.warnings:
+        warnings.warn(warning, stacklevel=2)
+    return scores(pairs(scored.cases, quality))
+
+
+def _silent(text: str) -> None:
+    """Keep quiet: what matters is a warning of the result."""

@@ -1,0 +1,154 @@
+"""Stores as xarray objects, and how to read what a flux cube says of its own limits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import xarray as xr
+
+from upscale.drivers.cube import open_cube
+from upscale.product import reader
+from upscale.product.cube import open_flux_group
+from upscale.product.quality import NO_FLAGS, Quality
+
+
+def open_drivers(url: str) -> xr.DataTree:
+    """Open a driver cube.
+
+    Parameters
+    ----------
+    url : str
+        Path or URL of the Zarr store.
+
+    Returns
+    -------
+    xarray.DataTree
+        Groups ``static`` (classes, land share, elevation), ``meteo`` and, where there is one,
+        ``satellite``, each on its own grid, not loaded yet. Series are ``(time, lat, lon)`` in
+        the units of their attributes.
+
+    Raises
+    ------
+    DriverError
+        Where there is no driver cube, or units, calendar or grid are not as they should be. A
+        ``ValueError``.
+
+    Examples
+    --------
+    >>> import upscale
+    >>> cube = upscale.open_drivers("drivers.zarr")
+    >>> cube["meteo"].ta.units
+    'degC'
+    """
+    open_cube(url)
+    return xr.open_datatree(url, engine="zarr", chunks={}, consolidated=False)
+
+
+def open_fluxes(url: str) -> xr.Dataset:
+    """Open a flux cube.
+
+    Parameters
+    ----------
+    url : str
+        Path or URL of the Zarr store.
+
+    Returns
+    -------
+    xarray.Dataset
+        gpp, reco and nee ``(time, lat, lon)`` in g m-2 d-1 of carbon, their spread over the
+        members (``gpp_sd``, ...), ``quality``, and what else the store holds; not loaded yet.
+
+    Raises
+    ------
+    ValueError
+        Where there is no flux cube.
+
+    Examples
+    --------
+    >>> import upscale
+    >>> upscale.open_fluxes("fluxes.zarr").gpp.units
+    'g m-2 d-1'
+    """
+    open_flux_group(url)
+    store: xr.Dataset = xr.open_zarr(url)
+    return store
+
+
+def interval(
+    fluxes: xr.Dataset, flux: str, level: float = 0.9
+) -> tuple[xr.DataArray, xr.DataArray]:
+    """Give the interval in which a measured day lies with some probability.
+
+    For single days, not for means: the error of a mean is another one (``docs/uncertainty.md``).
+
+    Parameters
+    ----------
+    fluxes : xarray.Dataset
+        What `predict` or `open_fluxes` returns, a part of it, or a NetCDF file made from it.
+    flux : str
+        ``"gpp"``, ``"reco"`` or ``"nee"``.
+    level : float
+        Probability, above 0 and up to the largest that the model was calibrated for (0.95).
+
+    Returns
+    -------
+    tuple of xarray.DataArray
+        Lower and upper end in the shape of the flux, g m-2 d-1; not loaded where the flux is not.
+
+    Raises
+    ------
+    ValueError
+        Where the model was not calibrated, or not for this level.
+
+    Examples
+    --------
+    >>> import upscale
+    >>> store = upscale.open_fluxes("fluxes.zarr")
+    >>> low, high = upscale.interval(store, "gpp", level=0.9)
+    >>> bool((low <= high).any())
+    True
+    """
+    low, high = reader.interval(fluxes, flux, level)
+    return low, high
+
+
+def where(values: xr.DataArray, quality: xr.DataArray, *, without: Sequence[str]) -> xr.DataArray:
+    """Keep the values that have none of some quality flags.
+
+    Parameters
+    ----------
+    values : xarray.DataArray
+        Daily values in the shape of `quality`.
+    quality : xarray.DataArray
+        The array ``quality`` that belongs to them.
+    without : sequence of str
+        Names among the attribute ``flag_meanings`` of `quality`, such as ``"clipped"``.
+
+    Returns
+    -------
+    xarray.DataArray
+        The values, NaN where any of these flags is set.
+
+    Raises
+    ------
+    ValueError
+        For a name that is no flag, or that this model never sets.
+
+    Examples
+    --------
+    >>> import upscale
+    >>> store = upscale.open_fluxes("fluxes.zarr")
+    >>> good = upscale.where(store.gpp, store.quality, without=["clipped", "class_unseen"])
+    >>> good.units
+    'g m-2 d-1'
+    """
+    known = str(quality.attrs.get("flag_meanings", "")).split()
+    flags = NO_FLAGS
+    for name in [without] if isinstance(without, str) else without:
+        if name not in known:
+            raise ValueError(
+                f"expected names of flags ({', '.join(known) or 'the array has no flag_meanings'})"
+                f", found {name!r}; a flag that is not listed is never set by this model"
+            )
+        flags |= Quality[name.upper()]
+    return values.where((quality & int(flags)) == 0)
