@@ -124,19 +124,19 @@ def _class_and_share(counts: NDArray[np.uint32]) -> tuple[Codes, Floats]:
 
 def _count_classes(granule: modis.ModisGranule, grid: Grid, counts: NDArray[np.uint32]) -> None:
     """Add the pixels of a granule to counts `(class, row, col)`."""
-    window = window_of(grid)
-    part = granule.between(window.north, window.south)
+    rectangle = window_of(grid)
+    part = granule.between(rectangle.north, rectangle.south)
     names = [name for name in modis.IGBP_LAYERS if name in part.datasets]
     if not names:
         raise ArchiveError(
             f"{granule.path}: expected IGBP classes ({' or '.join(modis.IGBP_LAYERS)}), found "
             f"{', '.join(part.datasets)}; give granules of MCD12Q1 or MCD12C1"
         )
-    cells = window.cells(part.geometry_of(names[0]))
+    cells = rectangle.cells(part.geometry_of(names[0]))
     if not cells.pixels.size:
         return
     classes = modis.igbp_classes(part.stored(names[0]), part.named.product).astype(np.uint8)
-    index, here = cells.index, window.place(cells)
+    index, here = cells.index, rectangle.place(cells)
     for code in np.unique(classes):
         found = np.bincount(index[classes.ravel() == code], minlength=cells.pixels.size + 1)
         counts[code][here] += found[:-1].reshape(cells.shape).astype(np.uint32)

@@ -78,8 +78,8 @@ class IngestJob:
         chunk = self.block, self.tile, self.tile
         return SeriesSpec(group, grid, self.first, self.count, names, chunk=chunk, growing=True)
 
-    def window(self, rows: Part, cols: Part) -> LatticeRectangle:
-        """Cells of the product grid as a window of the global lattice."""
+    def rectangle(self, rows: Part, cols: Part) -> LatticeRectangle:
+        """Cells of the product grid as a rectangle of the global lattice."""
         return window_of(self.grid.crop(slice(*rows), slice(*cols)))
 
 

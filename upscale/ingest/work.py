@@ -91,12 +91,12 @@ def _day(
     made: Made,
 ) -> dict[str, NDArray[np.float32]]:
     """Maps `(row, col)` of one product and day, from the granules that can be read."""
-    window = job.window(item.rows, item.cols)
-    means = CellMeans(window, _recipes(source, product), source.least_share, land)
+    rectangle = job.rectangle(item.rows, item.cols)
+    means = CellMeans(rectangle, _recipes(source, product), source.least_share, land)
     for found in files:
         try:
             with local(found) as path:
-                for lacking in means.add(open_gridded(path, window)):
+                for lacking in means.add(open_gridded(path, rectangle)):
                     made.leave_out(found, lacking)
             made.read += 1
         except ArchiveError as error:
