@@ -13,7 +13,7 @@ from upscale.network.scaler import Feature, FluxScale, Scaler
 from upscale.network.uncertainty.applicability import (
     Applicability,
     Space,
-    evaluate,
+    assess,
     read_applicability,
     step_points,
 )
@@ -82,7 +82,7 @@ def test_index_density_and_axis_are_those_of_their_definitions(gaps: float) -> N
     rows = made_points(40, 4, gaps, seed=1) * 1.5
     distances, mean = brute(points, IMPORTANCE, rows)
 
-    found = evaluate(space, rows.astype(np.float32))
+    found = assess(space, rows.astype(np.float32))
 
     assert space.distance == pytest.approx(mean, rel=1e-6)
     np.testing.assert_allclose(found.index, distances.min(axis=1), rtol=1e-4)
@@ -99,7 +99,7 @@ def test_the_axis_to_blame_is_the_one_that_was_moved() -> None:
     for axis in range(4):
         rows = points[:9].copy()
         rows[:, axis] += 50 * points[:, axis].std()
-        found = evaluate(space, rows.astype(np.float32))
+        found = assess(space, rows.astype(np.float32))
         assert (found.axis == axis).all()
         assert (found.index > space.threshold).all()
         assert (found.density == 0).all()
@@ -108,7 +108,7 @@ def test_the_axis_to_blame_is_the_one_that_was_moved() -> None:
 def test_a_training_point_is_at_no_distance_from_the_training_points() -> None:
     points = made_points(50, 3)
     space = fit_space(points, np.arange(50) % 5, np.ones(3))
-    found = evaluate(space, points.astype(np.float32))
+    found = assess(space, points.astype(np.float32))
     assert found.index == pytest.approx(0, abs=1e-6)
     assert (found.density >= 1).all()
 
@@ -143,12 +143,12 @@ def test_a_row_is_judged_alike_wherever_it_stands(count: int, most: int, gaps: f
     space = fit_space(made_points(count, 6, gaps), np.arange(count) % 4, np.ones(6), most)
     assert space.thinned == (most < count)
     rows = made_points(700, 6, gaps, seed=2).astype(np.float32)
-    whole = evaluate(space, rows)
+    whole = assess(space, rows)
     order = np.random.default_rng(0).permutation(700)
-    same = evaluate(space, np.repeat(rows[:1], 256, axis=0))
+    same = assess(space, np.repeat(rows[:1], 256, axis=0))
     assert (same.index == same.index[0]).all()
     for part in (slice(0, 1), slice(3, 260), slice(255, 700), order):
-        found = evaluate(space, rows[part])
+        found = assess(space, rows[part])
         for name in ("index", "density", "axis"):
             one, other = getattr(found, name), getattr(whole, name)[part]
             assert one.tobytes() == np.ascontiguousarray(other).tobytes(), (name, part)
@@ -158,7 +158,7 @@ def test_a_row_without_any_value_has_no_index() -> None:
     space = fit_space(made_points(30, 3), np.arange(30) % 3, np.ones(3))
     rows = np.full((3, 3), np.nan, np.float32)
     rows[1] = 0
-    found = evaluate(space, rows)
+    found = assess(space, rows)
     assert np.isnan(found.index).tolist() == [True, False, True]
     assert np.isnan(found.density).tolist() == [True, False, True]
     assert (found.axis[[0, 2]] == -1).all()
@@ -173,7 +173,7 @@ def test_a_driver_that_no_tower_near_has_counts_only_beyond_the_range_of_all() -
     inside[2] = 0.5
     beyond = inside.copy()
     beyond[2] = 9.0
-    found = evaluate(space, np.array([inside, beyond], np.float32))
+    found = assess(space, np.array([inside, beyond], np.float32))
     assert found.index[0] == pytest.approx(0, abs=1e-6)
     assert found.index[1] > space.threshold
     assert found.axis[1] == 2
@@ -197,7 +197,7 @@ def test_thinning_changes_no_verdict_and_nothing_outside(gaps: float) -> None:
     assert not whole.thinned
     assert whole.radius == 0 < thin.radius
     assert (thin.distance, thin.threshold) == (whole.distance, whole.threshold)
-    full, found = evaluate(whole, rows), evaluate(thin, rows)
+    full, found = assess(whole, rows), assess(thin, rows)
     outside = full.index > whole.threshold
     assert 0.05 < outside.mean() < 0.95
     np.testing.assert_array_equal(found.index > thin.threshold, outside)
@@ -205,7 +205,7 @@ def test_thinning_changes_no_verdict_and_nothing_outside(gaps: float) -> None:
     np.testing.assert_array_equal(found.density[outside], full.density[outside])
     np.testing.assert_array_equal(found.axis[outside], full.axis[outside])
     # the references alone would have misjudged some
-    alone = evaluate(replace(thin, points=thin.points[:150]), rows)
+    alone = assess(replace(thin, points=thin.points[:150]), rows)
     assert ((alone.index > thin.threshold) & ~outside).sum() > 5
     assert (found.index >= full.index - 1e-5).all()
     assert np.corrcoef(full.density, found.density)[0, 1] > 0.8
@@ -277,7 +277,7 @@ def test_it_is_the_same_after_it_was_stored() -> None:
     assert again.embedding is not None
     for one, other in ((made.drivers, again.drivers), (made.embedding, again.embedding)):
         rows = np.random.default_rng(0).normal(size=(50, one.points.shape[1])).astype(np.float32)
-        first, second = evaluate(one, rows), evaluate(other, rows)
+        first, second = assess(one, rows), assess(other, rows)
         np.testing.assert_allclose(first.index, second.index, rtol=1e-6)
         assert other.threshold == pytest.approx(one.threshold, rel=1e-6)
 

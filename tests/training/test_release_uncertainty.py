@@ -11,7 +11,7 @@ from upscale.drivers.features import features_of
 from upscale.evaluation.left_out import LeftOut
 from upscale.evaluation.tower_model import tower_model
 from upscale.network.releases.release import Release, load_release
-from upscale.network.uncertainty.applicability import evaluate, step_points
+from upscale.network.uncertainty.applicability import assess, step_points
 from upscale.testing.releases import fake_release, fake_tree_release
 from upscale.towers.table import Tower
 from upscale.training.uncertainty import add_uncertainty, draw_sample, learned_towers
@@ -65,9 +65,9 @@ def test_towers_that_were_learned_from_lie_inside_and_the_moon_does_not(
     drivers = features_of(tower, MET)[None]
     steps = range(tower.days[0] // 15 + 4, tower.days[-1] // 15 - 1)
     here = step_points(drivers, int(tower.days[0]), steps, whole.scaler)[0]
-    inside = evaluate(area.drivers, here)
+    inside = assess(area.drivers, here)
     assert (inside.index <= area.drivers.threshold).mean() > 0.95
-    moon = evaluate(area.drivers, here + np.array([-12, 0, 0, 0, 0, 0], np.float32))
+    moon = assess(area.drivers, here + np.array([-12, 0, 0, 0, 0, 0], np.float32))
     assert (moon.index > area.drivers.threshold).all()
     assert (moon.axis == MET.index("ta")).all()
     assert (moon.density == 0).all()
@@ -81,7 +81,7 @@ def test_embeddings_of_the_learned_towers_are_the_points_of_their_space(
     assert area.embedding is not None
     learned = learned_towers(whole, made_towers)
     rows = np.stack([runner.embedding(t).ravel() for t in learned])
-    found = evaluate(area.embedding, rows)
+    found = assess(area.embedding, rows)
     assert found.index == pytest.approx(0, abs=1e-4)
     assert len(area.embedding.points) == len(learned)
 

@@ -19,7 +19,7 @@ from upscale.network.releases.release import Release
 from upscale.network.uncertainty.applicability import (
     POINT_DAYS,
     Applicability,
-    evaluate,
+    assess,
     step_points,
 )
 from upscale.product.layout import FluxLayout, WorkItem
@@ -128,7 +128,7 @@ def applicability_of(
     thresholds = {"extrapolation": applicability.drivers.threshold}
     if applicability.embedding is not None and embeddings is not None:
         rows = embeddings.z.transpose(1, 0, 2).reshape(len(there), -1)
-        index = evaluate(applicability.embedding, rows, predictor.device).index
+        index = assess(applicability.embedding, rows, predictor.device).index
         steps["extrapolation_embedding"] = np.where(served, index[:, None], np.float32(np.nan))
         thresholds["extrapolation_embedding"] = applicability.embedding.threshold
     bits = np.zeros(there.shape, np.uint16)
@@ -151,7 +151,7 @@ def _of_drivers(
     points = step_points(drivers, first, numbers, scaler)
     needed = [i for i, feature in enumerate(scaler.features) if feature.required]
     known = served & np.isfinite(points[:, :, needed]).all(axis=2)
-    found = evaluate(applicability.drivers, points[known], predictor.device)
+    found = assess(applicability.drivers, points[known], predictor.device)
     columns: dict[str, NDArray[Any]] = {
         "extrapolation": found.index,
         "point_density": found.density,

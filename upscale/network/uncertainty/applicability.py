@@ -198,7 +198,7 @@ def _read_space(tensors: Mapping[str, Tensor], name: str) -> Space:
     return Space(**arrays, distance=distance, threshold=threshold, radius=radius)
 
 
-def evaluate(space: Space, rows: Floats, device: torch.device | str = "cpu") -> Assessment:
+def assess(space: Space, rows: Floats, device: torch.device | str = "cpu") -> Assessment:
     """Assess rows `(row, axis)` in the units of the training data, NaN where missing.
 
     Rows run in batches of one fixed, padded shape: what is said of a row depends neither on the
@@ -223,11 +223,11 @@ def _against(
     scale = _scale(space, rows)
     nearest = np.zeros(len(rows), np.int64)
     density = np.zeros(len(rows), np.float32)
-    desk = _DistanceBuffers(target, batch, device)
+    buffers = _DistanceBuffers(target, batch, device)
     for first in range(0, len(rows), batch):
         part = slice(first, first + batch)
-        nearest[part], density[part] = _near(space, rows[part], scale[part], desk)
-    return _assess(space, rows, scale, nearest, density)
+        nearest[part], density[part] = _near(space, rows[part], scale[part], buffers)
+    return _measure(space, rows, scale, nearest, density)
 
 
 def _scale(space: Space, rows: Floats) -> Floats:
@@ -256,22 +256,22 @@ class _DistanceBuffers:
 
 
 def _near(
-    space: Space, rows: Floats, scale: Floats, desk: _DistanceBuffers
+    space: Space, rows: Floats, scale: Floats, buffers: _DistanceBuffers
 ) -> tuple[NDArray[np.int64], Floats]:
     """Nearest training point and density of at most one batch of weighted rows.
 
     A sum of products instead of differences: exact enough to choose the nearest point.
     """
-    padded = np.zeros((desk.batch, rows.shape[1]), np.float32)
+    padded = np.zeros((buffers.batch, rows.shape[1]), np.float32)
     padded[: len(rows)] = rows
-    bound = np.zeros((desk.batch, 1), np.float32)
+    bound = np.zeros((buffers.batch, 1), np.float32)
     reach = np.float32(space.threshold * space.distance) ** 2
     np.divide(reach, scale[:, None], out=bound[: len(rows)], where=scale[:, None] > 0)
     with torch.inference_mode():
-        columns = torch.from_numpy(_columns(space, padded)).to(desk.device)
-        squares = torch.mm(columns, desk.matrix, out=desk.squares)
-        reached = torch.le(squares, torch.from_numpy(bound).to(desk.device), out=desk.within)
-        density, nearest = reached @ desk.counts, squares.min(dim=1).indices
+        columns = torch.from_numpy(_columns(space, padded)).to(buffers.device)
+        squares = torch.mm(columns, buffers.matrix, out=buffers.squares)
+        reached = torch.le(squares, torch.from_numpy(bound).to(buffers.device), out=buffers.within)
+        density, nearest = reached @ buffers.counts, squares.min(dim=1).indices
         return nearest[: len(rows)].cpu().numpy(), density[: len(rows)].cpu().numpy()
 
 
@@ -291,7 +291,7 @@ def _outside(space: Space, rows: Floats) -> Floats:
     return np.where(np.isfinite(rows), np.maximum(beyond, 0), 0).astype(np.float32)
 
 
-def _assess(
+def _measure(
     space: Space, rows: Floats, scale: Floats, nearest: NDArray[np.int64], density: Floats
 ) -> Assessment:
     """The index and the axis to blame from differences to the nearest point."""

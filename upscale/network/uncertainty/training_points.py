@@ -1,7 +1,7 @@
 """From the towers that a model learned from to its area of applicability.
 
 Which training points there are, how far they lie apart, which of them stand for the others, and
-from where on a place counts as unlike all of them; what these are for stands in
+from which distance on a place counts as unlike all of them; what these are for stands in
 `upscale.network.uncertainty.applicability`.
 """
 
@@ -41,38 +41,38 @@ class LearnedTower:
 
 
 def fit_applicability(
-    places: Sequence[LearnedTower],
+    towers: Sequence[LearnedTower],
     scaler: Scaler,
     importance: Reals,
     latent: Reals | None = None,
     most: int = MOST_POINTS,
     seed: int = 0,
 ) -> Applicability:
-    """The area of applicability of a model that learned from `places`.
+    """The area of applicability of a model that learned from `towers`.
 
     importance: `(feature,)`; latent: importance `(member, latent)` of the embedding, None where
     there is none; most: reference points; seed: of the choice of at most
     `MOST_OF_TOWER` points of a tower. ValueError with fewer than two folds.
     """
-    points = [_points_of(place, scaler, seed) for place in places]
-    fold = np.repeat([place.fold for place in places], [len(each) for each in points])
+    points = [_points_of(tower, scaler, seed) for tower in towers]
+    fold = np.repeat([tower.fold for tower in towers], [len(each) for each in points])
     drivers = fit_space(np.concatenate(points), fold, importance, most)
     if latent is None or not latent.any():
         return Applicability(drivers)
-    known = [(place.z, place.fold) for place in places if place.z is not None]
+    known = [(tower.z, tower.fold) for tower in towers if tower.z is not None]
     z = np.stack([z.ravel() for z, _ in known])
     folds = np.array([fold for _, fold in known])
     return Applicability(drivers, fit_space(z, folds, latent.ravel(), most))
 
 
-def _points_of(place: LearnedTower, scaler: Scaler, seed: int) -> Floats:
+def _points_of(tower: LearnedTower, scaler: Scaler, seed: int) -> Floats:
     """Training points `(point, feature)` of one tower: steps whose 45 days lie in its record
     and that hold a day that was learned from."""
-    last = place.first + len(place.drivers)
-    steps = range(-(-(place.first + POINT_DAYS) // STEP_DAYS) - 1, last // STEP_DAYS)
-    points = step_points(place.drivers[None], place.first, steps, scaler)[0]
-    begin = np.array(steps, np.int64) * STEP_DAYS - place.first
-    used = place.used[begin[:, None] + np.arange(STEP_DAYS)].any(axis=1)
+    last = tower.first + len(tower.drivers)
+    steps = range(-(-(tower.first + POINT_DAYS) // STEP_DAYS) - 1, last // STEP_DAYS)
+    points = step_points(tower.drivers[None], tower.first, steps, scaler)[0]
+    begin = np.array(steps, np.int64) * STEP_DAYS - tower.first
+    used = tower.used[begin[:, None] + np.arange(STEP_DAYS)].any(axis=1)
     needed = [i for i, feature in enumerate(scaler.features) if feature.required]
     there = np.flatnonzero(used & np.isfinite(points[:, needed]).all(axis=1))
     if len(there) > MOST_OF_TOWER:
