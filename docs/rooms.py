@@ -197,10 +197,12 @@ def draw(path: Path = PICTURE) -> None:
     mpl.rcParams.update({"svg.hashsalt": "rooms", "font.family": "DejaVu Sans"})
     left = min(sheet.x.values()) - WIDTH / 2 - GAP
     right = max(sheet.x.values()) + WIDTH / 2 + GAP
-    height = STEP * (len(rows) + 0.9)
-    figure = Figure(figsize=((right - left) * 0.62, height * 0.62))
+    ground_level = -len(rows) * STEP - 0.1
+    lowest = ground_level - HEIGHT / 2 - 0.5
+    top = STEP * 0.62
+    figure = Figure(figsize=((right - left) * 0.62, (top - lowest) * 0.62))
     axes = figure.add_axes((0, 0, 1, 1))
-    axes.set(xlim=(left, right), ylim=(-height + STEP * 0.7, STEP * 0.62))
+    axes.set(xlim=(left, right), ylim=(lowest, top))
     axes.set_axis_off()
     level = {name: -i * STEP for i, row in enumerate(sheet.rows) for name in row}
     for chain in sheet.chains.values():
@@ -209,7 +211,7 @@ def draw(path: Path = PICTURE) -> None:
     for row in rows:
         for room in row:
             _box(axes, sheet.x[room], level[room], room, _shade(rows, room))
-    _ground(axes, ground, (left + right) / 2, right - left - 2 * GAP, -len(rows) * STEP - 0.1)
+    _ground(axes, ground, (left + right) / 2, right - left - 2 * GAP, ground_level)
     figure.savefig(path, format="svg", metadata={
         "Date": None, "Creator": "docs/rooms.py", "Title": "Rooms and what they import",
         "Description": as_text(set(found)),
@@ -261,8 +263,8 @@ def _ground(axes: Axes, rooms: list[str], x: float, width: float, y: float) -> N
         _box(axes, x + (i - (len(rooms) - 1) / 2) * each, y, room, PALE, each - 0.12)
     axes.text(
         x, y - HEIGHT / 2 - 0.22, size=8, color=INK, ha="center", va="center",
-        s="All rooms may use these. An arrow: imports. Imports that a chain of arrows stands for "
-        "are not drawn.",
+        s="Every room may use these four. An arrow means: imports. An import that a chain of "
+        "arrows already implies is not drawn.",
     )  # fmt: skip
 
 

@@ -43,15 +43,15 @@ def test_every_import_leads_down(rooms: ModuleType) -> None:
 
 
 def test_every_room_is_in_the_picture_and_in_the_table(root: Path, rooms: ModuleType) -> None:
-    known = {room for row in rooms.layers() for room in row}
-    assert known <= set(rooms.CAPTIONS)
+    level = {room: i for i, row in enumerate(rooms.layers()) for room in row}
+    assert set(level) <= set(rooms.CAPTIONS)
     folders = {path.parent.name for path in (root / "upscale").glob("*/__init__.py")}
-    assert folders <= known
+    assert folders <= set(level)
     page = (root / "docs" / "architecture.md").read_text()
-    table = "\n".join(re.findall(r"^\| (`.*?) \|", page, re.MULTILINE))
-    assert {room for room in known if f"`upscale/{room}/`" not in table} <= {
-        name for name in known if re.search(rf"[`/]{name}\.py`", table)
-    }
+    table = "\n".join(re.findall(r"^\| (`upscale/.*?) \|", page, re.MULTILINE))
+    named = [name for name in re.findall(r"`upscale/(\w+)", table) if name in level]
+    assert sorted(named) == sorted(level)
+    assert [level[name] for name in named] == sorted(level[name] for name in named)
 
 
 def test_the_script_draws_what_it_lists(rooms: ModuleType, tmp_path: Path) -> None:
