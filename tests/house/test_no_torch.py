@@ -17,6 +17,7 @@ print(len(modules), *sorted({name.split(".")[0] for name in sys.modules} & {"tor
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", ["ingest", "fetch", "archives", "drivers", "jobs"])
 def test_all_modules_of_a_room_load_no_torch(room: str) -> None:
     command = [sys.executable, "-c", _IMPORT_ALL, room]

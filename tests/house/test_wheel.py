@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 PIP = (sys.executable, "-m", "pip", "-qq", "--disable-pip-version-check")
 
 ASK = """
