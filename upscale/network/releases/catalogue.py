@@ -71,6 +71,7 @@ def read_summary(folder: Path) -> ReleaseSummary:
 
 
 def _summary(folder: Path, content: dict[str, Any]) -> ReleaseSummary:
+    """What `upscale models` tells of a release, from the content of its release.yaml."""
     skill, features = content.get("skill") or {}, content["features"]
     by_flux = {flux: skill[flux] for flux in FLUXES if flux in skill}
     return ReleaseSummary(
