@@ -186,7 +186,7 @@ def test_a_stamp_may_come_twice_where_its_values_agree(
     xr.testing.assert_identical(read_era5([path]), read_era5([grib]))
     more = write_layout(tmp_path / "more.grib", other, "grib", hours=slice(3, 7))
     path.write_bytes(grib.read_bytes() + more.read_bytes())
-    assert "found 2019-12-30T03 and 3 more twice" in refusal(lambda: read_era5([path]))
+    assert "found 2019-12-30T03 and 3 others repeated" in refusal(lambda: read_era5([path]))
 
 
 def test_only_the_messages_that_are_wanted_are_decoded(
@@ -242,7 +242,7 @@ def test_bytes_of_no_message_are_refused(grib: Path, tmp_path: Path) -> None:
     for junk in (b"<html>", messages[0][4:]):
         for place in (7, len(messages)):
             path.write_bytes(b"".join([*messages[:place], junk, *messages[place:]]))
-            assert "are of no message" in refusal(lambda: read_published(path), DamagedError)
+            assert "belong to no message" in refusal(lambda: read_published(path), DamagedError)
     path.write_bytes(b"".join([*messages[:7], bytes(50), *messages[7:], bytes(5)]))  # padding
     assert len(read_published(path, header=True)) == 1
     path.write_bytes(b"GRIB" + bytes(64))

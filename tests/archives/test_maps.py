@@ -144,7 +144,7 @@ def test_maps_of_another_legend_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ArchiveError, match="this map has another legend"):
         land_cover(path, GRID)
     pixels[:4], pixels[4:] = 0, 17
-    with pytest.raises(ArchiveError, match="say which legend it is"):
+    with pytest.raises(ArchiveError, match="say which legend the map has"):
         land_cover(write(tmp_path / "c.tif", pixels, 0.5), GRID)
     with pytest.raises(ArchiveError, match="expected codes, found float32"):
         climate(write(tmp_path / "f.tif", pixels.astype(np.float32), 0.5), GRID)

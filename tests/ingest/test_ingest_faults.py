@@ -281,7 +281,7 @@ def test_hours_of_another_area_are_left_out(own: Archive, tmp_path: Path) -> Non
     found = scan(config_of(own, tmp_path / "c.zarr"))
     reasons = {Path(fault.file).name: fault.reason for fault in found.faults}
     assert "expected nodes as most files have" in reasons["elsewhere.nc"]
-    assert "breaks off or is damaged" in reasons["broken.nc"]
+    assert "truncated or damaged" in reasons["broken.nc"]
     assert found.weather.missing == ()
 
 

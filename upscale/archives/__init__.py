@@ -1,1 +1,1 @@
-"""Archives as they are published: MODIS, VIIRS, ERA5 and static maps, read to physical values."""
+"""Readers of published archives (MODIS, VIIRS, ERA5, static maps), in physical units."""

@@ -1,4 +1,4 @@
-"""What a file of an archive holds, as values: a description and its layers."""
+"""The contents of an archive file as values: a description and its layers."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Description:
-    """What a file is, read from its header alone.
+    """A file as its header describes it.
 
-    `file` is the name of the file without its folders; `grid` says in words on which cells its
-    values lie; `date` is an ISO date, `first/last` for a period, "" for what has no date;
-    `variables` are the names of its layers.
+    `file` is the file name without folders; `grid` describes the grid in words; `date` is an ISO
+    date, `first/last` for a period, "" for a file without a date; `variables` are the names of
+    its layers.
     """
 
     file: str
@@ -31,7 +31,7 @@ class Layer:
     """One variable of a file in physical units.
 
     `values`: (row, col) or (time, row, col), float32 (float64 where 32-bit codes need it), NaN
-    where the file has its fill or a value outside the valid range.
+    for fill values and outside the valid range.
     `usable`: True where the default QA of the product accepts the value, same shape as `values`;
     None where the product has no QA for this variable.
     """

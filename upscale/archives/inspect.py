@@ -1,4 +1,4 @@
-"""What a file holds, in numbers: the readers' own witness."""
+"""Statistics of every layer of a file, computed by the readers that an ingest uses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from upscale.remote.locations import check_place, is_store, name_of, scheme_of
 
 @dataclass(frozen=True)
 class Statistics:
-    """Share of pixels that have a value, and these values' range and mean (None without any)."""
+    """Share of pixels that have a value, and range and mean of the values (None without any)."""
 
     valid_share: float
     min: float | None
@@ -30,7 +30,7 @@ class Statistics:
 
 @dataclass(frozen=True)
 class LayerReport:
-    """One layer in physical units, after fill and valid range, and again after its QA."""
+    """Statistics of one layer in physical units: of all valid values, and of those that pass QA."""
 
     name: str
     units: str
@@ -44,7 +44,7 @@ class LayerReport:
 
 @dataclass(frozen=True)
 class FileReport:
-    """What a file is and the statistics of each of its layers."""
+    """The description of a file and the statistics of each layer."""
 
     description: Description
     layers: tuple[LayerReport, ...]
@@ -56,9 +56,9 @@ class FileReport:
 
 
 def inspect(location: str) -> FileReport:
-    """Read every layer of a file; one layer is held at a time.
+    """Read every layer of a file and report on it; only one layer is in memory at a time.
 
-    Raises ArchiveError where the file is damaged or of no known source, OSError where it cannot
+    Raises ArchiveError where the file is damaged or its source unknown, OSError where it cannot
     be fetched.
     """
     with local(location) as path:
@@ -69,10 +69,10 @@ def inspect(location: str) -> FileReport:
 
 @contextmanager
 def local(location: str) -> Iterator[str]:
-    """A local path of a file: its own, or that of a copy which is gone afterwards.
+    """The local path of a file; a remote file is copied, and the copy is removed afterwards.
 
-    A Zarr store is read in place: its URL is passed on. Raises ArchiveError for a scheme that is
-    not allowed and for chained URLs, RemoteError where a file cannot be fetched.
+    Zarr stores are read in place, so their URL is returned unchanged. Raises ArchiveError for
+    schemes that are not allowed and for chained URLs, RemoteError where a file cannot be fetched.
     """
     check_place(location)
     if scheme_of(location) == "file":
@@ -97,7 +97,7 @@ def statistics(values: NDArray[np.floating[Any]], chosen: NDArray[np.bool_]) -> 
     found = values[chosen]
     if found.size == 0:
         return Statistics(0.0, None, None, None)
-    # the shortest number that is the same float32: 0.1066, not 0.10660000145435333
+    # the shortest decimal that gives the same float32: 0.1066, not 0.10660000145435333
     low, high = (float(str(end)) for end in (found.min(), found.max()))
     mean = float(found.mean(dtype=np.float64))
     return Statistics(found.size / values.size, low, mean, high)

@@ -1,7 +1,7 @@
-"""The sources of granules behind one protocol, found by the content of a file.
+"""The registry of sources: readers with one protocol, chosen by the content of a file.
 
-A source is imported when a file may be its own; an optional package is asked for by `require`
-where a file is opened, so that a missing one fails only when it is needed.
+A reader is imported only when it is asked about a file. Optional packages are imported by
+`require` when a file is opened, so that a missing package fails only where it is needed.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from upscale.stores.files import first_bytes
 
 
 class GranuleReader(Protocol):
-    """One kind of file. `path` is a local path, or the URL of a store that is read in place."""
+    """Reader of one kind of file; `path` is a local path, or the URL of a store read in place."""
 
     @property
     def name(self) -> str:
-        """Its name in the registry."""
+        """The name of the reader in the registry."""
         ...
 
     def matches(self, path: str) -> bool:
-        """True where content and file name are of this kind; never raises, needs no extra."""
+        """True for a file of this kind, by content and name; never raises, needs no extra."""
         ...
 
     def describe(self, path: str) -> Description:
-        """What the file is; ArchiveError where it is damaged or not what it says it is."""
+        """Describe a file; ArchiveError where it is damaged or its name and content disagree."""
         ...
 
     def layers(self, path: str) -> Iterator[Layer]:
-        """Its layers, one after another; ArchiveError as `describe`."""
+        """The layers of a file, one after another; ArchiveError as in `describe`."""
         ...
 
 
-#: Module and object of each source, in the order in which they are asked.
+#: Module and object of each source, in the order in which they are tried.
 SOURCES = {
     "modis": "upscale.archives.satellite.modis:MODIS",
     "viirs": "upscale.archives.satellite.viirs:VIIRS",
@@ -56,7 +56,7 @@ def load_source(name: str) -> GranuleReader:
 
 
 def open_source(path: str) -> GranuleReader:
-    """The source that reads `path`; ArchiveError says what the file is instead."""
+    """The source that reads `path`; ArchiveError describes a file that no source reads."""
     for source in map(load_source, SOURCES):
         if source.matches(path):
             return source
@@ -72,7 +72,7 @@ def require(module: str, extra: str) -> Any:
         return import_module(module)
     except ImportError as error:
         raise ArchiveError(
-            f"expected the package {module!r}, found none ({error}); "
+            f"expected the package {module!r}, found no such package ({error}); "
             f"install it with: pip install 'upscale[{extra}]'"
         ) from None
 

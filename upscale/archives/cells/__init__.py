@@ -1,0 +1,1 @@
+"""Pixels and class maps averaged over the cells of a grid."""

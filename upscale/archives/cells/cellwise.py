@@ -1,4 +1,8 @@
-"""Granules to drivers on cells: sums of good pixels over the tiles of a day, then variables."""
+"""From granules to drivers on grid cells: sums over the good pixels of a day, then variables.
+
+A cell may lie on several sinusoidal tiles, so each granule adds its sums and counts to the cell,
+and means are taken only when all granules of the day are in: means of means would be biased.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +29,12 @@ from upscale.variables import variable
 Floats = NDArray[np.float32]
 Layers = tuple[str, ...]
 
-#: Layers that are good together, and whether the one is an angle.
+#: Layers that a variable needs at the same pixels, and whether the variable is an angle.
 _Key = tuple[Layers, bool]
 
 
 class Gridded(Protocol):
-    """A granule whose layers lie on grids."""
+    """A granule with gridded layers."""
 
     @property
     def named(self) -> Published: ...
@@ -44,8 +48,11 @@ class Gridded(Protocol):
 
 @dataclass(frozen=True)
 class LatticeRectangle:
-    """Cells `rows` x `cols` from (`row`, `col`) on, on the global lattice of `resolution`
-    degrees that begins at 90 N, 180 W."""
+    """A rectangle of `rows` x `cols` cells whose north-western cell is (`row`, `col`).
+
+    Rows and columns are those of the global lattice of `resolution` degrees with its corner at
+    90 N, 180 W.
+    """
 
     row: int
     col: int
@@ -62,20 +69,22 @@ class LatticeRectangle:
         return 90 - (self.row + self.rows) * self.resolution
 
     def cells(self, geometry: Geometry) -> PixelCells:
-        """The cells of the window that the pixels of a grid touch."""
+        """The cells of the rectangle that contain pixels of a grid."""
         rows = slice(self.row, self.row + self.rows)
         return cells_of(geometry, self.resolution).crop(rows, slice(self.col, self.col + self.cols))
 
     def place(self, cells: PixelCells | CellSums) -> tuple[slice, slice]:
-        """Where such cells, or their sums, lie in the window."""
+        """Rows and columns of the rectangle that `cells`, or sums over them, occupy."""
         top, left = cells.row - self.row, cells.col - self.col
         rows, cols = cells.pixels.shape
         return slice(top, top + rows), slice(left, left + cols)
 
 
 def window_of(grid: Grid) -> LatticeRectangle:
-    """A grid of the lattice that begins at 90 N, 180 W as a window of it; ArchiveError for a
-    grid that lies between its cells."""
+    """The rectangle that a grid occupies on the global lattice with its corner at 90 N, 180 W.
+
+    Raises ArchiveError where the cells of the grid are not cells of that lattice.
+    """
     step = grid.resolution
     down, across = (90 - grid.north) / step, (grid.west + 180) / step
     row, col = round(down), round(across)
@@ -93,7 +102,10 @@ def window_of(grid: Grid) -> LatticeRectangle:
 
 @dataclass(frozen=True, eq=False)
 class _Sums:
-    """Sums of layers over the same good pixels: totals (layer, row, col), count (row, col)."""
+    """Sums of several layers over the same good pixels.
+
+    totals: (layer, row, col); count, pixels: (row, col), good pixels and all pixels.
+    """
 
     totals: NDArray[np.float64]
     count: NDArray[np.int64]
@@ -102,14 +114,14 @@ class _Sums:
 
 @dataclass(frozen=True, eq=False)
 class _Group:
-    """Where all layers of a group are good (row, col), and sums of their numbers there."""
+    """Pixels where all layers of a group are good (row, col), and the sums of each layer there."""
 
     good: NDArray[np.bool_]
     sums: Mapping[str, CellSums]
 
 
 def open_gridded(path: str, window: LatticeRectangle | None = None) -> Gridded:
-    """A granule of MODIS or VIIRS by its name; of a global one, the rows of the window alone."""
+    """Open a MODIS or VIIRS granule; of a global granule only the rows of `window` are read."""
     if path.rsplit("/", 1)[-1].startswith(("VNP", "VJ")):
         return viirs.open_granule(path)
     granule = modis.open_granule(path)
@@ -117,11 +129,12 @@ def open_gridded(path: str, window: LatticeRectangle | None = None) -> Gridded:
 
 
 class CellMeans:
-    """What the granules of one product and day say of the cells of a window.
+    """Cell values of the variables of one product and day, from all granules of that day.
 
-    A pixel counts for a variable where all layers of its recipe have a value that the default QA
-    accepts. least_share: cells with a smaller share of good pixels have no value. wanted: cells
-    `(row, col)` of the window that are needed; all by default. Others have no value.
+    A pixel counts for a variable where every layer of its recipe has a value that the default QA
+    accepts. window: the rectangle of cells; recipes: by variable; least_share: cells with a
+    smaller share of good pixels get no value; wanted: `(row, col)`, the cells that get a value,
+    all by default.
     """
 
     def __init__(
@@ -136,20 +149,20 @@ class CellMeans:
         self._sums: dict[_Key, _Sums] = {}
 
     def add(self, granule: Gridded) -> list[str]:
-        """Add a granule's pixels; what it lacks of the layers that are asked for.
+        """Add the pixels of a granule; return a message for each recipe whose layers it lacks.
 
-        ArchiveError, and nothing added, where one is damaged, or lacks the layers of all recipes.
+        Raises ArchiveError, and adds nothing, where a layer is damaged or the granule lacks the
+        layers of every recipe.
         """
         there, lacking = self._there(granule)
-        # All is read before any of it is added: a granule that proves damaged in its last layer
-        # must not leave its first ones in the sums.
+        # all layers are read before the first is added: a damaged one must leave the sums alone
         made = list(self._parts(granule, there))
         for key, parts in made:
             self._place(key, parts)
         return lacking
 
     def _there(self, granule: Gridded) -> tuple[list[_Key], list[str]]:
-        """The groups of layers that a granule has, and what is said of the others."""
+        """The groups of layers that a granule has, and messages about those that it lacks."""
         there, lacking = [], []
         for key in dict.fromkeys((r.layers, r.circular) for r in self._recipes.values()):
             try:
@@ -163,13 +176,13 @@ class CellMeans:
         return there, list(map(str, lacking))
 
     def variables(self) -> dict[str, Floats]:
-        """Each variable `(row, col)`, NaN where no pixel was good or no value is possible."""
+        """Each variable `(row, col)`, NaN without good pixels or outside the valid range."""
         return {name: self._variable(name, recipe) for name, recipe in self._recipes.items()}
 
     def _parts(
         self, granule: Gridded, keys: Sequence[_Key]
     ) -> Iterator[tuple[_Key, Sequence[CellSums]]]:
-        """Sums of groups of layers over the cells that are wanted."""
+        """Sums of each group of layers over the wanted cells."""
         plain: dict[Geometry, list[Layers]] = {}
         for layers, circular in keys:
             geometry = granule.geometry_of(layers[0])
@@ -183,7 +196,7 @@ class CellMeans:
                     yield (layers, False), sums
 
     def _cells(self, geometry: Geometry) -> PixelCells | None:
-        """The wanted cells of the window that a grid touches; None where it touches none."""
+        """The wanted cells that contain pixels of a grid; None where there are none."""
         cells = self._window.cells(geometry)
         if self._wanted is not None:
             cells = cells.only(self._wanted[self._window.place(cells)])
@@ -202,8 +215,7 @@ class CellMeans:
         sums.pixels[here] += parts[0].pixels
 
     def _variable(self, name: str, recipe: Recipe) -> Floats:
-        """The values of one variable in the rows and columns of the window; NaN where pixels are
-        too few."""
+        """One variable `(row, col)`, NaN where too few pixels are good."""
         sums = self._sums.get((recipe.layers, recipe.circular))
         if sums is None:
             return np.full((self._window.rows, self._window.cols), np.nan, np.float32)
@@ -220,10 +232,7 @@ class CellMeans:
 
 
 def _directions(granule: Gridded, layer: str, cells: PixelCells) -> Sequence[CellSums]:
-    """Sums of the sines and of the cosines of an angle in degrees.
-
-    The mean of 359 and 1 degrees is 0; that of their numbers would be 180.
-    """
+    """Sums of the sines and cosines of an angle in degrees: 359 and 1 degree average to 0."""
     read = granule.layer(layer)
     angle = np.radians(read.values)
     return sum_layers([np.sin(angle), np.cos(angle)], read.usable, cells)
@@ -232,10 +241,10 @@ def _directions(granule: Gridded, layer: str, cells: PixelCells) -> Sequence[Cel
 def _sums_of(
     granule: Gridded, groups: Sequence[Layers], cells: PixelCells
 ) -> Iterator[tuple[Layers, Sequence[CellSums]]]:
-    """Physical sums of each group of layers over the pixels where all of the group are good.
+    """Physical sums of each group of layers over the pixels where all its layers are good.
 
-    What is good in a group is good in a part of it, too: of a part, only the other pixels are
-    summed anew.
+    Larger groups come first. A pixel that is good in a group is good in every subset of it, so a
+    subset starts from those sums and adds only its remaining pixels.
     """
     # Each layer is read once: inflating it costs most of the time of a granule.
     read = {name: granule.numbers(name) for name in dict.fromkeys(chain(*groups))}
@@ -250,6 +259,7 @@ def _sums_of(
         if wider is not None:
             together = {name: part + wider.sums[name] for name, part in together.items()}
         made[layers] = _Group(good, together)
+        # stored integers are summed, which is exact, and the sums are scaled
         yield (
             layers,
             [part.scaled(read[name].factor, read[name].shift) for name, part in together.items()],

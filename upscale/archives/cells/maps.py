@@ -1,8 +1,8 @@
-"""Static maps onto a grid: land cover, climate classes, land fraction, elevation.
+"""Static maps on a grid: land cover, climate classes, land fraction, elevation.
 
-Maps are GeoTIFFs in degrees. Pixels and cells are cut along one another's edges, so that any
-resolution fits any other, and each piece counts with its area on the sphere. A geographic
-datum is never shifted: MODIS maps in degrees state an ellipsoid that they do not use.
+Maps are GeoTIFFs in degrees. Pixels are split at the edges of cells, so that any resolution fits
+any other, and each piece counts with its area on the sphere. The geographic datum is never
+shifted: MODIS maps in degrees name an ellipsoid that they do not use.
 """
 
 from __future__ import annotations
@@ -27,21 +27,24 @@ from upscale.variables import ICE_CLASS, IGBP, KOPPEN, WATER_CLASS, class_code
 Codes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
-#: Which codes a land cover map has: water is 17 in MCD12Q1 and 0 in MCD12C1.
+#: Legend of a land cover map: water is 17 in MCD12Q1 and 0 in MCD12C1.
 CoverLegend = Literal["MCD12Q1", "MCD12C1"]
 
-#: Rows of the grid that are made at a time: bounds memory for maps of 1 km.
+#: Rows of the grid computed at a time: this bounds memory for maps of 1 km.
 _BAND = 16
 
 _CLASSES = 256
 
-#: Classes of IGBP, and 0.
+#: Number of IGBP classes, and one for unknown (0).
 _CODES = len(IGBP) + 1
 
 
 @dataclass(frozen=True, eq=False)
 class _Pieces:
-    """Along one axis: pixel, cell and size of each piece, `(piece,)`."""
+    """Pieces into which edges of pixels and cells divide one axis.
+
+    pixel, cell, size: `(piece,)`, the pixel and the cell that a piece belongs to, and its length.
+    """
 
     pixel: NDArray[np.int64]
     cell: NDArray[np.int64]
@@ -60,7 +63,7 @@ class _Pieces:
 
 @dataclass(frozen=True, eq=False)
 class GeoMap:
-    """A map in degrees: pixels `(row, col)` north to south, west to east from -180, lazily."""
+    """A map in degrees, read lazily: `(row, col)` north to south, west to east from -180."""
 
     path: Path
     data: xr.DataArray
@@ -69,7 +72,7 @@ class GeoMap:
     fill: float | None
 
     def bands(self, grid: Grid) -> Iterator[tuple[slice, NDArray[np.generic], _Pieces, _Pieces]]:
-        """Rows of the grid, the pixels `(row, col)` under them and the pieces of both axes."""
+        """Bands of grid rows, each with its pixels `(row, col)` and the pieces of both axes."""
         rows = _pieces(-self.lat_edges, -_edges(grid.lat_bounds), _sines)
         cols = _pieces(self.lon_edges, _edges(grid.lon_bounds), _lengths)
         for top in range(0, grid.rows, _BAND):
@@ -83,10 +86,10 @@ class GeoMap:
 
 
 def open_map(path: str | Path) -> GeoMap:
-    """A GeoTIFF of one band in degrees; ArchiveError where it is projected, or is no map."""
+    """Open a GeoTIFF of one band in degrees; ArchiveError where it is projected or no map."""
     opened = _opened(path)
     if opened.sizes["band"] != 1:
-        raise ArchiveError(f"{path}: expected one band, found others; extract the band of classes")
+        raise ArchiveError(f"{path}: expected one band, found several; extract the band of classes")
     if opened.rio.crs is not None and not opened.rio.crs.is_geographic:
         raise ArchiveError(
             f"{path}: expected latitude and longitude, found {opened.rio.crs}; warp it with "
@@ -105,7 +108,7 @@ def open_map(path: str | Path) -> GeoMap:
 def _opened(path: str | Path) -> xr.DataArray:
     """Any GeoTIFF `(band, y, x)`, lazily."""
     try:
-        # no other driver: a file of another kind may lead to further files and URLs
+        # only this driver: GDAL's other formats may refer to further files and URLs
         opened = rioxarray.open_rasterio(path, cache=False, driver="GTiff")
     except OSError as error:
         raise ArchiveError(f"{path}: expected a GeoTIFF, found none ({error})") from error
@@ -117,8 +120,8 @@ def _opened(path: str | Path) -> xr.DataArray:
 def land_cover(path: str | Path, grid: Grid, legend: CoverLegend | None = None) -> Codes:
     """IGBP class `(row, col)` by majority: 1..17 as in MCD12Q1, 0 where it is unknown.
 
-    legend: told by the codes where it is not given. Raises ArchiveError where codes are of no
-    legend or of both, or where the map is upside down.
+    legend: by default recognised from the codes. Raises ArchiveError where the codes fit neither
+    legend or both, or where the map is upside down.
     """
     source = open_map(path)
     held = _held(source)
@@ -136,7 +139,7 @@ def land_cover(path: str | Path, grid: Grid, legend: CoverLegend | None = None) 
 
 
 def cover_legend(path: str | Path, legend: CoverLegend | None = None) -> CoverLegend:
-    """The legend of a land cover map: the given one, or what its codes tell."""
+    """The legend of a land cover map: the given one, else the one that its codes fit."""
     source = open_map(path)
     return legend or _legend_of(source, _held(source))
 
@@ -144,9 +147,9 @@ def cover_legend(path: str | Path, legend: CoverLegend | None = None) -> CoverLe
 def climate(path: str | Path, grid: Grid, legend: str | Path | None = None) -> Codes:
     """Koeppen-Geiger class `(row, col)` by majority of land: 1..30, 0 where it is unknown.
 
-    Maps of Beck et al. (2018, 2023) and Cui et al. (2021): codes 1..30 in one order, 0 =
-    ocean. legend: the text file that Beck's maps come with, checked where it is given.
-    Raises ArchiveError where codes or legend are others, or where the map is upside down.
+    Maps of Beck et al. (2018, 2023) and Cui et al. (2021) use codes 1..30 in the same order and
+    0 for ocean. legend: the text file published with Beck's maps, checked where it is given.
+    Raises ArchiveError where codes or legend differ, or where the map is upside down.
     """
     source = open_map(path)
     if legend is not None:
@@ -160,22 +163,22 @@ def climate(path: str | Path, grid: Grid, legend: str | Path | None = None) -> C
 
 
 def check_climate_legend(path: str | Path) -> None:
-    """ArchiveError where a legend (`  1:  Af ...` a line) is not the one of this package."""
+    """ArchiveError where a legend (lines `  1:  Af ...`) differs from `variables.KOPPEN`."""
     rows = re.findall(r"^\s*(\d+):\s+(\w+)", Path(path).read_text(errors="replace"), re.MULTILINE)
     found = {int(code): name for code, name in rows}
     expected = dict(enumerate(KOPPEN, start=1))
     if found != expected:
         other = sorted(set(found.items()) ^ set(expected.items()))[:3]
         raise ArchiveError(
-            f"{path}: expected the 30 classes of Beck et al., they differ in {other}"
+            f"{path}: expected the 30 classes of Beck et al., found differences in {other}"
         )
 
 
 def land_share(path: str | Path, grid: Grid, water: Sequence[int]) -> Floats:
     """Share of each cell that is land, % `(row, col)`, from a map of classes or a mask.
 
-    water: codes of water, such as (17,) of MCD12Q1, (0,) of MCD12C1 or of a mask of land.
-    The map's fill counts neither as land nor as water; NaN where nothing is known.
+    water: codes of water, such as (17,) in MCD12Q1, (0,) in MCD12C1 or in a land mask.
+    Fill values count neither as land nor as water; NaN where a cell has nothing else.
     """
     source = open_map(path)
     kinds = np.ones(_CLASSES, np.uint8)
@@ -188,7 +191,7 @@ def land_share(path: str | Path, grid: Grid, water: Sequence[int]) -> Floats:
 
 
 def mean_of(path: str | Path, grid: Grid) -> Floats:
-    """Mean of a continuous map, such as elevation in m, `(row, col)`; NaN where it has none."""
+    """Area-weighted mean `(row, col)` of a continuous map, such as elevation in m; else NaN."""
     source = open_map(path)
     mean = np.full(grid.shape, np.nan)
     for rows, pixels, down, across in source.bands(grid):
@@ -202,12 +205,12 @@ def mean_of(path: str | Path, grid: Grid) -> Floats:
 
 
 def _majority(source: GeoMap, grid: Grid, codes: Codes) -> Codes:
-    """The class of most area among the known ones; the lowest code of equal ones."""
+    """The known class with the largest area in each cell; of equal areas the lowest code."""
     classes = np.zeros(grid.shape, np.uint8)
     for rows, areas in _areas(source, grid, codes, int(codes.max()) + 1):
         areas[..., 0] = 0
         most = areas.max(axis=-1, keepdims=True)
-        equal = areas >= most * (1 - 1e-9)  # sums of the same pieces in another order
+        equal = areas >= most * (1 - 1e-9)  # equal areas may differ by rounding
         classes[rows] = np.where(most[..., 0] > 0, equal.argmax(axis=-1), 0)
     return classes
 
@@ -215,7 +218,7 @@ def _majority(source: GeoMap, grid: Grid, codes: Codes) -> Codes:
 def _areas(
     source: GeoMap, grid: Grid, codes: Codes, classes: int
 ) -> Iterator[tuple[slice, NDArray[np.float64]]]:
-    """Rows of the grid and the area `(row, col, class)` of each class there, in one unit."""
+    """Bands of grid rows and the area `(row, col, class)` of each class, in arbitrary units."""
     for rows, pixels, down, across in source.bands(grid):
         mapped = codes[pixels.astype(np.uint8)]
         shape = rows.stop - rows.start, grid.cols
@@ -228,7 +231,7 @@ def _areas(
 def _gather(
     pixels: NDArray[np.float64], down: _Pieces, across: _Pieces, shape: tuple[int, int]
 ) -> NDArray[np.float64]:
-    """Sum of pixel x size of its pieces over the pieces of each cell; pieces lie in order."""
+    """Sum of pixel x piece size over the pieces of each cell; pieces are sorted by cell."""
     belts = np.add.reduceat(pixels[down.pixel] * down.size[:, None], down.starts, axis=0)
     sums = np.add.reduceat(belts[:, across.pixel] * across.size, across.starts, axis=1)
     total = np.zeros(shape)
@@ -241,7 +244,7 @@ def _pieces(
     target: NDArray[np.float64],
     size: Callable[[NDArray[np.float64]], NDArray[np.float64]],
 ) -> _Pieces:
-    """Cut both axes along one another's ascending edges; slivers of rounding are dropped."""
+    """Divide an axis at the ascending edges of pixels and cells; drop slivers from rounding."""
     low, high = max(source[0], target[0]), min(source[-1], target[-1])
     cuts = np.union1d(np.round(source, 9), np.round(target, 9))
     cuts = cuts[(cuts >= low - 1e-9) & (cuts <= high + 1e-9)]
@@ -258,7 +261,7 @@ def _lengths(cuts: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _sines(cuts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Areas of belts between edges of latitude, but for a factor."""
+    """Areas between successive latitudes, up to a constant factor."""
     return np.asarray(np.diff(np.sin(np.radians(np.clip(cuts, -90, 90)))))
 
 
@@ -272,7 +275,7 @@ def _edges_of(centres: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _from_west(data: xr.DataArray) -> xr.DataArray:
-    """Pixels of a map from 0 to 360 degrees in the order -180 to 180."""
+    """The map with longitudes from -180 to 180, also where its own run from 0 to 360."""
     x = data["x"].values
     if x[-1] <= 180:
         return data
@@ -282,7 +285,7 @@ def _from_west(data: xr.DataArray) -> xr.DataArray:
 
 
 def _held(source: GeoMap) -> set[int]:
-    """Codes that the map has, its fill left out."""
+    """The codes that occur in a map, without its fill value."""
     held: set[int] = set()
     if source.data.dtype.kind not in "iu":
         raise ArchiveError(f"{source.path}: expected codes, found {source.data.dtype} values")
@@ -295,7 +298,7 @@ def _legend_of(source: GeoMap, held: set[int]) -> CoverLegend:
     if {0, WATER_CLASS} <= held:
         raise ArchiveError(
             f"{source.path}: expected water as 17 (MCD12Q1) or as 0 (MCD12C1), found both codes; "
-            "say which legend it is"
+            "say which legend the map has"
         )
     return "MCD12C1" if 0 in held else "MCD12Q1"
 
@@ -310,14 +313,14 @@ def _check_codes(source: GeoMap, held: set[int], allowed: set[int], legend: str)
 
 
 def _without_fill(source: GeoMap, codes: Codes, unless: Sequence[int] = ()) -> Codes:
-    """Codes with those that mean nothing set to 0: the fill of the map, and 255."""
+    """Codes with the fill value of the map, and 255, set to 0."""
     for fill in {255, int(source.fill) if source.fill is not None else 255} - set(unless):
         codes[fill % _CLASSES] = 0
     return codes
 
 
 def _check_upright(source: GeoMap, grid: Grid, classes: Codes, ice: int) -> None:
-    """The South Pole is ice; where the North Pole is instead, the map is upside down."""
+    """ArchiveError where ice covers the North Pole but not the South Pole: the map is flipped."""
     south, north = classes[grid.lat < -87], classes[grid.lat > 87]
     if south.size and north.size and (north == ice).mean() > 0.5 > (south == ice).mean():
         raise ArchiveError(f"{source.path}: expected ice at the South Pole, found it at the North "
@@ -351,7 +354,7 @@ class _Maps:
 
 
 def _date_in(year: str, number: str) -> str:
-    """The date that a name tells, "" where its year has no such day."""
+    """The date in a file name, "" where its year has no such day."""
     try:
         return str(date_in_year(int(year), int(number)))
     except ValueError:

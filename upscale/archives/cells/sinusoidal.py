@@ -1,9 +1,9 @@
-"""Pixels as means over the cells of a global lattice in degrees, by the centre of each pixel.
+"""Pixels averaged over the cells of a global lattice in degrees; the pixel centre decides the cell.
 
-Sinusoidal: x = R lon cos(lat), y = R lat. Which cell a pixel falls into depends on the grid
-alone: it is computed once a grid, and each layer then costs one gathering and one
-`numpy.bincount` of its good pixels. Stored integers are summed as they are, which is exact, and
-scaled as sums. Pixels beyond +-180 degrees (edge tiles) lie off the Earth and count nowhere.
+Sinusoidal: x = R lon cos(lat), y = R lat. The cell of a pixel depends on the grid alone, so it is
+computed once for each grid; each layer then takes one gathering and one `numpy.bincount` of its
+good pixels. Stored integers are summed, which is exact, and the sums are scaled. Pixels beyond
++-180 degrees (edge tiles) lie off the Earth and are left out.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from numpy.typing import NDArray
 from upscale.archives.formats.structure import Geometry
 from upscale.grid import EARTH_RADIUS
 
-#: Cell size of the climate-modelling grid, 3600 x 7200, and of the product, degrees.
+#: Cell size, degrees, of the climate-modelling grid (3600 x 7200) and of the product grid.
 CELL = 0.05
 
-#: Lowest and highest stored number that is a value.
+#: Lowest and highest stored number that is a value, not a fill.
 Valid = tuple[int, int]
 
-#: Pixels that are summed at a time, and rows of pixels that are placed at a time.
+#: Pixels summed at a time, and rows of pixels whose cells are computed at a time.
 _BLOCK, _STRIP = 1 << 16, 64
 
 
 @dataclass(frozen=True, eq=False)
 class PixelCells:
-    """The cell of every pixel of a grid, inside the window of cells that it touches.
+    """The cell of every pixel of a grid, within the rectangle of cells that the grid covers.
 
-    Neighbours in a row mostly share a cell: such runs are kept. `places`: (run,), place in the
-    window, row by row; one past its end for pixels that lie in none of its cells. `lengths`:
-    (run,), how many pixels; None where each run is one. `row`, `col`: where the window begins on
-    the global lattice, whose first cell touches 90 N, 180 W. `pixels`: (rows, cols), pixels of
-    this grid whose centre lies in the cell. `resolution`: size of a cell, degrees.
+    Neighbouring pixels of a row mostly share a cell, so pixels are stored as runs. `places`:
+    (run,), position of the cell in the rectangle, counted row by row; one past the end for pixels
+    outside. `lengths`: (run,), pixels in each run; None where every run is one pixel. `row`,
+    `col`: the rectangle's first cell on the global lattice, which starts at 90 N, 180 W.
+    `pixels`: (rows, cols), pixels of this grid in each cell. `resolution`: cell size, degrees.
     """
 
     places: NDArray[np.int32]
@@ -53,36 +53,35 @@ class PixelCells:
 
     @property
     def size(self) -> int:
-        """Pixels of the grid."""
+        """Number of pixels of the grid."""
         return int(self.places.size if self.lengths is None else self.lengths.sum(dtype=int))
 
     @property
     def index(self) -> NDArray[np.int32]:
-        """The place of every pixel (row * col,)."""
+        """The position (see `places`) of the cell of every pixel, (row * col,)."""
         return self.places if self.lengths is None else self.places.repeat(self.lengths)
 
     def unrolled(self) -> PixelCells:
-        """The same without runs: for a grid that is summed several times."""
+        """The same with one run for each pixel: quicker where a grid is summed several times."""
         return replace(self, places=self.index, lengths=None)
 
     def crop(self, rows: slice, cols: slice) -> PixelCells:
-        """The cells in a window of the lattice; the pixels of others then count nowhere.
+        """The cells inside a rectangle of the global lattice; pixels outside it are left out.
 
-        `rows`, `cols`: first and past the last row and column of the global lattice. What the
-        window and the grid share is kept, which may be no cell at all.
+        `rows`, `cols`: rows and columns of the rectangle (stop excluded). The result may be empty.
         """
         top, bottom = _shared(self.row, self.shape[0], rows)
         left, right = _shared(self.col, self.shape[1], cols)
         window = np.s_[top - self.row : bottom - self.row, left - self.col : right - self.col]
         pixels = self.pixels[window]
-        # the new place of each old one; the last is for pixels that lay outside before
+        # the new position of each old one; the last is for pixels that were outside already
         places = np.full(self.pixels.size + 1, pixels.size, np.int32)
         inside = np.arange(pixels.size, dtype=np.int32).reshape(pixels.shape)
         places[:-1].reshape(self.shape)[window] = inside
         return replace(self, places=places[self.places], row=top, col=left, pixels=pixels)
 
     def only(self, wanted: NDArray[np.bool_]) -> PixelCells:
-        """The same window, of which only `wanted` cells (row, col) are to have sums."""
+        """The same rectangle in which only the `wanted` cells (row, col) get sums."""
         places = np.full(wanted.size + 1, wanted.size, np.int32)
         kept = np.flatnonzero(wanted)
         places[kept] = kept
@@ -90,17 +89,17 @@ class PixelCells:
 
 
 def _shared(first: int, count: int, wanted: slice) -> tuple[int, int]:
-    """First and past the last of `count` rows from `first` on that lie in `wanted`."""
+    """Start and stop of the part of `first` ... `first + count - 1` that lies in `wanted`."""
     start = min(max(wanted.start, first), first + count)
     return start, max(start, min(wanted.stop, first + count))
 
 
 @dataclass(frozen=True, eq=False)
 class CellSums:
-    """Sums over the good pixels of each cell of a window, which tiles add up to.
+    """Sums over the good pixels of each cell of a rectangle; sums of several tiles can be added.
 
-    `total`, `count` (good pixels) and `pixels` (all pixels): (row, col), from `row`, `col` of
-    the global lattice of `resolution` degrees on.
+    `total`, `count` (good pixels) and `pixels` (all pixels): (row, col). `row`, `col`: the first
+    cell on the global lattice of `resolution` degrees.
     """
 
     row: int
@@ -112,22 +111,22 @@ class CellSums:
 
     @property
     def mean(self) -> NDArray[np.float64]:
-        """Mean of the good pixels (row, col), NaN where there is none."""
+        """Mean of the good pixels (row, col), NaN where a cell has none."""
         some = self.count > 0
         return np.where(some, self.total / np.maximum(self.count, 1), np.nan)
 
     @property
     def share(self) -> NDArray[np.float64]:
-        """Good pixels per pixel (row, col), NaN where the cell has no pixel."""
+        """Share of pixels that are good (row, col), NaN where a cell has no pixel."""
         some = self.pixels > 0
         return np.where(some, self.count / np.maximum(self.pixels, 1), np.nan)
 
     def __add__(self, other: CellSums) -> CellSums:
-        """The sums of other pixels of the same grid added, over the same cells."""
+        """Add the sums of other pixels over the same cells."""
         return replace(self, total=self.total + other.total, count=self.count + other.count)
 
     def scaled(self, factor: float, shift: float = 0.0) -> CellSums:
-        """The sums of factor x number + shift, where these are the sums of the numbers."""
+        """Sums of the scaled values, factor x number + shift, from sums of stored numbers."""
         return replace(self, total=self.total * factor + self.count * shift)
 
 
@@ -137,7 +136,7 @@ def pixel_centres(geometry: Geometry) -> tuple[NDArray[np.float64], NDArray[np.f
 
 
 def _centres(geometry: Geometry, rows: slice) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """`pixel_centres` of some of its rows."""
+    """`pixel_centres` of some rows."""
     down = np.arange(rows.start, rows.stop, dtype=np.float64)
     y = geometry.top - (down + 0.5) * geometry.pixel
     x = geometry.left + (np.arange(geometry.cols, dtype=np.float64) + 0.5) * geometry.pixel
@@ -150,11 +149,11 @@ def _centres(geometry: Geometry, rows: slice) -> tuple[NDArray[np.float64], NDAr
 def cells_of(geometry: Geometry, resolution: float = CELL) -> PixelCells:
     """The cell of every pixel of a sinusoidal grid or of (a part of) a climate-modelling grid.
 
-    `resolution`: size of a cell in degrees, from 90 N, 180 W on. The tiles between two multiples
-    of 10 degrees are kept for two sizes of pixels (4 MB for 2400 x 2400 pixels near the equator,
+    `resolution`: cell size in degrees; cells are counted from 90 N, 180 W. Results are cached:
+    one row of sinusoidal tiles at two pixel sizes (4 MB for 2400 x 2400 pixels near the equator,
     15 MB beyond 70 degrees, where there are fewer tiles), and the last CMG (104 MB). Each pixel
-    counts once, those of a CMG, too, though its northern pixels are smaller.
-    ValueError for a size that does not divide the Earth, or, of a CMG, the pixels.
+    counts once, also in a CMG, although its pixels shrink towards the poles.
+    Raises ValueError where the size does not divide 180 degrees, or is no multiple of CMG pixels.
     """
     if abs(180 / resolution - round(180 / resolution)) > 1e-6:
         raise ValueError(f"expected a cell size that divides 180 degrees, found {resolution:g}")
@@ -167,7 +166,7 @@ def cells_of(geometry: Geometry, resolution: float = CELL) -> PixelCells:
     return _geographic_cells(geometry, resolution)
 
 
-#: Sinusoidal grids that are kept: those of a band are visited in turn, day after day.
+#: Sinusoidal grids in the cache: an ingest visits all tiles of a row, day after day.
 _KEPT = 2 * 36
 
 
@@ -184,7 +183,7 @@ def _sinusoidal_cells(geometry: Geometry, resolution: float) -> PixelCells:
 def _runs(
     geometry: Geometry, rows: slice, resolution: float
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.uint16]]:
-    """Row and column of the lattice, and length, of the runs in some rows of pixels."""
+    """Lattice row, lattice column and length of the runs in some rows of pixels."""
     down, across = _places(*_centres(geometry, rows), resolution)
     starts = np.ones(across.shape, dtype=bool)
     np.not_equal(across[:, 1:], across[:, :-1], out=starts[:, 1:])
@@ -196,7 +195,7 @@ def _runs(
 @lru_cache(maxsize=1)
 def _geographic_cells(geometry: Geometry, resolution: float) -> PixelCells:
     lat, lon = pixel_centres(geometry)
-    # one row is like another: 26 million need not be computed
+    # rows and columns are separable: no need to compute all 26 million pixels
     rows, cols = _places(lat, lon[:1], resolution)
     return _window(rows[:, None], cols, resolution)
 
@@ -204,11 +203,11 @@ def _geographic_cells(geometry: Geometry, resolution: float) -> PixelCells:
 def _places(
     lat: NDArray[np.float64], lon: NDArray[np.float64], resolution: float
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Rows and columns of the lattice, same shapes; column -1 off the Earth."""
+    """Lattice rows and columns of points, in their shape; column -1 off the Earth."""
     count = round(180 / resolution)
-    # coordinates on a cell's very edge must not fall over it by a rounding error
+    # rounding errors must not move a point on the edge of a cell into the next one
     rows = np.clip(np.floor((90 - lat) / resolution + 1e-9), 0, count - 1).astype(np.int32)
-    # never below zero on the Earth: to cut off decimals is to round down, in half the time
+    # positions on the Earth are never negative: truncation is floor, in half the time
     cols = ((lon + 180) / resolution + 1e-9).astype(np.int32)
     return rows, np.where(np.abs(lon) <= 180, np.clip(cols, 0, 2 * count - 1), np.int32(-1))
 
@@ -219,7 +218,7 @@ def _window(
     resolution: float,
     lengths: NDArray[np.uint16] | None = None,
 ) -> PixelCells:
-    """Places in the window that holds them all; each counts as `lengths` pixels."""
+    """`PixelCells` on the smallest rectangle that holds all cells; `lengths`: pixels of each."""
     seen = cols[cols >= 0]
     row, height = int(rows.min()), int(rows.max() - rows.min()) + 1
     col, width = (int(seen.min()), int(seen.max() - seen.min()) + 1) if seen.size else (0, 1)
@@ -234,8 +233,8 @@ def sum_cells(
 ) -> CellSums:
     """Sums of the good pixels of `values` (row, col) over the cells of its grid.
 
-    Good is what is finite and, where `usable` (row, col) is given, usable. What is summed over
-    all cells is what is summed over all good pixels on the Earth.
+    A pixel is good where it is finite and, if `usable` (row, col) is given, usable. The sum over
+    all cells equals the sum over all good pixels on the Earth.
     """
     return sum_layers([values], usable, cells)[0]
 
@@ -248,12 +247,12 @@ def sum_layers(
     valid: Valid | None = None,
     accepted: Sequence[NDArray[np.bool_] | None] = (),
 ) -> tuple[CellSums, ...]:
-    """`sum_cells` of several layers (row, col) of one grid in one go, in their order.
+    """`sum_cells` of several layers (row, col) of one grid at once, in their order.
 
-    Layers are floats, of which the finite ones are good, or numbers as they are stored:
-    `CellSums.scaled` makes physical sums of theirs, exact until then. `usable`: (row, col),
-    what is good in all layers; the fewer, the quicker. `valid`: lowest and highest number that
-    is a value. `accepted`: for each layer what is good in it alone, or None.
+    Layers are floats, good where finite, or stored integers, whose exact sums `CellSums.scaled`
+    turns into physical sums. `usable`: (row, col), pixels that are good in all layers; the fewer,
+    the quicker. `valid`: lowest and highest number that is a value. `accepted`: for each layer
+    the pixels that are good in it, or None.
     """
     for image in (*layers, *accepted, usable):
         if image is not None and image.size != cells.size:
@@ -268,10 +267,10 @@ def sum_layers(
 
 @dataclass(frozen=True, eq=False)
 class _Block:
-    """Some of the pixels that count: how many in each cell, made once for all layers.
+    """Some of the usable pixels and their number in each cell, shared by all layers.
 
-    `place`: (pixel,), place in a layer. `cell`: (pixel,), place in `cells`, the part of the
-    window that holds them all, row by row. `count`: (cell,).
+    `place`: (pixel,), position in a layer. `cell`: (pixel,), position in `cells`, the part of the
+    rectangle that these pixels touch, row by row. `count`: (cell,).
     """
 
     place: NDArray[np.intp]
@@ -281,7 +280,7 @@ class _Block:
 
 
 def _blocks(usable: NDArray[np.bool_] | None, cells: PixelCells) -> Iterator[_Block]:
-    """The pixels that count, as many at a time as stay in a processor's cache."""
+    """The usable pixels in blocks that fit into the processor's cache."""
     mask = None if usable is None else usable.ravel()
     whole = cells.index
     for first in range(0, whole.size, _BLOCK):
@@ -296,7 +295,7 @@ def _blocks(usable: NDArray[np.bool_] | None, cells: PixelCells) -> Iterator[_Bl
 
 
 class _Tally:
-    """The sums of one layer in the making."""
+    """Running sums of one layer."""
 
     def __init__(
         self,
@@ -316,7 +315,7 @@ class _Tally:
         values[missing] = 0
         self.total[block.cells] += np.bincount(block.cell, weights=values)
         self.count[block.cells] += block.count
-        # most of what is usable is there: what is missing is taken off
+        # most usable pixels have a value: subtracting the missing ones is quicker
         self.count[block.cells] -= np.bincount(block.cell[missing], minlength=block.count.size)
 
     def _there(self, values: NDArray[Any], block: _Block) -> NDArray[np.bool_]:
@@ -335,7 +334,7 @@ class _Tally:
 
 
 def merge(parts: Iterable[CellSums]) -> CellSums:
-    """The sums of several tiles in the one window that holds them all."""
+    """The sums of several tiles on the smallest rectangle that holds them all."""
     parts = list(parts)
     if not parts:
         raise ValueError("expected the sums of at least one tile, found none")

@@ -1,0 +1,1 @@
+"""File formats of archives: HDF4, HDF-EOS, GRIB, quality bits, scale factors."""

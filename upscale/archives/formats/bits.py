@@ -1,6 +1,6 @@
-"""Quality flags packed into bits, read by tables: a field is its first and last bit.
+"""Quality flags packed into bits, read by tables of fields.
 
-Bits are counted from 0, the least significant one.
+A field is given by its first and last bit, counted from 0, the least significant one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 #: A field: first and last bit, both included.
 Field = tuple[int, int]
 
-#: Codes that are judged at a time: they stay in a processor's cache.
+#: Codes tested at a time: they fit into the processor's cache.
 _BLOCK = 1 << 15
 
 #: `state_1km` of MOD09GA, `state` of the other MOD09 (MOD09 User Guide, table 13).
@@ -62,12 +62,12 @@ class Accepted:
 
 
 def accepted(table: Mapping[str, Field], **values: tuple[int, ...]) -> tuple[Accepted, ...]:
-    """Conditions on fields of `table` by their names; KeyError for a field it lacks."""
+    """Conditions on named fields of `table`; KeyError for a field that it lacks."""
     return tuple(Accepted(table[name], frozenset(chosen)) for name, chosen in values.items())
 
 
 def bits(codes: NDArray[np.unsignedinteger], field: Field) -> NDArray[np.unsignedinteger]:
-    """The number in the bits of `field`, same shape and type as `codes`."""
+    """The value of the bits of `field`, same shape and type as `codes`."""
     first, last = field
     mask = codes.dtype.type((1 << (last - first + 1)) - 1)
     found: NDArray[np.unsignedinteger] = (codes >> codes.dtype.type(first)) & mask
@@ -79,7 +79,7 @@ def passes(
 ) -> NDArray[np.bool_]:
     """True where every condition holds, same shape as `codes`; codes of 8, 16 or 32 bits."""
     judge: Callable[..., NDArray[np.bool_]] = partial(_passes, conditions=conditions)
-    if codes.dtype.itemsize <= 2:  # every possible code once, then a look-up
+    if codes.dtype.itemsize <= 2:  # test every possible code once, then look up
         every = np.arange(1 << (8 * codes.dtype.itemsize), dtype=codes.dtype)
         judge = judge(every).take
     flat, good = codes.ravel(), np.empty(codes.size, dtype=bool)
@@ -103,9 +103,9 @@ def _passes(
 
 
 def widened(good: NDArray[np.bool_], down: int, across: int) -> NDArray[np.bool_]:
-    """Each pixel (row, col) as `down` x `across` finer ones."""
+    """Repeat each pixel (row, col) as `down` x `across` finer pixels."""
     wide = np.empty((good.shape[0], good.shape[1] * across), dtype=bool)
-    for first in range(across):  # quicker than to repeat along rows
+    for first in range(across):  # quicker than numpy.repeat along rows
         wide[:, first::across] = good
     return wide.repeat(down, 0)
 
@@ -113,7 +113,7 @@ def widened(good: NDArray[np.bool_], down: int, across: int) -> NDArray[np.bool_
 def released_clouds(state: NDArray[np.unsignedinteger]) -> NDArray[np.bool_]:
     """The `clouds` feature of the released code: bit 0, 1 or 2 of `state_1km` is set.
 
-    It takes bits for classes: "not set, assumed clear" (3) and cloud shadow count as cloud, too.
+    It reads a class as bits, so "not set, assumed clear" (3) and cloud shadow count as cloud, too.
     """
     clouds: NDArray[np.bool_] = (state & state.dtype.type(0b111)) != 0
     return clouds

@@ -1,12 +1,12 @@
-"""GRIB of ERA5 and ERA5-Land through `eccodes`, one message at a time.
+"""GRIB files of ERA5 and ERA5-Land, read through `eccodes` one message at a time.
 
-A file is gone through once for what its messages say of themselves; values are decoded where
-they are asked for. `cfgrib` is not used: of a file of ERA5 it leaves out the accumulations, as
-their base times are others, in ERA5-Land it has two axes of time, it does not tell final from
-preliminary data, and it leaves index files beside the data.
+The headers of all messages are read once; values are decoded when they are needed. `cfgrib` is
+not used: it omits the accumulations of ERA5 files, whose base times differ, gives ERA5-Land two
+time axes, does not distinguish final from preliminary data, and leaves index files beside the
+data.
 
-What counts is the time that a message is valid for: 00 UTC of the day plus 1 to 24 hours in
-ERA5-Land, the analysis itself or 06 and 18 UTC plus 1 to 12 hours in ERA5.
+A message is placed at its valid time: in ERA5-Land 00 UTC of the day plus 1 to 24 hours, in ERA5
+the time of the analysis, or 06 and 18 UTC plus 1 to 12 hours.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from xarray.core import indexing
 from upscale.archives.source import require
 from upscale.remote.errors import ArchiveError
 
-#: The library keeps a state of its own and is not safe in threads: held around every use.
+#: The library holds global state and is not thread-safe: this lock is held around every use.
 ECCODES = threading.Lock()
 
-#: What a node without value is decoded to: no field comes near it.
+#: The number that missing nodes decode to: no field comes near it.
 _MISSING = 1e34
 
-#: Kinds of levels of which there are many for one variable; drivers are made of none.
+#: Types of levels in the atmosphere; no driver is made from them.
 _ALOFT = frozenset({"isobaricInhPa", "isobaricInPa", "hybrid", "theta", "potentialVorticity"})
 
 _PRELIMINARY = 5
@@ -44,7 +44,7 @@ _DIMS = ("valid_time", "latitude", "longitude")
 
 @dataclass(frozen=True, eq=False)
 class _GribNodes:
-    """Nodes in the order of the file, degrees: `(row,)` and `(col,)`."""
+    """Latitudes `(row,)` and longitudes `(col,)` of the nodes in the file's order, degrees."""
 
     lat: NDArray[np.float64]
     lon: NDArray[np.float64]
@@ -52,7 +52,7 @@ class _GribNodes:
 
 @dataclass(frozen=True, slots=True)
 class _Message:
-    """One map of one variable: what it is of, and where it lies in the file (bytes)."""
+    """The header of one map of one variable, and its position in the file (bytes)."""
 
     name: str
     units: str
@@ -66,21 +66,21 @@ class _Message:
 def library() -> Any:
     """The package `eccodes`; ArchiveError where it is missing.
 
-    Its wheel loads a PROJ library for the whole process, which those of pyproj and rasterio
-    fall for when they are loaded later: no projection is known then, and the process crashes
-    at its end. So they are loaded first.
+    Its wheel loads a PROJ library for the whole process. If pyproj and rasterio are loaded later,
+    they use that library by mistake: they know no projection, and the process crashes when it
+    ends. So they are loaded first.
     """
     import_module("rioxarray")
     return require("eccodes", "grib")
 
 
 def open_grib(path: Path) -> list[xr.Dataset]:
-    """The fields of a file with dims `(valid_time, latitude, longitude)`; no value is read yet.
+    """Open the fields of a file with dims `(valid_time, latitude, longitude)`, lazily.
 
-    One dataset for variables that share nodes and stamps. Coordinate `expver` tells final from
-    preliminary stamps; a final message goes before a preliminary one. A stamp that comes again
-    is given in a dataset of its own. OSError where the file is damaged, now or when values are
-    read; ArchiveError where `eccodes` is missing or the file holds no map in degrees.
+    Variables that share nodes and stamps form one dataset. Coordinate `expver` distinguishes final
+    from preliminary stamps; final messages replace preliminary ones. Repeated stamps go to another
+    dataset. Raises OSError where the file is damaged, now or when values are read; ArchiveError
+    where `eccodes` is missing or the file holds no map in degrees.
     """
     messages, grids = _scan(path)
     parts: dict[tuple[Any, ...], dict[str, list[_Message]]] = {}
@@ -105,7 +105,7 @@ def _dataset(path: Path, grid: _GribNodes, variables: dict[str, list[_Message]])
 
 
 def _series(messages: list[_Message]) -> Iterator[tuple[int, list[_Message]]]:
-    """Messages of one variable on one grid by ascending stamp, and how many went before it."""
+    """Messages of one variable on one grid by ascending stamp, one list for each repetition."""
     final = {(m.grid, m.name, m.stamp) for m in messages if not m.early}
     found: dict[tuple[str, str], list[dict[np.datetime64, _Message]]] = {}
     for message in messages:
@@ -122,7 +122,7 @@ def _series(messages: list[_Message]) -> Iterator[tuple[int, list[_Message]]]:
 
 
 def _scan(path: Path) -> tuple[list[_Message], dict[str, _GribNodes]]:
-    """Every message at the surface, and the grids by their digest; values stay in the file."""
+    """The headers of all messages at the surface, and the grids by their digest."""
     eccodes = library()
     grids: dict[str, _GribNodes] = {}
     messages = []
@@ -145,7 +145,7 @@ def _scan(path: Path) -> tuple[list[_Message], dict[str, _GribNodes]]:
 
 
 def _handles(eccodes: Any, path: Path) -> Generator[int, None, None]:
-    """Handles of all messages without their values; OSError where bytes belong to none."""
+    """Handles of the headers of all messages; OSError where bytes belong to no message."""
     end = 0
     with path.open("rb") as file:
         while (handle := eccodes.codes_grib_new_from_file(file, headers_only=True)) is not None:
@@ -163,14 +163,14 @@ def _refuse_rest(path: Path, start: int, stop: int) -> None:
     """OSError where something other than zeros lies between two messages."""
     if start == stop:
         return
-    with path.open("rb") as file:  # not the one that the library reads ahead in
+    with path.open("rb") as file:  # opened again: the library reads ahead in its own handle
         file.seek(start)
         if stop < start or file.read(stop - start).strip(b"\0"):
-            raise OSError(f"bytes {start} to {stop} are of no message")
+            raise OSError(f"bytes {start} to {stop} belong to no message")
 
 
 def _message(eccodes: Any, handle: int) -> _Message:
-    """What the header of an open message says: variable, grid, time that it is valid for, place."""
+    """The header of an open message: variable, grid, valid time, position in the file."""
 
     def get(key: str) -> Any:
         return eccodes.codes_get(handle, key)
@@ -191,7 +191,7 @@ def _message(eccodes: Any, handle: int) -> _Message:
 
 
 def _grid(eccodes: Any, handle: int, path: Path) -> _GribNodes:
-    """The nodes of a message; ArchiveError where they are not rows and columns in degrees."""
+    """The nodes of a message; ArchiveError unless they form a regular grid in degrees."""
     kind = eccodes.codes_get(handle, "gridType")
     turned = ("iScansNegatively", "jPointsAreConsecutive", "alternativeRowScanning")
     if kind != "regular_ll" or any(eccodes.codes_get(handle, key) for key in turned):
@@ -210,7 +210,7 @@ def _grid(eccodes: Any, handle: int, path: Path) -> _GribNodes:
 
 
 class _Stack(BackendArray):
-    """Values `(stamp, row, col)` of one variable that are decoded when they are asked for."""
+    """Values `(stamp, row, col)` of one variable, decoded on access."""
 
     dtype = np.dtype(np.float32)
 
@@ -237,7 +237,10 @@ class _Stack(BackendArray):
 def _decoded(
     path: Path, messages: Iterable[_Message], shape: tuple[int, ...]
 ) -> Iterator[NDArray[np.float64]]:
-    """Maps `(row, col)` of messages, NaN where the bitmap says so; OSError where one is damaged."""
+    """Maps `(row, col)` of messages, NaN where the bitmap marks a node as missing.
+
+    Raises OSError where a message is damaged.
+    """
     eccodes = library()
     with path.open("rb") as file:
         for message in messages:
@@ -262,7 +265,7 @@ def _values(eccodes: Any, stored: bytes) -> NDArray[np.float64]:
 
 @contextmanager
 def _damage(eccodes: Any) -> Iterator[None]:
-    """What the library cannot make out is an OSError, as a file that breaks off is."""
+    """Turn errors of the library into OSError, which a truncated file raises, too."""
     try:
         yield
     except eccodes.CodesInternalError as error:

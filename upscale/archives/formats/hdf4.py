@@ -1,7 +1,7 @@
-"""HDF4 files by `pyhdf`: what they hold, and one dataset at a time.
+"""HDF4 files read through `pyhdf`: the header, or one dataset at a time.
 
-The C library is not thread-safe and holds global state: one lock per process around every
-open, read and close. Nothing stays open between two calls.
+The C library is not thread-safe and holds global state, so one lock per process is held around
+every open, read and close. No file stays open between two calls.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LOCK = threading.RLock()
 
 @dataclass(frozen=True)
 class ScientificDataset:
-    """A scientific dataset: names of its dimensions, its shape and its attributes."""
+    """The header of a scientific dataset: dimension names, shape and attributes."""
 
     name: str
     dimensions: tuple[str, ...]
@@ -42,19 +42,19 @@ class ScientificDataset:
 
 @dataclass(frozen=True)
 class Hdf4Header:
-    """All that a file says of itself: its datasets in their order, and its own attributes."""
+    """The header of a file: its datasets in order, and its global attributes."""
 
     datasets: tuple[ScientificDataset, ...]
     attributes: Mapping[str, Any]
 
 
 def is_hdf4(path: str) -> bool:
-    """True where a local file starts as HDF4 does."""
+    """True where a local file starts with the signature of HDF4."""
     return first_bytes(path, 4) == MAGIC
 
 
 def read_header(path: str) -> Hdf4Header:
-    """What a file holds; ArchiveError where it is no whole HDF4 file."""
+    """The header of a file; ArchiveError where it is no complete HDF4 file."""
     with _open(path) as file, _identifier(path) as identifier:
         listed = sorted(file.datasets().items(), key=lambda item: item[1][3])
         datasets = [_dataset(file, identifier, name, entry) for name, entry in listed]
@@ -62,9 +62,9 @@ def read_header(path: str) -> Hdf4Header:
 
 
 def read_dataset(path: str, name: str, rows: tuple[int, int] | None = None) -> NDArray[Any]:
-    """The stored numbers of one dataset, without scale; ArchiveError where it is damaged.
+    """The stored (unscaled) numbers of one dataset; ArchiveError where it is damaged.
 
-    rows: first row and the one after the last, of a dataset of rows and columns; all by default.
+    rows: (start, stop) of the rows to read of a two-dimensional dataset; all by default.
     """
     with _open(path) as file:
         dataset = file.select(name)
@@ -91,9 +91,9 @@ def _dataset(file: Any, identifier: int, name: str, entry: tuple[Any, ...]) -> S
 def _attributes(of: Any, identifier: int) -> dict[str, Any]:
     """Attributes of a file or dataset, by name.
 
-    of: as pyhdf has it; identifier: the same as the C library knows it. `pyhdf` makes a Python
-    object of every character, which takes longer than all else in a header: 32,000 in the
-    StructMetadata of any granule. Texts are therefore taken from the library's buffer as a whole.
+    of: the object of pyhdf; identifier: its number in the C library. `pyhdf` makes a Python object
+    of every character of a text, 32,000 in the StructMetadata of any granule, which takes longer
+    than the rest of a header. Texts are therefore copied from the library's buffer as a whole.
     """
     library = _library()
     found = {}
@@ -114,13 +114,13 @@ def _text(library: Any, identifier: int, number: int, count: int) -> str:
 
 
 def _library() -> Any:
-    """The functions of the C library by their own names."""
+    """The functions of the C library under their C names."""
     return require("pyhdf.hdfext", "archives")
 
 
 @contextmanager
 def _identifier(path: str) -> Iterator[int]:
-    """The identifier by which the C library knows an open file."""
+    """The identifier of an open file in the C library."""
     library = _library()
     identifier = library.SDstart(path, library.DFACC_READ)
     if identifier < 0:
@@ -133,11 +133,11 @@ def _identifier(path: str) -> Iterator[int]:
 
 @contextmanager
 def _open(path: str) -> Iterator[Any]:
-    """The open file, behind the lock of HDF4; ArchiveError where it is none or damaged."""
+    """Open a file while holding the lock of HDF4; ArchiveError where it is damaged or no HDF4."""
     sd = require("pyhdf.SD", "archives")
     error = require("pyhdf.error", "archives").HDF4Error
     if not is_hdf4(path):
-        found = f"one that starts with {first_bytes(path)!r}" if Path(path).is_file() else "none"
+        found = f"one that starts with {first_bytes(path)!r}" if Path(path).is_file() else "no file"
         raise ArchiveError(f"{path}: expected an HDF4 file, found {found}; fetch it again")
     with LOCK:
         file = None

@@ -1,7 +1,7 @@
-"""HDF4-EOS granules written: grids of stored numbers, as the archives lay them out.
+"""Writing HDF4-EOS granules: grids of stored numbers in the layout of the archives.
 
-Names, types, attributes and StructMetadata.0 are those of a granule, so that `modis` reads it like
-any other.
+Names, types, attributes and StructMetadata.0 are those of a published granule, so that
+`archives.satellite.modis` reads the file like any other.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _CHARACTERS = 4
 
 @dataclass(frozen=True, eq=False)
 class StoredGrid:
-    """A grid of a file: its name, corners (left, top, right, bottom) and stored layers."""
+    """A grid to write: its name, corners (left, top, right, bottom) and stored layers."""
 
     name: str
     corners: tuple[float, float, float, float]
     layers: Mapping[str, tuple[NDArray[Any], Mapping[str, Any]]]
     projection: str = "GCTP_SNSOID"
     radius: float = EARTH_RADIUS
-    size: tuple[int, int] | None = field(default=None)  #: (rows, cols) that the text says
+    size: tuple[int, int] | None = field(default=None)  #: (rows, cols) in StructMetadata.0
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -63,7 +63,7 @@ def struct_metadata(grids: Sequence[StoredGrid]) -> str:
 
 
 def _group(number: int, grid: StoredGrid) -> str:
-    """The group of one grid, as StructMetadata.0 writes it."""
+    """The GRID group of one grid in StructMetadata.0."""
     left, top, right, bottom = grid.corners
     rows, cols = grid.shape
     fields = "".join(
@@ -83,9 +83,9 @@ def _group(number: int, grid: StoredGrid) -> str:
 
 
 def write_modis(path: Path, *grids: StoredGrid, more: Mapping[str, Any] | None = None) -> str:
-    """An HDF4-EOS granule; `more`: 1-D datasets beside the grids. Its path as text.
+    """Write an HDF4-EOS granule and return its path as text; `more`: 1-D datasets beside the grids.
 
-    Attributes are those of a granule: fill and valid range as numbers of the layer's own type.
+    Fill and valid range are written as numbers of the layer's type, as in published granules.
     """
     sd = require("pyhdf.SD", "archives")
     with LOCK:
@@ -115,7 +115,7 @@ def _write_dataset(
     dataset = file.create(name, code, stored.shape)
     for number, dimension in enumerate(dims):
         dataset.dim(number).setname(dimension)
-    dataset.setcompress(4, 2)  # deflate, as the archives have it
+    dataset.setcompress(4, 2)  # deflate, as in the archives
     for key, value in attributes.items():
         own = key in ("_FillValue", "valid_range")
         kind = _CHARACTERS if isinstance(value, str) else code if own else 6

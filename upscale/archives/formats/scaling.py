@@ -1,4 +1,4 @@
-"""Stored numbers to physical values: fill, valid range, and scales in both of their senses."""
+"""From stored numbers to physical values: fill, valid range, and scales that multiply or divide."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from upscale.archives.granule import Layer
 from upscale.remote.errors import ArchiveError
 
-#: Layers whose scale above 1 is a true factor: distances, 25 m a count.
+#: Layers whose scale above 1 multiplies: distances, in steps of 25 m.
 _FACTORS = re.compile(r"(Sensor)?Range(_1|_c)?")
 
-#: Numbers that are judged at a time: they stay in a processor's cache.
+#: Numbers tested at a time: they fit into the processor's cache.
 _BLOCK = 1 << 15
 
-#: Units as this package writes them, by how files write them.
+#: Units in this package's spelling, by their spelling in files.
 _UNITS = {
     "degree": "degree", "degrees": "degree", "deg": "degree", "k": "K", "kelvin": "K",
     "hrs": "h", "hours": "h", "meters": "m", "meter": "m", "m": "m", "m^2/m^2": "m2 m-2",
@@ -29,9 +29,9 @@ _UNITS = {
 
 @dataclass(frozen=True, eq=False)
 class Numbers:
-    """A layer as it is stored: where `good`, its value is factor x number + shift.
+    """A layer as stored; its physical value is factor x number + shift where `good`.
 
-    `stored`, `good`: (row, col); good is what is a value and what the default QA accepts.
+    `stored`, `good`: (row, col); good: the number is a value and the default QA accepts it.
     """
 
     stored: NDArray[Any]
@@ -41,10 +41,10 @@ class Numbers:
 
 
 def scale_of(layer: str, attributes: Mapping[str, Any]) -> float:
-    """The factor of a layer; 1 where its file names none.
+    """The factor of a layer; 1 where its file has no scale.
 
-    MOD09GA and MOD13 store the divisor (10000), most others the factor (0.0001): a scale above
-    1 divides, but for distances. ArchiveError for a scale that is no positive number.
+    MOD09GA and MOD13 store the divisor (10000), most other products the factor (0.0001): a scale
+    above 1 divides, except for distances. ArchiveError for a scale that is not positive.
     """
     scale = _number(attributes.get("scale_factor", 1.0))
     if not (np.isfinite(scale) and scale > 0):
@@ -57,10 +57,10 @@ def scale_of(layer: str, attributes: Mapping[str, Any]) -> float:
 def physical(
     layer: str, stored: NDArray[Any], attributes: Mapping[str, Any], adds: bool
 ) -> NDArray[np.floating[Any]]:
-    """Physical values, same shape; NaN for the fill and outside of the valid range.
+    """Physical values, same shape; NaN for the fill and outside the valid range.
 
-    `adds`: value = scale x number + offset; else value = scale x (number - offset). float32,
-    and float64 for 32-bit codes, which float32 cannot hold.
+    `adds`: value = scale x number + offset, otherwise value = scale x (number - offset). The type
+    is float32, or float64 for 32-bit codes, which float32 cannot represent.
     """
     kind = stored.dtype
     if kind.kind not in "iu" or kind.itemsize > 2:
@@ -80,7 +80,7 @@ def numbers_of(
     adds: bool,
     usable: NDArray[np.bool_] | None,
 ) -> Numbers:
-    """Stored numbers with what makes `physical` values of them, and where QA finds them usable."""
+    """Stored numbers with their factor and shift; good where QA finds a value usable."""
     good = _there(stored, attributes)
     if usable is not None:
         good &= usable
@@ -89,13 +89,13 @@ def numbers_of(
 
 
 def as_numbers(layer: Layer) -> Numbers:
-    """A layer that has physical values already."""
+    """A layer of physical values as `Numbers`, with factor 1 and shift 0."""
     good = np.isfinite(layer.values)
     return Numbers(layer.values, good if layer.usable is None else good & layer.usable)
 
 
 def units_of(attributes: Mapping[str, Any]) -> str:
-    """Units of the scaled values: those of the file in this package's writing, 1 for a ratio."""
+    """Units of the scaled values in this package's spelling, 1 for a ratio."""
     return _UNITS.get(str(attributes.get("units", "")).strip().lower(), "1")
 
 
@@ -113,7 +113,7 @@ def _offset(attributes: Mapping[str, Any]) -> float:
 
 
 def _there(stored: NDArray[Any], attributes: Mapping[str, Any]) -> NDArray[np.bool_]:
-    """Where stored numbers are values: not the fill, inside the valid range."""
+    """Where stored numbers are values: not the fill, and inside the valid range."""
     kind, ends, fill = stored.dtype, [], attributes.get("_FillValue")
     if "valid_range" in attributes:
         ends = [_stored_number(end, kind) for end in np.ravel(attributes["valid_range"])]
@@ -130,9 +130,9 @@ def _there(stored: NDArray[Any], attributes: Mapping[str, Any]) -> NDArray[np.bo
 
 
 def _stored_number(value: Any, kind: np.dtype[Any]) -> float:
-    """A number of an attribute as its dataset would hold it: attributes lose signs on the way.
+    """A number of an attribute in the type of its dataset: attributes may have lost their sign.
 
-    Whole where numbers are: comparing does not make floats of them then.
+    Integers stay integers, so that comparisons do not convert the dataset to floats.
     """
     number = _number(value)
     if kind.kind not in "iu":

@@ -39,12 +39,12 @@ class Geometry:
     pixel: float
 
     def cut(self, first: int, end: int) -> Geometry:
-        """The rows `first` to `end - 1` of it."""
+        """Its rows `first` to `end - 1`."""
         return replace(self, rows=end - first, top=self.top - first * self.pixel)
 
     @property
     def words(self) -> str:
-        """The grid in words, for a reader."""
+        """The grid in words, for messages and reports."""
         kind = f"sinusoidal {self.pixel:.1f} m" if self.sinusoidal else f"{self.pixel:g} degree"
         return f"{self.name}: {kind}, {self.rows} x {self.cols}"
 
@@ -58,7 +58,7 @@ class GridText:
 
 
 def struct_text(attributes: Mapping[str, Any]) -> str:
-    """StructMetadata.0 and what continues it, joined; "" where a file has none."""
+    """StructMetadata.0, .1, ... joined; "" where a file has none."""
     parts = (attributes.get(f"StructMetadata.{number}", "") for number in range(10))
     return "".join(str(part).rstrip("\0 ") for part in parts)
 
@@ -72,16 +72,16 @@ def parse_grids(text: str) -> tuple[GridText, ...]:
 def _grid_text(body: str) -> GridText:
     pairs = re.findall(r"^\s*(\w+)=(.*?)\s*$", body, flags=re.M)
     fields = tuple(value.strip('"') for key, value in pairs if key == "DataFieldName")
-    # the first one of a key is the grid's own; objects below it repeat names
+    # the first occurrence of a key belongs to the grid; nested objects repeat the key
     values = {key: value.strip('"') for key, value in reversed(pairs)}
     return GridText(values, fields)
 
 
 def geometry(grid: GridText, tile: tuple[int, int] | None, path: str) -> Geometry:
-    """The geometry of a GRID group; `tile` is (h, v) of the file name, None where it has none.
+    """The geometry of a GRID group; `tile` is (h, v) from the file name, None where it has none.
 
-    Raises ArchiveError for another projection or sphere, a pixel size that no product has, rows
-    from south to north, and corners outside of the tile that the name says.
+    Raises ArchiveError for another projection or sphere, an unknown pixel size, rows from south to
+    north, and corners outside the tile of the file name.
     """
     projection = grid.values.get("Projection", "none")
     if projection == "GCTP_SNSOID":
@@ -98,8 +98,7 @@ def geometry(grid: GridText, tile: tuple[int, int] | None, path: str) -> Geometr
 
 
 def _sinusoidal(grid: GridText, path: str) -> Geometry:
-    """Geometry of a sinusoidal grid; ArchiveError where sphere, corners and pixel size do not
-    fit."""
+    """Geometry of a sinusoidal grid; ArchiveError where sphere, corners and pixel size disagree."""
     name, rows, cols, corners = _box(grid, path)
     left, top, right, bottom = corners
     radius = _numbers(grid.values.get("ProjParams", ""))[:1]
@@ -150,7 +149,7 @@ def _box(grid: GridText, path: str) -> tuple[str, int, int, tuple[float, ...]]:
         name = values["GridName"]
     except (KeyError, ValueError) as error:
         raise ArchiveError(
-            f"{path}: expected size and corners of each grid in StructMetadata.0, found none "
+            f"{path}: expected size and corners of every grid in StructMetadata.0, found none "
             f"({error}); fetch it again"
         ) from None
     if len(corners) != 4 or rows < 1 or cols < 1:
@@ -169,7 +168,7 @@ def _check_order(corners: tuple[float, ...], path: str) -> None:
 
 
 def _check_tile(found: Geometry, tile: tuple[int, int], path: str) -> None:
-    """A whole tile must lie where its name says; a cut-out must at least touch that tile."""
+    """A whole tile must lie where the file name says; a cut-out must at least touch that tile."""
     h, v = tile
     left, top = WEST + h * TILE, NORTH - v * TILE
     wide, high = found.cols * found.pixel, found.rows * found.pixel
@@ -192,7 +191,7 @@ def _check_tile(found: Geometry, tile: tuple[int, int], path: str) -> None:
 
 
 def tiles_over(north: float, south: float, west: float, east: float) -> set[tuple[int, int]]:
-    """Sinusoidal tiles (h, v) that a box in degrees touches; those off the Earth are left out."""
+    """Sinusoidal tiles (h, v) that a box in degrees touches, without tiles off the Earth."""
     found = set()
     for v in range(18):
         top, bottom = min(north, 90 - 10 * v), max(south, 80 - 10 * v)
@@ -202,9 +201,10 @@ def tiles_over(north: float, south: float, west: float, east: float) -> set[tupl
 
 
 def _crosses(h: int, top: float, bottom: float, west: float, east: float) -> bool:
-    """Whether column `h` of tiles touches a range of longitudes between two latitudes.
+    """Whether tile column `h` touches a range of longitudes between two latitudes.
 
-    The meridians at its edges bend one way between two multiples of 10 degrees: ends suffice.
+    Between two multiples of 10 degrees the longitude of a column's edges changes monotonically
+    with latitude, so it is enough to test both latitudes.
     """
     widths = [max(math.cos(math.radians(lat)), 1e-12) for lat in (top, bottom)]
     left, right = ((h + edge - 18) * 10 for edge in (0, 1))
@@ -217,7 +217,7 @@ def _numbers(text: str) -> tuple[float, ...]:
 
 
 def _degrees(value: float) -> float:
-    """Degrees of a corner in GCTP's packed DDDMMMSSS.SS, or of one that is degrees already."""
+    """Degrees of a corner that is given in degrees or in GCTP's packed form DDDMMMSSS.SS."""
     if abs(value) <= 360:
         return value
     size = abs(value)

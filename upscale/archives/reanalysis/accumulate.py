@@ -1,11 +1,10 @@
-"""Hours to days: accumulations undone, hours gathered into days of UTC or of local standard time.
+"""From hours to days: running totals are differenced, hours summed to UTC or local standard days.
 
-Stamps are whole hours since 1970-01-01 00 UTC. Two rules of accumulation, from ECMWF's pages
-on ERA5 and ERA5-Land:
+Stamps are whole hours since 1970-01-01 00 UTC. ECMWF documents two rules of accumulation:
 
-- *hour-ending* (ERA5): the value at a stamp is the amount of the hour that ends there;
-- *running* (ERA5-Land): the value at a stamp is the amount since 00 UTC, where the count starts
-  anew. The stamp 00 UTC of day D + 1 closes day D, and 01 UTC holds the first hour alone.
+- *hour-ending* (ERA5): the value at a stamp is the amount of the hour that ends at the stamp;
+- *running* (ERA5-Land): the value at a stamp is the amount accumulated since 00 UTC. The stamp
+  00 UTC of day D + 1 holds the total of day D, and 01 UTC the first hour alone.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ _DAY = 24
 
 
 def standard_offsets(lon: Floats) -> Hours:
-    """Hours `(col,)` by which local standard time is ahead of UTC at longitudes `(col,)`."""
+    """Hours `(col,)` that local standard time is ahead of UTC at longitudes `(col,)`."""
     return np.rint(lon / 15).astype(np.int64)
 
 
 def on_every_hour(stamps: Hours, values: Floats) -> tuple[int, Floats]:
-    """Values `(stamp, ...)` of ascending stamps `(stamp,)` on an axis without holes.
+    """Values `(stamp, ...)` at ascending stamps `(stamp,)` on a continuous hourly axis.
 
-    Returns the first hour and the values `(hour, ...)`, NaN where there was no stamp.
+    Returns the first hour and the values `(hour, ...)`, NaN at hours without a stamp.
     """
     first, last = int(stamps[0]), int(stamps[-1])
     if last - first + 1 == stamps.size:
@@ -40,10 +39,10 @@ def on_every_hour(stamps: Hours, values: Floats) -> tuple[int, Floats]:
 
 
 def undo_running(first: int, running: Floats) -> Floats:
-    """Amounts `(hour, ...)`, each of the hour that ends at its stamp, from running totals.
+    """Amounts `(hour, ...)` of the hour that ends at each stamp, from running totals.
 
-    first: hour of `running[0]`. An hour whose predecessor is missing is NaN, but for 01 UTC,
-    which needs none.
+    first: hour of `running[0]`. An amount is NaN where the total of the previous hour is missing,
+    except at 01 UTC, where the total is the amount.
     """
     amounts = np.full(running.shape, np.nan, np.float64)
     amounts[1:] = running[1:].astype(np.float64) - running[:-1]
@@ -55,7 +54,7 @@ def undo_running(first: int, running: Floats) -> Floats:
 def closing_totals(stamps: Hours, running: Floats, days: Hours) -> Floats:
     """Totals `(day, ...)` of UTC days from running totals `(stamp, ...)`.
 
-    The stamp 00 UTC of the next day alone is needed; a day without it is NaN.
+    Only the stamp 00 UTC of the following day is needed; a day without it is NaN.
     """
     totals = np.full((days.size, *running.shape[1:]), np.nan, np.float64)
     closes = first_hour(days + 1)
@@ -68,12 +67,12 @@ def closing_totals(stamps: Hours, running: Floats, days: Hours) -> Floats:
 def daily_sums(
     first: int, hourly: Floats, offsets: Hours, days: Hours, *, ending: bool
 ) -> NDArray[np.float64]:
-    """Sums `(day, row, col)` over the 24 hours of each day; NaN where one of them is missing.
+    """Sums `(day, row, col)` over the 24 hours of each day; NaN where an hour is missing.
 
-    first: hour of `hourly[0]`; hourly: `(hour, row, col)`; offsets: hours of local time ahead
-    of UTC `(col,)`, all zero for UTC days; days: consecutive day numbers `(day,)`.
-    ending: a value belongs to the hour that ends at its stamp, so that a day is made of stamps
-    01 to 24; otherwise of stamps 00 to 23.
+    first: hour of `hourly[0]`; hourly: `(hour, row, col)`; offsets: `(col,)` hours that local time
+    is ahead of UTC, all zero for UTC days; days: consecutive day numbers `(day,)`. ending: a value
+    belongs to the hour that ends at its stamp, so a day is the sum of stamps 01 to 24; otherwise
+    of stamps 00 to 23.
     """
     sums = np.full((days.size, *hourly.shape[1:]), np.nan)
     for offset in np.unique(offsets):

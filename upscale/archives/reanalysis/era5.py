@@ -1,9 +1,9 @@
 """Daily drivers from hourly ERA5 and ERA5-Land.
 
-Days are those of local standard time by default, as the towers count them: UTC plus
-round(lon / 15) hours. An instantaneous value belongs to the day of its stamp (hours 00 to 23),
-an amount to the day in which its hour ends (01 to 24). A day that lacks one hour is NaN at
-that node. Vapour pressure deficit is the mean of hourly deficits, never the deficit of means.
+Days are days of local standard time by default, as at the towers: UTC plus round(lon / 15) hours.
+An instantaneous value belongs to the day of its stamp (hours 00 to 23), an amount to the day in
+which its hour ends (01 to 24). At each node, a day with a missing hour is NaN. The daily vapour
+pressure deficit is the mean of hourly deficits, never the deficit of daily means.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Floats = NDArray[np.floating]
 Day = Literal["local-standard", "utc"]
 Product = Literal["ERA5", "ERA5-Land"]
 
-#: Node spacing in degrees by product.
+#: Node spacing of each product, degrees.
 SPACING: dict[Product, float] = {"ERA5-Land": 0.1, "ERA5": 0.25}
 
 _SECONDS = 86400.0
@@ -52,12 +52,12 @@ def read_era5(
     box: NodeBounds | None = None,
     period: Period | None = None,
 ) -> xr.Dataset:
-    """Files and stores of one area as one dataset `(time, lat, lon)` of short names.
+    """Read files and stores of one area into one dataset `(time, lat, lon)` with short names.
 
-    Variables may come in files of their own and times in any order. product: told by the
-    spacing of the nodes where it is not given; it decides how accumulations are undone. box,
-    period: what to read. Attribute `daily` is 1 where the values are daily means already.
-    Raises ArchiveError where a file is of no known layout, files disagree or no product fits.
+    Each variable may have a file of its own, and times may come in any order. product: decides
+    how accumulations are differenced; by default recognised from the node spacing. box, period:
+    what to read. Attribute `daily` is 1 where the values are daily means already. Raises
+    ArchiveError where the layout of a file is unknown, files disagree, or no product fits.
     """
     members = [part for path in paths for part in read_published(path, box, period)]
     if not members:
@@ -72,7 +72,7 @@ def read_era5(
 
 
 def assemble(members: Sequence[xr.Dataset], product: Product | None = None) -> xr.Dataset:
-    """What `read_published` gave of the files of one area as one dataset; see `read_era5`."""
+    """Combine datasets of `read_published` from files of one area into one; see `read_era5`."""
     wanted = {name for part in members for name in part.data_vars if name in FIELDS}
     arrays = {}
     for name in sorted(map(str, wanted)):
@@ -89,8 +89,7 @@ def assemble(members: Sequence[xr.Dataset], product: Product | None = None) -> x
 
 
 def _final_first(name: str, members: Sequence[xr.Dataset]) -> list[xr.DataArray]:
-    """A variable of each file; preliminary files without the hours of which others have final
-    values."""
+    """One variable of every file; hours with final values are removed from preliminary files."""
     held = [part for part in members if name in part]
     final = [part for part in held if not part.attrs.get("preliminary_hours")]
     if not final or len(final) == len(held):
@@ -102,14 +101,14 @@ def _final_first(name: str, members: Sequence[xr.Dataset]) -> list[xr.DataArray]
 
 
 def daily(dataset: xr.Dataset, day: Day = "local-standard") -> xr.Dataset:
-    """Daily drivers `(time, lat, lon)`, float32, of what `read_era5` gives.
+    """Daily drivers `(time, lat, lon)`, float32, from a dataset of `read_era5`.
 
-    Whatever the dataset allows of ta degC, sw_in W m-2, vpd hPa, p mm d-1, lw_in W m-2,
-    ws m s-1, pa kPa; daily means give ta and pa alone, and always days of UTC. Attribute
-    `day_definition` says which days they are, `clipped` of a variable how many small negative
-    hours or days were set to zero. The days run from the first to the last that has all its
-    hours in some column. Raises ArchiveError where a unit is wrong, a value impossible, or
-    no day is whole.
+    Computes those drivers whose variables are present: ta degC, sw_in W m-2, vpd hPa, p mm d-1,
+    lw_in W m-2, ws m s-1, pa kPa. Daily means give only ta and pa, and only UTC days. Attribute
+    `day_definition` names the kind of day; attribute `clipped` of a variable counts the small
+    negative hours or days that were set to zero. The days run from the first to the last that is
+    complete in some column. Raises ArchiveError where a unit is wrong, a value impossible, or no
+    day is complete.
     """
     used: Day = "utc" if dataset.attrs["daily"] else day
     frame = _Frame(dataset, used)
@@ -131,12 +130,12 @@ def daily(dataset: xr.Dataset, day: Day = "local-standard") -> xr.Dataset:
 
 
 class NoWholeDayError(ArchiveError):
-    """Hours that make no whole day: there is nothing wrong with those that are there."""
+    """The hours are valid but cover no complete day."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """Values `(day, row, col)`, days that have all their stamps `(day,)`, how many negatives."""
+    """Values `(day, row, col)`, complete days `(day,)`, and the number of negatives set to zero."""
 
     values: Floats
     whole: NDArray[np.bool_]
@@ -150,10 +149,10 @@ class _Rows:
 
 
 class _Frame:
-    """The days and the offsets of a dataset, and how its hours are gathered into them."""
+    """The days of a dataset and its offsets from UTC; sums its hours to these days."""
 
     def __init__(self, dataset: xr.Dataset, day: Day) -> None:
-        """Offsets from UTC by longitude, and the days that the hours may reach into."""
+        """Compute the offsets from UTC by longitude, and the days that the hours may touch."""
         self.dataset, self.day = dataset, day
         lon = dataset["lon"].values
         self.offsets = standard_offsets(lon) * (day == "local-standard")
@@ -161,13 +160,13 @@ class _Frame:
         if self.hours.size > 1 and int(np.diff(self.hours).min()) > 24:
             raise ArchiveError(
                 f"expected hours, found stamps {np.diff(self.hours).min() / 24:.0f} days apart "
-                "(monthly means?); drivers of days take the hourly product"
+                "(monthly means?); daily drivers need the hourly product"
             )
         first, last = (day_of_hour(int(self.hours[end])) for end in (0, -1))
         self.days = np.arange(first - 1, last + 2)
 
     def hourly(self, name: str) -> NDArray[np.floating]:
-        """Values `(stamp, row, col)` in the unit of the table; checked."""
+        """Values `(stamp, row, col)` in the unit of `FIELDS`, checked."""
         array = self.dataset[name].transpose("time", "lat", "lon")
         fields.check_unit(FIELDS[name], array.attrs.get("units"))
         values: NDArray[np.floating] = array.values
@@ -176,7 +175,7 @@ class _Frame:
         return values
 
     def mean(self, name: str, values: NDArray[np.floating], *, ending: bool = False) -> _Rows:
-        """Daily means of hourly `values` of variable `name`, or the values where they are daily."""
+        """Daily means of hourly `values` of variable `name`; daily values stay as they are."""
         if self.dataset[name].attrs["daily"]:
             midnight = self.hours % 24 == 0
             return self._placed(values[midnight], day_of_hour(self.hours[midnight]))
@@ -184,7 +183,7 @@ class _Frame:
         return _Rows(sums / 24, self._whole(self.hours, ending))
 
     def amount(self, name: str) -> _Rows:
-        """Daily totals of an accumulated variable, undone by the rule of the product."""
+        """Daily totals of an accumulated variable, by the product's rule of accumulation."""
         row, values = FIELDS[name], self.hourly(name)
         first, amounts = on_every_hour(self.hours, values)
         running = self.dataset.attrs["product"] == "ERA5-Land"
@@ -200,7 +199,7 @@ class _Frame:
         return _Rows(fields.not_below_zero(row, totals), whole, clipped)
 
     def rate(self, name: str) -> _Rows:
-        """Daily means of a mean rate of the hour that ends at its stamp, not below zero."""
+        """Daily means of an hourly mean rate (hour-ending), not below zero."""
         values = self.hourly(name)
         rows = self.mean(name, values, ending=True)
         return _Rows(np.maximum(rows.values, 0), rows.whole, int((values < 0).sum()))
@@ -212,7 +211,7 @@ class _Frame:
         return daily_sums(first, full, self.offsets, self.days, ending=ending)
 
     def _whole(self, hours: NDArray[np.int64], ending: bool) -> NDArray[np.bool_]:
-        """Days `(day,)` of which some column has every stamp."""
+        """Days `(day,)` that have every stamp in at least one column."""
         present = np.ones((hours.size, 1, self.offsets.size))
         gathered = np.isfinite(self._gather(hours, present, ending))
         return np.asarray(gathered.any(axis=(1, 2)))
@@ -261,10 +260,10 @@ def _rain(frame: _Frame) -> _Rows:
     return frame.rate("avg_tprate").scaled(_SECONDS)
 
 
-#: Drivers that are means of something else than the variables: means of days do not give them.
+#: Drivers that are nonlinear in the variables: they cannot be computed from daily means.
 HOURLY_ALONE = frozenset({"vpd", "ws"})
 
-#: Per driver: the groups of variables of which one is needed, and how it is made.
+#: For each driver: alternative groups of variables, one of which is needed, and its formula.
 RULES = {
     "ta": ((("t2m",),), _air),
     "sw_in": ((("ssrd",), ("avg_sdswrf",)), _shortwave),
@@ -299,7 +298,7 @@ def _refuse_impossible(name: str, values: Floats) -> None:
 
 
 def _stamped(array: xr.DataArray, daily_means: bool) -> xr.DataArray:
-    """Daily means stand at 00 UTC of their day, whatever hour the file gives them."""
+    """Stamp daily means at 00 UTC of their day, whatever hour the file gives them."""
     midnight = array["time"].dt.floor("D") if daily_means else array["time"]
     return array.assign_coords(time=midnight).assign_attrs(daily=int(daily_means))
 
@@ -309,8 +308,8 @@ def _refuse_daily_amounts(names: set[str]) -> None:
     if amounts:
         raise ArchiveError(
             f"expected daily statistics of instantaneous variables, found {', '.join(amounts)}, "
-            "and no statement of the day that a total belongs to; take accumulations from the "
-            "hourly product, of which 00 UTC is enough for days of UTC"
+            "whose files do not say which day a total belongs to; take accumulations from the "
+            "hourly product, where 00 UTC is enough for UTC days"
         )
 
 
@@ -325,7 +324,8 @@ def _same_nodes(arrays: dict[str, xr.DataArray], members: Sequence[xr.Dataset]) 
         nodes = xr.align(*arrays.values(), join="exact", exclude={"time"})
     except ValueError as error:
         raise ArchiveError(
-            "expected the same nodes for every variable, found others; read one area a time"
+            "expected the same nodes for every variable, found different ones; read one area at "
+            "a time"
         ) from error
     times = [array.indexes["time"] for array in nodes]
     if all(index.equals(times[0]) for index in times):
@@ -334,7 +334,7 @@ def _same_nodes(arrays: dict[str, xr.DataArray], members: Sequence[xr.Dataset]) 
 
 
 def product_of(dataset: xr.Dataset) -> Product:
-    """The product by the spacing of its nodes; ArchiveError where that tells nothing."""
+    """The product with the node spacing of a dataset; ArchiveError where no product has it."""
     steps = np.concatenate([np.abs(np.diff(dataset[axis].values)) for axis in ("lat", "lon")])
     steps = steps[steps < 180]  # a box across the date line has a gap
     for name, spacing in SPACING.items():

@@ -1,4 +1,4 @@
-"""Files of ERA5 and ERA5-Land as a source, for `upscale inspect`."""
+"""Files of ERA5 and ERA5-Land as a registered source, for `upscale inspect`."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from upscale.archives.reanalysis.netcdf import (
 )
 from upscale.remote.errors import ArchiveError
 
-#: What one variable may take in memory to be inspected whole (bytes).
+#: Largest variable that is inspected as a whole, bytes in memory.
 LARGEST = 4 * 2**30
 
 
 class _Era5:
-    """ERA5 and ERA5-Land for `inspect`: every variable that lies on time, latitude, longitude."""
+    """ERA5 and ERA5-Land for `inspect`: all variables on time, latitude and longitude."""
 
     name = "era5"
 
@@ -52,13 +52,13 @@ def _layer(path: str, array: xr.DataArray) -> Layer:
     if array.size * 4 > LARGEST:
         raise ArchiveError(
             f"{path}: expected at most {LARGEST} bytes for {name}, found {array.size * 4}; "
-            "read a box and a period of it instead"
+            "read a box and a period instead"
         )
     return Layer(name, str(array.attrs.get("units", "1")), array.values.astype(np.float32))
 
 
 def _is_known(path: str) -> bool:
-    """True where a file or store has a variable of this family, or is too damaged to tell."""
+    """True where a file or store has an ERA5 variable, or is too damaged to tell."""
     try:
         members = read_published(path, header=True)
     except DamagedError:

@@ -1,6 +1,7 @@
-"""The table of ERA5 variables that drivers are made of, and the checks of their values.
+"""The table of ERA5 variables from which drivers are computed, and the checks of their values.
 
-Names, units: ECMWF parameter database. Bounds are of what an hour can hold anywhere on Earth.
+Names and units are those of the ECMWF parameter database. Bounds include every hourly value that
+is possible anywhere on Earth.
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ from upscale.calendar import hour_numbers
 from upscale.humidity import saturation_pressure
 from upscale.remote.errors import ArchiveError
 
-#: `instant` at the stamp, `amount` accumulated, `rate` mean of the hour that ends at the stamp.
+#: `instant`: at the stamp; `amount`: accumulated; `rate`: mean of the hour ending at the stamp.
 Kind = Literal["instant", "amount", "rate"]
 
 
 @dataclass(frozen=True)
 class Field:
-    """One variable: its unit and the values that an hour may have.
+    """One variable: its unit and the range of its hourly values.
 
-    slack: how far below `low` an amount of an hour may fall by packing and rounding.
+    slack: how far packing and rounding may push an hourly amount below `low`.
     """
 
     name: str
@@ -50,13 +51,13 @@ _TABLE = (
 
 FIELDS = {row.name: row for row in _TABLE}
 
-#: Other names of ERA5-Land by which a file is known to be of this family.
+#: Further variables of ERA5-Land that identify a file as ERA5.
 RELATED = frozenset(
     {"skt", "ssr", "str", "e", "pev", "sd", "z", "lsm", "lai_hv", "lai_lv"}
     | {f"{name}{level}" for name in ("swvl", "stl") for level in range(1, 5)}
 )
 
-#: How far a dew point may stand above the temperature (K): interpolation and packing do that.
+#: How far a dew point may exceed the temperature through interpolation and packing (K).
 _SUPERSATURATED = 3.0
 
 
@@ -79,20 +80,20 @@ def check_range(row: Field, values: NDArray[np.floating]) -> None:
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     if low < row.low - row.slack or high > row.high:
         raise ArchiveError(
-            f"{row.name}: expected {row.low:g} to {row.high:g} {row.units} an hour, found "
+            f"{row.name}: expected hourly values of {row.low:g} to {row.high:g} {row.units}, found "
             f"{low:.6g} to {high:.6g}; check the unit, and whether ERA5 (hourly amounts) was taken "
-            "for ERA5-Land (running totals) or the other way round"
+            "for ERA5-Land (running totals) or vice versa"
         )
 
 
 def check_amounts(row: Field, amounts: NDArray[np.floating]) -> int:
-    """How many hours are below zero by rounding; ArchiveError where one is by more."""
+    """Number of hours slightly below zero by rounding; ArchiveError where an hour is far below."""
     check_range(row, amounts)
     return int((amounts < 0).sum())
 
 
 def not_below_zero(row: Field, totals: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Totals of days with small negatives set to zero; ArchiveError where one is large."""
+    """Daily totals with small negatives set to zero; ArchiveError where a negative is large."""
     if totals.size and not np.isnan(totals).all() and np.nanmin(totals) < -24 * row.slack:
         raise ArchiveError(
             f"{row.name}: expected daily totals of 0 {row.units} or more, found "
@@ -104,7 +105,7 @@ def not_below_zero(row: Field, totals: NDArray[np.floating]) -> NDArray[np.float
 def deficit(
     t2m: NDArray[np.floating], d2m: NDArray[np.floating]
 ) -> tuple[NDArray[np.floating], int]:
-    """Vapour pressure deficit in hPa, not below zero, and how many values were.
+    """Vapour pressure deficit in hPa and the number of negative values that were set to zero.
 
     t2m, d2m: K, same shape. ArchiveError where the dew point is far above the temperature.
     """
@@ -112,18 +113,18 @@ def deficit(
     if excess.size and not np.isnan(excess).all() and np.nanmax(excess) > _SUPERSATURATED:
         raise ArchiveError(
             f"expected dew points below the temperature, found one {np.nanmax(excess):.3g} K above "
-            "it; check whether t2m and d2m are of the same times and nodes"
+            "it; check whether t2m and d2m have the same times and nodes"
         )
     raw = saturation_pressure(t2m - 273.15) - saturation_pressure(d2m - 273.15)
     return np.where(raw < 0, 0.0, raw), int((raw < 0).sum())
 
 
 def whole_hours(stamps: NDArray[np.datetime64]) -> NDArray[np.int64]:
-    """Hours since 1970-01-01 00 UTC `(stamp,)`; ArchiveError where a stamp is between hours."""
+    """Hours since 1970-01-01 00 UTC `(stamp,)`; ArchiveError where a stamp is not a whole hour."""
     between = stamps.astype("datetime64[h]") != stamps
     if bool(between.any()):
         raise ArchiveError(
-            f"expected stamps on whole hours, found {stamps[between][0]}; this is no hourly file "
-            "of ERA5"
+            f"expected stamps on whole hours, found {stamps[between][0]}; this is not an hourly "
+            "file of ERA5"
         )
     return hour_numbers(stamps)

@@ -1,9 +1,8 @@
-"""ERA5 and ERA5-Land as they are published, in one shape: NetCDF, GRIB, ZIP of these, Zarr.
+"""Published files of ERA5 and ERA5-Land brought to one form: NetCDF, GRIB, ZIP of these, Zarr.
 
-Whatever the layout, what comes out has dims `(time, lat, lon)`, short names (`t2m`), float
-values in the units of the archive, latitude north to south and longitude -180 to 180.
-NetCDF and GRIB are read into memory, Zarr stays in place until it is asked for values: name a
-box and a period.
+Every layout becomes a dataset with dims `(time, lat, lon)`, short names (`t2m`), float values in
+the units of the archive, latitude from north to south and longitude from -180 to 180. NetCDF and
+GRIB are read into memory; Zarr is read lazily, so give a box and a period.
 """
 
 from __future__ import annotations
@@ -30,10 +29,10 @@ from upscale.calendar import dates_of, day_number, hour_numbers
 from upscale.remote.errors import ArchiveError
 from upscale.remote.locations import STORE_FILES
 
-#: The netCDF library is not safe in threads: held around every open, read and close.
+#: The netCDF library is not thread-safe: this lock is held around every open, read and close.
 NETCDF = threading.Lock()
 
-#: What the members of one ZIP may hold together when unpacked (bytes).
+#: Largest total size of the unpacked members of one ZIP, bytes.
 UNPACKED = 64 * 2**30
 
 _MEMBERS = (".nc", ".nc4", ".grib", ".grib1", ".grib2", ".grb", ".grb1", ".grb2")
@@ -53,7 +52,7 @@ _FINAL, _PRELIMINARY = 1, 5
 
 @dataclass(frozen=True)
 class NodeBounds:
-    """Nodes wanted, degrees, edges included; longitudes -180 to 180."""
+    """A box of nodes, degrees, edges included; longitudes -180 to 180."""
 
     south: float = -90.0
     west: float = -180.0
@@ -65,18 +64,18 @@ Period = tuple[dt.date, dt.date]
 
 
 class DamagedError(ArchiveError):
-    """A file of a known kind that breaks off or whose content is broken."""
+    """A file of a known kind that is truncated or damaged."""
 
 
 def is_zarr(path: str | Path) -> bool:
-    """True for a folder or URL that is a Zarr store by its metadata or its name."""
+    """True for a folder or URL whose metadata or name is that of a Zarr store."""
     local = Path(path)
     held = any((local / name).exists() for name in STORE_FILES)
     return held or str(path).rstrip("/").split("/")[-1].split(".")[-1].startswith("zarr")
 
 
 def magic(path: Path) -> str:
-    """`netcdf`, `zip` or `grib` by the first bytes of a file, empty for another."""
+    """`netcdf`, `zip` or `grib` by the first bytes of a file, empty for any other."""
     with path.open("rb") as file:
         head = file.read(8)
     kinds = {b"CDF": "netcdf", b"\x89HDF": "netcdf", b"PK\x03\x04": "zip", b"GRIB": "grib"}
@@ -84,7 +83,7 @@ def magic(path: Path) -> str:
 
 
 def variables_of(part: xr.Dataset) -> dict[str, str]:
-    """Short names of the variables that lie on a map at times, and their names in the file."""
+    """Variables on time, latitude and longitude: their short names and their names in the file."""
     return {str(array.name): str(array.attrs["name_in_file"]) for array in _mapped(part)}
 
 
@@ -96,12 +95,11 @@ def read_published(
     header: bool = False,
     names: Collection[str] | None = None,
 ) -> list[xr.Dataset]:
-    """The fields of one file or store, one dataset for each member, in the shape told above.
+    """The fields of one file or store in the form described above, one dataset for each member.
 
-    box: nodes to read, all by default; period: first and last day of which hours are wanted
-    (a day more is read on either side, for days of local time); header: names and axes alone,
-    without values; names: variables to read, all by default. Raises ArchiveError where the file
-    is none of the known layouts.
+    box: nodes to read, all by default; period: first and last day to read (one more day is read
+    on either side, for days of local time); header: only names and axes, without values; names:
+    variables to read, all by default. Raises ArchiveError where the layout of the file is unknown.
     """
     if is_zarr(path):
         store = _open_store(str(path))
@@ -111,7 +109,7 @@ def read_published(
 
 
 def _open_store(url: str) -> xr.Dataset:
-    """A Zarr store, lazily; it need not have consolidated metadata, which is slower to open."""
+    """Open a Zarr store lazily; a store without consolidated metadata takes longer to open."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Failed to open Zarr store with consolidated")
         store: xr.Dataset = xr.open_zarr(url, chunks=None)
@@ -148,7 +146,7 @@ def _mapped(part: xr.Dataset) -> list[xr.DataArray]:
 
 @contextmanager
 def _files(path: Path) -> Iterator[list[Path]]:
-    """The NetCDF or GRIB files that a file is or holds; ArchiveError where it is another kind."""
+    """The file itself, or the NetCDF and GRIB members of a ZIP; ArchiveError for another kind."""
     kind = magic(path)
     if kind == "zip":
         with unpacked(path) as members:
@@ -161,7 +159,7 @@ def _files(path: Path) -> Iterator[list[Path]]:
 
 def _unknown(path: Path) -> ArchiveError:
     return ArchiveError(
-        f"{path}: expected NetCDF, GRIB, ZIP or Zarr, found none of them; fetch it again"
+        f"{path}: expected NetCDF, GRIB, ZIP or Zarr, found another kind of file; fetch it again"
     )
 
 
@@ -173,7 +171,7 @@ def _read(
     header: bool = False,
     names: Collection[str] | None = None,
 ) -> list[xr.Dataset]:
-    """The parts of one file; a header of GRIB could still be asked for values, of NetCDF not."""
+    """The parts of one file; of a header, GRIB values can still be read later, NetCDF not."""
     if magic(path) == "netcdf":
         return [_read_netcdf(path, box, period, header=header, names=names)]
     if magic(path) != "grib":
@@ -199,22 +197,22 @@ def _read_netcdf(
 
 @contextmanager
 def _whole(path: Path, kind: str) -> Iterator[None]:
-    """DamagedError where a library finds that a file of its kind breaks off."""
+    """DamagedError where a library finds that a file is truncated or damaged."""
     try:
         yield
     except (OSError, RuntimeError) as error:
         raise DamagedError(
-            f"{path}: expected a whole {kind} file, found one that breaks off or is damaged "
+            f"{path}: expected a whole {kind} file, found a truncated or damaged one "
             f"({error}); fetch it again"
         ) from error
 
 
 @contextmanager
 def unpacked(path: Path) -> Iterator[list[Path]]:
-    """The NetCDF and GRIB members of a ZIP in a folder that is removed afterwards.
+    """The NetCDF and GRIB members of a ZIP, unpacked to a folder that is removed afterwards.
 
-    Raises ArchiveError where a member would leave the folder, is a link, or where the members
-    are larger than `UNPACKED` or damaged.
+    Raises ArchiveError where a member would be written outside the folder, is a link or damaged,
+    or where all members together are larger than `UNPACKED`.
     """
     with tempfile.TemporaryDirectory(prefix="upscale-zip-") as folder:
         try:
@@ -225,8 +223,7 @@ def unpacked(path: Path) -> Iterator[list[Path]]:
 
 
 def _members(path: Path, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    """The NetCDF and GRIB files of a ZIP; ArchiveError where one leads out of it or all are too
-    large."""
+    """The NetCDF and GRIB files of a ZIP; ArchiveError for unsafe paths or too much content."""
     members = [member for member in archive.infolist() if not member.is_dir()]
     for member in members:
         name = PurePosixPath(member.filename.replace("\\", "/"))
@@ -260,9 +257,9 @@ def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) -> 
 
 
 def in_one_shape(dataset: xr.Dataset, name: str) -> xr.Dataset:
-    """Rename, order and round the axes, join the expver streams; nothing is read but axes.
+    """Rename, sort and round the axes and join the expver streams; only axes are read.
 
-    name: what the dataset is called in errors. ArchiveError where an axis is missing.
+    name: of the dataset in errors. ArchiveError where an axis is missing.
     """
     found = {old: new for old, new in _DIMS.items() if old in dataset.dims}
     scalars = [c for c in dataset.coords if c in {"time", "step", "number", "surface"}
@@ -275,13 +272,13 @@ def in_one_shape(dataset: xr.Dataset, name: str) -> xr.Dataset:
     if missing or not all(dim in shaped.coords for dim in ("time", "lat", "lon")):
         raise ArchiveError(
             f"{name}: expected axes of time, latitude and longitude, found "
-            f"{', '.join(map(str, dataset.dims))}; this is no ERA5 file of a known layout"
+            f"{', '.join(map(str, dataset.dims))}; this is not an ERA5 file of a known layout"
         )
     return _ordered(_one_stream(shaped)).assign_attrs(daily=int(_is_daily(dataset, name)))
 
 
 def _one_stream(dataset: xr.Dataset) -> xr.Dataset:
-    """Final data where there are any, else preliminary ones (ERA5T)."""
+    """Final data where they exist, otherwise preliminary data (ERA5T)."""
     if "expver" not in dataset.variables:
         return dataset
     stream = dataset["expver"]
@@ -306,13 +303,13 @@ def _ordered(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def _run(index: NDArray[np.int64]) -> slice | NDArray[np.int64]:
-    """The same positions as a slice where they follow one another: cheaper to read."""
+    """Consecutive positions as a slice, which is cheaper to read; others unchanged."""
     rising = index.size > 0 and bool((np.diff(index) == 1).all())
     return slice(int(index[0]), int(index[-1]) + 1) if rising else index
 
 
 def _is_daily(dataset: xr.Dataset, name: str) -> bool:
-    """True for the daily statistics product, which says so in its name or its time unit."""
+    """True for the daily statistics product, recognised by its name or time unit."""
     time = dataset["valid_time"] if "valid_time" in dataset.coords else dataset["time"]
     hours = hour_numbers(time.values)
     unit = str(time.encoding.get("units", ""))
@@ -337,10 +334,10 @@ def _cropped(
 
 
 def join(name: str, parts: Sequence[xr.DataArray]) -> xr.DataArray:
-    """Parts of one variable, of different times, as one array in ascending time.
+    """Parts of one variable at different times as one array in ascending time.
 
-    A stamp may come twice where the values agree but for packing. ArchiveError where they
-    do not, or where the nodes differ.
+    A stamp may be repeated if its values agree within packing error. ArchiveError where they do
+    not agree, or where the nodes differ.
     """
     first = parts[0]
     units = sorted({str(part.attrs.get("units")) for part in parts})
@@ -351,7 +348,8 @@ def join(name: str, parts: Sequence[xr.DataArray]) -> xr.DataArray:
     for part in parts[1:]:
         if not (part["lat"].equals(first["lat"]) and part["lon"].equals(first["lon"])):
             raise ArchiveError(
-                f"{name}: expected the same nodes in every file, found others; read one area a time"
+                f"{name}: expected the same nodes in every file, found different ones; read one "
+                "area at a time"
             )
     if (
         len(parts) == 1
@@ -365,7 +363,7 @@ def join(name: str, parts: Sequence[xr.DataArray]) -> xr.DataArray:
 
 
 def _without(name: str, whole: xr.DataArray, repeated: NDArray[np.bool_]) -> xr.DataArray:
-    """Each stamp once; ArchiveError where repeated ones disagree."""
+    """The array with each stamp once; ArchiveError where repeated stamps disagree."""
     if not repeated.any():
         return whole
     again = np.flatnonzero(repeated)
@@ -374,8 +372,8 @@ def _without(name: str, whole: xr.DataArray, repeated: NDArray[np.bool_]) -> xr.
     if bool((np.abs(late - early) > slack).any()):
         stamp = np.datetime_as_string(whole["time"].values[again[0]], "h")
         raise ArchiveError(
-            f"{name}: expected each hour once, found {stamp} and {again.size - 1} more twice with "
-            "different values; remove one of the files"
+            f"{name}: expected each hour once, found {stamp} and {again.size - 1} others repeated "
+            "with different values; remove one of the files"
         )
     merged = whole.values.copy()
     merged[again - 1] = np.where(np.isnan(early), late, early)

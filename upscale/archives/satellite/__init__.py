@@ -1,0 +1,1 @@
+"""MODIS and VIIRS granules: names, products, quality rules, vegetation indices."""

@@ -1,4 +1,4 @@
-"""Vegetation indices from MODIS bands: one table of formulas.
+"""Vegetation indices from MODIS bands: a table of formulas.
 
 Bands are reflectances as fractions: 1 red, 2 near infrared, 3 blue, 6 shortwave infrared
 (1628-1652 nm), 7 shortwave infrared (2105-2155 nm).
@@ -17,7 +17,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Index:
-    """One formula: the numbers of the MODIS bands that it takes, in order, and its source."""
+    """One formula: the MODIS bands that it takes, in order, and its reference."""
 
     bands: tuple[int, ...]
     formula: Callable[..., Floats]
@@ -52,8 +52,8 @@ INDICES = {
 def index(name: str, bands: Mapping[int, Floats]) -> Floats:
     """An index of `INDICES`, dimensionless, in the shape of the bands.
 
-    bands: reflectance as a fraction by band number, NaN where there is none. NaN where a band
-    is NaN or a denominator is zero. KeyError names the known indices or the missing band.
+    bands: reflectance as a fraction by band number, NaN where missing. The index is NaN where a
+    band is NaN or a denominator is zero. KeyError names the known indices or the missing band.
     """
     if name not in INDICES:
         raise KeyError(f"unknown index {name!r}; known: {', '.join(INDICES)}")

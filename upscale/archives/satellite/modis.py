@@ -1,8 +1,8 @@
-"""MODIS granules (HDF4-EOS), sinusoidal tiles and climate-modelling grids alike.
+"""MODIS granules (HDF4-EOS): sinusoidal tiles and climate-modelling grids.
 
-Fill, valid range, scale and units come from the file, QA and what a file lacks from the table of
-`products`. Datasets without rows and columns (the additional observations of MOD09GA, the class
-shares of MCD12C1) are left out.
+Fill, valid range, scale and units come from the file; QA rules, and attributes that a file lacks,
+come from the table in `products`. Datasets other than rows x columns (the additional observations
+of MOD09GA, the class shares of MCD12C1) are left out.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from upscale.archives.satellite.published import Published, has_published_name, 
 from upscale.remote.errors import ArchiveError
 from upscale.variables import IGBP, WATER_CLASS
 
-#: The product of a granule as its own metadata names it.
+#: The product of a granule according to its metadata.
 _SHORT_NAME = re.compile(r"OBJECT\s*=\s*SHORTNAME\b.*?VALUE\s*=\s*\"(\w+)\"", re.S)
 
-#: Layers that are made from a QA layer or from classes, by the layer that they are made from.
+#: Layers derived from QA bits or class codes, by the layer that they are derived from.
 _STATE_LAYER = "state_1km_1"
 IGBP_LAYERS = ("LC_Type1", "Majority_Land_Cover_Type_1")
 _MADE_OF = {"clouds": _STATE_LAYER, "cloud_state": _STATE_LAYER}
@@ -38,12 +38,11 @@ _MADE_OF = {"clouds": _STATE_LAYER, "cloud_state": _STATE_LAYER}
 
 @dataclass(frozen=True)
 class ModisGranule:
-    """One granule: what its name and header say, and its layers on demand.
+    """One granule: its name and header, and its layers read on demand.
 
-    QA layers that were read are kept until the granule goes, as several bands need them, and so
-    is where each of them was last found good.
-    `rows`: first row and the one after the last that are read, of a granule of one grid; all
-    where it is None.
+    QA layers, and the pixels that passed the last test of each, stay in memory as long as the
+    granule does, because several bands need them.
+    `rows`: (start, stop) of the rows to read of a granule with one grid; None reads all.
     """
 
     path: str
@@ -57,7 +56,7 @@ class ModisGranule:
 
     @cached_property
     def geometries(self) -> tuple[Geometry, ...]:
-        """The grids of the file, checked against its name."""
+        """The grids of the file, checked against the file name."""
         texts = structure.parse_grids(structure.struct_text(self.header.attributes))
         if not texts:
             raise ArchiveError(
@@ -68,7 +67,7 @@ class ModisGranule:
 
     @cached_property
     def datasets(self) -> Mapping[str, hdf4.ScientificDataset]:
-        """The datasets of rows and columns by name, in the order of the file."""
+        """The two-dimensional datasets by name, in the order of the file."""
         found = {d.name: d for d in self.header.datasets if len(d.shape) == 2}
         if self.rows is None:
             return found
@@ -76,7 +75,7 @@ class ModisGranule:
         return {name: replace(d, shape=(high, d.shape[1])) for name, d in found.items()}
 
     def between(self, north: float, south: float) -> ModisGranule:
-        """The rows of a global granule between two latitudes; a tile stays whole."""
+        """A global granule limited to the rows between two latitudes; a tile is returned whole."""
         first = self.geometries[0]
         if first.sinusoidal or len(self.geometries) != 1:
             return self
@@ -85,7 +84,7 @@ class ModisGranule:
         return replace(self, rows=(low, max(high, low + 1)))
 
     def geometry_of(self, layer: str) -> Geometry:
-        """The grid of a layer; ArchiveError where it has none or its shape is another one."""
+        """The grid of a layer; ArchiveError where no grid of the file has its shape."""
         dataset = self._dataset(_MADE_OF.get(layer, layer))
         name = dataset.dimensions[0].partition(":")[2]
         shapes = [g for g in self.geometries if (g.rows, g.cols) == dataset.shape]
@@ -110,7 +109,7 @@ class ModisGranule:
         return hdf4.read_dataset(self.path, layer, self.rows)
 
     def codes(self, layer: str) -> NDArray[np.unsignedinteger]:
-        """A QA layer as codes without sign (row, col)."""
+        """A QA layer as unsigned codes (row, col)."""
         kept: dict[str, NDArray[np.unsignedinteger]] = self.__dict__.setdefault("_codes", {})
         if layer not in kept:
             stored = self.stored(layer)
@@ -118,7 +117,7 @@ class ModisGranule:
         return kept[layer]
 
     def layer(self, name: str) -> Layer:
-        """One layer of the file by its name there, or one of `derived_layers`."""
+        """One layer by its name in the file, or one of `derived_layers`."""
         if name not in self.datasets:
             for made in derived_layers(self):
                 if made.name == name:
@@ -129,7 +128,7 @@ class ModisGranule:
         return Layer(name, units_of(attributes), values, self.usable(name))
 
     def numbers(self, name: str) -> Numbers:
-        """One layer of the file as it is stored, or one of `derived_layers`."""
+        """One layer of the file as stored numbers, or one of `derived_layers`."""
         if name not in self.datasets:
             return as_numbers(self.layer(name))
         self.geometry_of(name)
@@ -140,7 +139,7 @@ class ModisGranule:
         return {**self.row.attributes(name), **self.datasets[name].attributes}
 
     def usable(self, name: str) -> NDArray[np.bool_] | None:
-        """Where the default QA accepts a layer (row, col); None without QA for it."""
+        """Where the default QA accepts a layer (row, col); None for a layer without QA."""
         for rule in self.row.rules.get(name, ()):
             if all(check.layer in self.datasets for check in rule):
                 return self._judge(rule, self.datasets[name].shape)
@@ -153,7 +152,7 @@ class ModisGranule:
         return good
 
     def _verdict(self, check: QualityTest, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-        """`_spread`, with the last verdict of each QA layer kept: bands share their state."""
+        """`_spread`, with the last result for each QA layer kept: bands share the state layer."""
         kept: dict[str, tuple[Any, NDArray[np.bool_]]] = self.__dict__.setdefault("_verdicts", {})
         asked = check.conditions, shape
         if check.layer not in kept or kept[check.layer][0] != asked:
@@ -161,7 +160,7 @@ class ModisGranule:
         return kept[check.layer][1]
 
     def _spread(self, check: QualityTest, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-        """A check on the pixels of a layer: one pixel of 1 km QA speaks for 2 x 2 of 500 m."""
+        """A QA test on the pixels of a layer: a QA pixel of 1 km covers 2 x 2 pixels of 500 m."""
         good = passes(self.codes(check.layer), check.conditions)
         down, across = shape[0] // good.shape[0], shape[1] // good.shape[1]
         if (good.shape[0] * down, good.shape[1] * across) != shape:
@@ -172,13 +171,13 @@ class ModisGranule:
 
 
 def open_granule(path: str) -> ModisGranule:
-    """A granule; ArchiveError where it is damaged, misnamed or on a grid that is not its own."""
+    """Open a granule; ArchiveError where it is damaged, misnamed, or on a wrong grid."""
     granule = ModisGranule(path, published(path), hdf4.read_header(path))
     said = _SHORT_NAME.search(str(granule.header.attributes.get("CoreMetadata.0", "")))
     if said and said[1] != granule.named.product:
         raise ArchiveError(
-            f"{path}: expected product {granule.named.product} of the file name, found {said[1]} "
-            "in its metadata; give the file its published name"
+            f"{path}: expected product {granule.named.product} as in the file name, found "
+            f"{said[1]} in its metadata; give the file its published name"
         )
     if not granule.geometries or not granule.datasets:
         raise ArchiveError(f"{path}: expected layers of rows and columns, found none")
@@ -186,10 +185,10 @@ def open_granule(path: str) -> ModisGranule:
 
 
 def derived_layers(granule: ModisGranule) -> Iterator[Layer]:
-    """What is made from codes: `clouds` and `cloud_state` of MOD09GA, `igbp` of MCD12.
+    """Layers derived from codes: `clouds` and `cloud_state` of MOD09GA, `igbp` of MCD12.
 
-    `clouds`: 1 where bit 0, 1 or 2 of state_1km is set, as the released code has it;
-    `cloud_state`: its documented field, 0 clear, 1 cloudy, 2 mixed, 3 not set, assumed clear.
+    `clouds`: 1 where bit 0, 1 or 2 of state_1km is set, as in the released code;
+    `cloud_state`: the documented field, 0 clear, 1 cloudy, 2 mixed, 3 not set, assumed clear.
     `igbp`: classes 1..17 with water 17 and 0 for unknown.
     """
     if _STATE_LAYER in granule.datasets:
@@ -213,7 +212,7 @@ def derived_names(granule: ModisGranule) -> tuple[str, ...]:
 
 
 def igbp_classes(stored: NDArray[Any], product: str) -> NDArray[np.float32]:
-    """IGBP classes 1..17 (row, col) of stored codes; 0 where a code is no class.
+    """IGBP classes 1..17 (row, col) from stored codes; 0 where a code is no class.
 
     Water is 17 in MCD12Q1 but 0 in MCD12C1.
     """
@@ -224,12 +223,12 @@ def igbp_classes(stored: NDArray[Any], product: str) -> NDArray[np.float32]:
 
 
 class _Modis:
-    """MODIS granules as a source."""
+    """MODIS granules as a registered source."""
 
     name = "modis"
 
     def matches(self, path: str) -> bool:
-        """HDF4 by its first bytes, or a broken file under the name of a MODIS granule."""
+        """True for HDF4 signatures, and for damaged files with the name of a MODIS granule."""
         named = has_published_name(path, "MOD|MYD|MCD") and PurePath(path).suffix == ".hdf"
         return hdf4.is_hdf4(path) or named
 
@@ -248,7 +247,7 @@ class _Modis:
         )
 
     def layers(self, path: str) -> Iterator[Layer]:
-        """Every layer of rows and columns, then what is made from them."""
+        """Every two-dimensional layer, then the derived ones."""
         granule = open_granule(path)
         for name in granule.datasets:
             yield granule.layer(name)

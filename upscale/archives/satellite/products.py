@@ -1,7 +1,7 @@
-"""One row per MODIS product: its default QA, and what its files say where they say nothing.
+"""One row per MODIS product: its default QA, and attributes that its files lack.
 
-Fill, valid range, scale and units are those of the file; the table speaks only for attributes
-that a file lacks. Product names stand without their platform (MOD Terra, MYD Aqua, MCD both).
+Fill, valid range, scale and units come from the file; the table gives only those that a file
+lacks. Product names are without platform (MOD Terra, MYD Aqua, MCD both).
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ class QualityTest:
     conditions: tuple[Accepted, ...]
 
 
-#: The checks that make a value usable; all of them.
+#: A value is usable if it passes all of these tests.
 Rule = tuple[QualityTest, ...]
 
 
 @dataclass(frozen=True)
 class Product:
-    """What is known of a product.
+    """QA rules and documented attributes of one product.
 
-    `rules`: by layer, alternatives in order; the first whose QA layers are all there counts.
-    `documented`: attributes by a pattern of layer names, for those that a file lacks.
-    `adds`: the offset is added to scaled numbers (MOD11), not taken off before (HDF4's way).
+    `rules`: for each layer, alternatives in order; the first whose QA layers all exist applies.
+    `documented`: attributes by pattern of layer names, used where a file lacks them.
+    `adds`: the offset is added after scaling (MOD11), not subtracted before scaling (HDF4).
     """
 
     rules: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
@@ -49,14 +49,14 @@ class Product:
     adds: bool = False
 
     def attributes(self, layer: str) -> Mapping[str, Any]:
-        """What is documented of a layer; empty for a layer that is not in the table."""
+        """Documented attributes of a layer; empty for a layer that is not in the table."""
         for pattern, attributes in self.documented:
             if re.fullmatch(pattern, layer):
                 return attributes
         return {}
 
 
-#: Clear sky over land, coast or inland water, thin cirrus at most, aerosol not high.
+#: Clear sky over land, coast or inland water, at most thin cirrus, aerosol not high.
 _CLEAR = accepted(
     STATE, cloud=(0,), shadow=(0,), land_water=(1, 2, 3, 4, 5), aerosol=(0, 1, 2), cirrus=(0, 1),
     internal_cloud=(0,), adjacent=(0,),
@@ -64,7 +64,7 @@ _CLEAR = accepted(
 
 
 def _bands(name: str, state: str, qc: str | None) -> dict[str, tuple[Rule, ...]]:
-    """Surface reflectance: clear, and each band of highest quality (climatology allowed)."""
+    """Surface reflectance: clear sky, band of highest quality (climatology allowed)."""
     rules: dict[str, tuple[Rule, ...]] = {}
     for band in range(1, 8):
         checks = [QualityTest(state, _CLEAR)]
@@ -76,7 +76,7 @@ def _bands(name: str, state: str, qc: str | None) -> dict[str, tuple[Rule, ...]]
 
 
 def _lst(size: str) -> dict[str, tuple[Rule, ...]]:
-    """Land surface temperature: produced, and its error not above 2 K."""
+    """Land surface temperature: produced, with an error of at most 2 K."""
     good = accepted(LST_QC, mandatory=(0, 1), lst_error=(0, 1))
     return {
         f"LST_{time}_{size}": ((QualityTest(f"QC_{time}", good),),) for time in ("Day", "Night")
@@ -84,7 +84,7 @@ def _lst(size: str) -> dict[str, tuple[Rule, ...]]:
 
 
 def _full_inversion() -> Iterator[tuple[str, tuple[Rule, ...]]]:
-    """MCD43A3 and A4: full inversions of the band."""
+    """MCD43A3 and MCD43A4: full inversions of the band."""
     good = accepted(CODE, code=(0,))
     for band in (*(f"Band{n}" for n in range(1, 8)), "vis", "nir", "shortwave"):
         check = QualityTest(f"BRDF_Albedo_Band_Mandatory_Quality_{band}", good)
@@ -93,7 +93,7 @@ def _full_inversion() -> Iterator[tuple[str, tuple[Rule, ...]]]:
 
 
 def _cmg_inversion() -> dict[str, tuple[Rule, ...]]:
-    """MCD43C4: at most a quarter filled (quality 0 to 3), no snow; both names of the quality."""
+    """MCD43C4: at most a quarter filled (quality 0 to 3), no snow; the QA layer has two names."""
     snowless = QualityTest("Percent_Snow", accepted(CODE, code=(0,)))
     good = accepted(CODE, code=(0, 1, 2, 3))
     rules = tuple(
@@ -103,7 +103,7 @@ def _cmg_inversion() -> dict[str, tuple[Rule, ...]]:
 
 
 def _vegetation_index() -> dict[str, tuple[Rule, ...]]:
-    """MOD13: pixel reliability good or marginal; where it is missing, VI quality good or less."""
+    """MOD13: pixel reliability good or marginal; without it, VI quality instead."""
     prefixes = (
         "1 km 16 days ", "500m 16 days ", "250m 16 days ", "1 km monthly ",
         "CMG 0.05 Deg 16 days ", "CMG 0.05 Deg Monthly ",
@@ -131,7 +131,7 @@ _REFLECTANCE = {"_FillValue": -28672, "valid_range": (-100, 16000), "scale_facto
                 "units": "reflectance"}  # fmt: skip
 _CODES = {"_FillValue": 255, "valid_range": (0, 254)}
 
-#: MOD09CMG as the MOD09 User Guide (table 7) has it; names with spaces.
+#: MOD09CMG, from the MOD09 User Guide (table 7); its layer names contain spaces.
 _CMG = "Coarse Resolution "
 _CMG_DOCUMENTED: tuple[tuple[str, Mapping[str, Any]], ...] = (
     (_CMG + r"Surface Reflectance Band \d", _REFLECTANCE),
@@ -168,7 +168,7 @@ _FAPAR_DOCUMENTED: tuple[tuple[str, Mapping[str, Any]], ...] = (
 )
 _GA_DOCUMENTED: tuple[tuple[str, Mapping[str, Any]], ...] = ((r"sur_refl_b0\d(_1)?", _REFLECTANCE),)
 
-#: The table. A product that is not in it is read by the attributes of its file, without QA.
+#: The table. Other products are read with the attributes of their file and without QA.
 PRODUCTS: Mapping[str, Product] = {
     "09GA": Product(_bands("sur_refl_b{:02d}_1", "state_1km_1", "QC_500m_1"), _GA_DOCUMENTED),
     "09A1": Product(
@@ -194,5 +194,5 @@ PRODUCTS: Mapping[str, Product] = {
 
 
 def product_row(name: str) -> Product:
-    """The row of a product such as `MYD09GA`; an empty one for a product that is not known."""
+    """The row of a product such as `MYD09GA`; an empty row for an unknown product."""
     return PRODUCTS.get(name[3:], Product())

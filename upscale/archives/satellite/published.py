@@ -1,4 +1,4 @@
-"""Names under which MODIS and VIIRS granules are published: product, day, tile, collection."""
+"""Published file names of MODIS and VIIRS granules: product, day, tile, collection."""
 
 from __future__ import annotations
 
@@ -18,8 +18,11 @@ _NAME = re.compile(
 
 @dataclass(frozen=True)
 class Published:
-    """What a file name says. `tile`: (h, v), None for a global granule; `produced`: year, day
-    and time at which it was made, "" where the name has none."""
+    """The parts of a file name.
+
+    `tile`: (h, v), None for a global granule; `produced`: year, day and time of production, ""
+    where the name has none.
+    """
 
     product: str
     date: dt.date
@@ -29,7 +32,7 @@ class Published:
 
 
 def published(path: str) -> Published:
-    """The name of a granule read; ArchiveError where it is not of the published form."""
+    """Parse the name of a granule; ArchiveError where it does not have the published form."""
     name = PurePath(path).name
     found = _NAME.fullmatch(name)
     if found is None:
@@ -42,7 +45,7 @@ def published(path: str) -> Published:
         date = date_in_year(year, int(found["day"]))
     except ValueError:
         raise ArchiveError(
-            f"{path}: expected a day of {year}, found {found['day']}; mend the name"
+            f"{path}: expected a day of {year}, found {found['day']}; correct the name"
         ) from None
     tile = None if found["h"] is None else (int(found["h"]), int(found["v"]))
     if tile is not None and not (tile[0] < 36 and tile[1] < 18):

@@ -1,6 +1,6 @@
-"""What a product says of drivers: which of its layers make a variable, and how.
+"""Which layers of a product give which drivers, and how.
 
-One row per product, platform left out (`09GA` of MOD09GA and MYD09GA). An index is computed from
+One row per product, without platform (`09GA` for MOD09GA and MYD09GA). An index is computed from
 the mean reflectances of a cell, as a sensor with pixels of that size would see it.
 """
 
@@ -20,7 +20,7 @@ from upscale.remote.errors import ArchiveError
 
 Floats = NDArray[np.floating[Any]]
 
-#: How long the values of a granule hold: days, or a calendar month.
+#: Period that a granule represents: a number of days, or a calendar month.
 Span = int | Literal["month"]
 
 
@@ -36,7 +36,7 @@ def _product(index: Floats, nir: Floats) -> Floats:
 class Recipe:
     """A variable of a cell from the means of `layers` over the cell's good pixels.
 
-    circular: the one layer is an angle in degrees, of which the mean direction is taken.
+    circular: the only layer is an angle in degrees; its mean direction is taken.
     """
 
     layers: tuple[str, ...]
@@ -46,9 +46,9 @@ class Recipe:
 
 @dataclass(frozen=True)
 class ProductVariables:
-    """What a product gives: recipes by variable, and how many days a granule stands for.
+    """The variables of a product with their recipes, and the period that a granule represents.
 
-    usual: the variables that are taken where nobody names any.
+    usual: the variables that are taken by default.
     """
 
     recipes: Mapping[str, Recipe]
@@ -57,7 +57,7 @@ class ProductVariables:
 
 
 def _reflectances(bands: Mapping[int, str]) -> dict[str, Recipe]:
-    """Reflectances by MODIS band and the indices that can be made of them."""
+    """Reflectances by MODIS band and the indices that can be computed from them."""
     made = {f"sur_refl_b{number:02d}": Recipe((name,)) for number, name in bands.items()}
     for name, row in INDICES.items():
         if all(band in bands for band in row.bands):
@@ -77,7 +77,7 @@ _ANGLES = {
     "clouds": Recipe(("clouds",)),
 }
 
-#: Indices that go with weather where nobody names others.
+#: Indices that are taken by default.
 _GREEN = ("ndvi", "evi", "nirv")
 
 
@@ -105,7 +105,7 @@ _VIIRS_1KM = {1: "SurfReflect_M5_1", 2: "SurfReflect_M7_1", 3: "SurfReflect_M3_1
 
 
 def _viirs() -> ProductVariables:
-    """500 m bands where there are any; what needs blue or 2.2 um is made of 1 km bands alone."""
+    """500 m bands where they exist; indices with blue or 2.2 um use only 1 km bands."""
     recipes = _reflectances(_VIIRS_1KM) | _reflectances(_VIIRS)
     return ProductVariables(recipes, 1, _GREEN)
 
@@ -143,28 +143,28 @@ OFFERS: Mapping[str, ProductVariables] = {
 
 
 def offer_of(product: str) -> ProductVariables:
-    """What a product such as `MYD09GA` gives; ArchiveError names the known ones."""
+    """The variables of a product such as `MYD09GA`; ArchiveError names the known products."""
     viirs = product.startswith(("VNP", "VJ1", "VJ2"))
     name = product[3:] + ("_VIIRS" if viirs else "")
     if name not in OFFERS:
         known = ", ".join(with_platform(key) for key in OFFERS if not key.endswith("VIIRS"))
         raise ArchiveError(
-            f"expected a product that drivers are made of ({known}, VNP09GA), found {product}; "
+            f"expected a product that gives drivers ({known}, VNP09GA), found {product}; "
             "leave its files out"
         )
     return OFFERS[name]
 
 
 def with_platform(key: str) -> str:
-    """A product with its platform, as a person knows it."""
+    """The usual name of a product, with its platform."""
     return ("MCD" if key[:2] in ("15", "43") else "MOD") + key
 
 
 def days_of(product: str, date: dt.date) -> range:
-    """Day numbers that a granule of `date` stands for.
+    """Day numbers that a granule of `date` represents.
 
-    Composites are counted from 1 January, so that the last of a year is short; those of MYD13
-    from 9 January, between those of MOD13.
+    Composites start on 1 January, so the last of a year is short; those of MYD13 start on 9
+    January, half a period after those of MOD13.
     """
     span = offer_of(product).span
     if span == "month":

@@ -1,8 +1,9 @@
-"""VIIRS daily surface reflectance (VNP09GA and its successors; HDF5), as Terra's heir.
+"""VIIRS daily surface reflectance (VNP09GA and its successors; HDF5), which continues MODIS Terra.
 
-Grids stand in HDFEOS/GRIDS/<grid>/Data Fields, 500 m bands I1 to I3 and 1 km bands M1 to M11.
-The layout is that of the VNP09 User Guide; no real granule was at hand. netCDF4 reads them, which
-is not safe in threads: the lock of the NetCDF readers stands around every open, read and close.
+Grids are groups HDFEOS/GRIDS/<grid>/Data Fields with 500 m bands I1 to I3 and 1 km bands M1 to
+M11. The layout follows the VNP09 User Guide; it has not been tested on a real granule. Files are
+read with netCDF4, which is not thread-safe: the lock of the NetCDF readers is held around every
+open, read and close.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ QF7: Mapping[str, Field] = {
     "snow": (0, 0), "adjacent": (1, 1), "aerosol": (2, 3), "thin_cirrus": (4, 4),
 }  # fmt: skip
 
-#: Clear by day over land, coast or inland water, no shadow, cirrus, heavy aerosol.
+#: Clear daytime sky over land, coast or inland water; no shadow, cirrus or heavy aerosol.
 _CLEAR: Mapping[str, tuple[Accepted, ...]] = {
     "SurfReflect_QF1_1": accepted(QF1, cloud=(0, 1), night=(0,)),
     "SurfReflect_QF2_1": accepted(
@@ -58,7 +59,7 @@ _DOCUMENTED = {"_FillValue": -28672, "valid_range": (-100, 16000), "scale_factor
 
 @dataclass(frozen=True)
 class _Field:
-    """A field of the file: its grid, its group, shape and attributes."""
+    """A field of the file: its grid, group, shape and attributes."""
 
     grid: str
     shape: tuple[int, ...]
@@ -76,7 +77,7 @@ def _bands() -> frozenset[str]:
 
 @contextmanager
 def _open(path: str) -> Iterator[Any]:
-    """The open file, behind the lock of NetCDF; ArchiveError where it is none or damaged."""
+    """Open a file while holding the NetCDF lock; ArchiveError where it is damaged or no HDF5."""
     if first_bytes(path, 8) != MAGIC:
         raise ArchiveError(
             f"{path}: expected an HDF5 file, found one that starts with {first_bytes(path)!r}; "
@@ -122,13 +123,13 @@ class ViirsGranule:
         return self.fields[name]
 
     def layer(self, name: str) -> Layer:
-        """One field in physical units; bands with the QA of their 1 km pixels."""
+        """One field in physical units; a band has the QA of the 1 km pixels."""
         attributes = self._attributes(name)
         values = physical(name, self.stored(name), attributes, adds=True)
         return Layer(name, units_of(attributes), values, self.usable(name))
 
     def numbers(self, name: str) -> Numbers:
-        """One field as it is stored."""
+        """One field as stored numbers."""
         attributes = self._attributes(name)
         return numbers_of(name, self.stored(name), attributes, True, self.usable(name))
 
@@ -144,7 +145,7 @@ class ViirsGranule:
 
     @cached_property
     def clear(self) -> NDArray[np.bool_] | None:
-        """Where the default QA accepts the 1 km pixel (row, col); None without its flags."""
+        """Where the default QA accepts a 1 km pixel (row, col); None where flags are missing."""
         if not all(name in self.fields for name in _CLEAR):
             return None
         checks = (passes(self._codes(name), rule) for name, rule in _CLEAR.items())
@@ -157,7 +158,7 @@ class ViirsGranule:
 
 
 def open_granule(path: str) -> ViirsGranule:
-    """A granule; ArchiveError where it is damaged, misnamed or on a grid that is not its own."""
+    """Open a granule; ArchiveError where it is damaged, misnamed, or on a wrong grid."""
     named = published(path)
     with _open(path) as file:
         text, fields = _struct_text(file), dict(_fields(file, path))
@@ -174,7 +175,7 @@ def open_granule(path: str) -> ViirsGranule:
 
 
 def _fields(file: Any, path: str) -> Iterator[tuple[str, _Field]]:
-    """The fields of rows and columns, by name."""
+    """The two-dimensional fields by name."""
     try:
         grids = file["HDFEOS/GRIDS"].groups
     except IndexError:
@@ -190,7 +191,7 @@ def _fields(file: Any, path: str) -> Iterator[tuple[str, _Field]]:
 
 
 def _struct_text(file: Any) -> str:
-    """StructMetadata.0, which writers store as one string or as characters."""
+    """StructMetadata.0, stored as one string or as an array of characters."""
     group = file.groups.get("HDFEOS INFORMATION")
     if group is None or "StructMetadata.0" not in group.variables:
         return ""
@@ -201,12 +202,12 @@ def _struct_text(file: Any) -> str:
 
 
 class _Viirs:
-    """VIIRS granules as a source."""
+    """VIIRS granules as a registered source."""
 
     name = "viirs"
 
     def matches(self, path: str) -> bool:
-        """The published name of a daily reflectance granule, whatever it holds."""
+        """True for the published name of a daily reflectance granule, whatever its content."""
         named = has_published_name(path, "(VNP|VJ1|VJ2)09GA")
         return named and PurePath(path).suffix in (".h5", ".hdf5", ".nc")
 
@@ -225,7 +226,7 @@ class _Viirs:
         )
 
     def layers(self, path: str) -> Iterator[Layer]:
-        """Every field of rows and columns."""
+        """Every two-dimensional field."""
         granule = open_granule(path)
         for name in granule.fields:
             yield granule.layer(name)
