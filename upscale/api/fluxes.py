@@ -18,7 +18,7 @@ from upscale.jobs.clock import now
 from upscale.network.releases.release import Release
 from upscale.product.cube import MEMBER_AXIS, PER_LAND, daily_attributes, plain
 from upscale.product.uncertainty import STEP_ARRAYS, StoredUncertainty
-from upscale.stores.axes import axis_attributes
+from upscale.stores.axes import COUNTED, axis_attributes
 from upscale.variables import FLUXES, variable
 
 #: What a cell that is not predicted holds; `quality` holds its reason.
@@ -68,6 +68,9 @@ def dataset_of(release: Release, records: PlaceRecords, cells: PredictedCells) -
     for name in ("lat", "lon", "step", "time"):
         if name in found.coords:
             found[name].attrs = _axis(name, found)
+    for name in ("time", "step", "step_bnds"):
+        if name in found.coords:  # in files, days are counted as in stores
+            found[name].encoding = {"dtype": "int32", **COUNTED}
     if "member" in found.coords:
         found["member"].attrs = dict(MEMBER_AXIS)
     return found
