@@ -48,7 +48,9 @@ CAPTIONS = {
     "variables": "names and units",
     "calendar": "day numbers",
     "humidity": "vapour pressure",
+    "prediction_interval": "the formula",
     "shipped": "models and grids",
+    "version": "of the package",
 }
 WIDTH, HEIGHT, GAP, STEP = 2.5, 0.8, 0.5, 1.5
 INK, PALE, PAPER = "#16352c", "#7d968d", "#ffffff"
@@ -231,7 +233,8 @@ def _box(axes: Axes, x: float, y: float, room: str, shade: str, width: float = W
             boxstyle="round,pad=0,rounding_size=0.14", facecolor=shade, edgecolor=PAPER, lw=2,
         )
     )  # fmt: skip
-    axes.text(x, y + 0.13, room, color=PAPER, ha="center", va="center", size=11.5, weight="bold",
+    size = 11.5 * min(1.0, 5.0 * width / len(room))  # a long name stays in its box
+    axes.text(x, y + 0.13, room, color=PAPER, ha="center", va="center", size=size, weight="bold",
               zorder=4)  # fmt: skip
     axes.text(x, y - 0.2, CAPTIONS.get(room, ""), color=PAPER, ha="center", va="center", size=7.6,
               zorder=4)  # fmt: skip
@@ -263,7 +266,7 @@ def _ground(axes: Axes, rooms: list[str], x: float, width: float, y: float) -> N
         _box(axes, x + (i - (len(rooms) - 1) / 2) * each, y, room, PALE, each - 0.12)
     axes.text(
         x, y - HEIGHT / 2 - 0.22, size=8, color=INK, ha="center", va="center",
-        s="Every room may use these four. An arrow means: imports. An import that a chain of "
+        s="Every room may use these. An arrow means: imports. An import that a chain of "
         "arrows already implies is not drawn.",
     )  # fmt: skip
 
