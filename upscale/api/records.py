@@ -237,6 +237,7 @@ def _dims(table: xr.Dataset, names: Sequence[str], what: str) -> tuple[str, ...]
 def _read_places(
     table: xr.Dataset, dims: tuple[str, ...], given: Mapping[str, Any], what: str
 ) -> Places:
+    """Where the drivers belong, by what the table holds or the caller gives."""
     lat = _of_place(table, dims, "lat", given, what)
     if lat is None:
         raise DriverError(

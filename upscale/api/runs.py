@@ -80,6 +80,7 @@ def _as_text(overrides: Mapping[str, Any], before: str = "") -> Iterator[str]:
 
 
 def _execute(checked: Checked) -> None:
+    """Create the store, do its work items and finalise it; RuntimeError names what failed."""
     progress = make_progress(checked.run.interval)
     try:
         progress.stage("creating store")

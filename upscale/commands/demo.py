@@ -89,6 +89,7 @@ def demo(
 
 
 def _make_planet(path: Path, world: DemoPlanet, console: Console) -> None:
+    """Write the drivers of the planet, unless the same planet is there already."""
     if _is_made(path, world):
         console.print(
             f"planet {path} is there already and is kept", highlight=False, soft_wrap=True

@@ -62,6 +62,7 @@ def show(found: Iterable[ReleaseSummary], console: Console) -> None:
 
 
 def _lines(release: ReleaseSummary) -> dict[str, str]:
+    """What a release is, by the words that stand before it in the listing."""
     members = "1 member" if release.members == 1 else f"{release.members} members"
     skill = ", ".join(f"{flux.upper()} {value:.2f}" for flux, value in release.skill.items())
     limits = ", with an area of applicability" if release.applicability else ""

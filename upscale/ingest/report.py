@@ -192,6 +192,7 @@ def scan_facts(scan: Scan) -> dict[str, Any]:
 
 
 def _holdings_facts(held: Holdings) -> dict[str, Any]:
+    """Files of one satellite entry and what they lack, as plain values."""
     return {
         "products": held.products,
         "variables": held.variables,

@@ -137,6 +137,7 @@ def draw_map(axes: Axes, composite: Composite, field: Reals, scale: Scale, pixel
 def _draw_cells(
     axes: Axes, composite: Composite, field: Reals, scale: Scale, view: View, pixels: int
 ) -> None:
+    """Colour every pixel of the map by the cell that lies under its centre."""
     lines = round(pixels / view.aspect)
     half = (projection.HALF_WIDTH, projection.HALF_HEIGHT)
     box = (-half[0], half[0], -half[1], half[1]) if view.world else _box(view)
@@ -202,6 +203,7 @@ def _draw_towers(axes: Axes, composite: Composite, field: Reals, scale: Scale, v
 
 
 def _draw_world(axes: Axes) -> None:
+    """Draw the graticule, the outline of the projected globe and its latitudes."""
     for x, y in _graticule():
         axes.plot(x, y, color=colours.NOTE, linewidth=0.35, alpha=0.45, zorder=2)
     edge = np.linspace(-90, 90, 181)

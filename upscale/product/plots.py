@@ -268,6 +268,7 @@ def _draw_season(axes: Axes, panel: Panel, edges: Reals, first: bool) -> None:
 
 
 def _style_season(axes: Axes, first: bool) -> None:
+    """Name months and latitudes on the axes of a seasonal cycle."""
     starts = np.array(_MONTH_STARTS)
     low, high = axes.get_xlim()
     middles = (starts[:-1] + starts[1:]) / 2

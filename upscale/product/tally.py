@@ -108,6 +108,7 @@ class _Piece:
 
     @classmethod
     def read(cls, cube: FluxCube, cells: CellSlices, block: int) -> _Piece:
+        """Read everything that is counted of some cells and one block."""
         days = cube.layout.days(block)
         names = (*FLUXES, *(f"{flux}_sd" for flux in FLUXES))
         return cls(

@@ -195,6 +195,7 @@ def _check_base_score(found: object) -> None:
 
 
 def _check_xgboost_tree(tree: Any, columns: int) -> None:
+    """Refuse a tree whose nodes are no tree, or that splits by a column that is not there."""
     if not isinstance(tree, dict):
         raise ValueError(f"expected a JSON object, found {_short(tree)}")
     nodes = len(_part(tree, "left_children", list))
@@ -261,6 +262,7 @@ def _check_lightgbm_head(head: Mapping[str, str], columns: int) -> list[int]:
 
 
 def _check_lightgbm_tree(block: str, number: int, columns: int) -> None:
+    """Refuse a block of text that is not one whole tree of numbers on these columns."""
     if not block.endswith("\n\n\n"):
         raise ValueError("expected a block as long as tree_sizes says: the file is cut or changed")
     tree = _pairs(block.removesuffix("\n\n\n"), _LIGHTGBM_TREE)

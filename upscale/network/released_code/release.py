@@ -116,6 +116,7 @@ def _check_classes(found: int, channels: int, path: Path) -> None:
 
 
 def _card(spec: ReleaseSpec, assumed: Sequence[str], default: bool) -> str:
+    """CARD.md of an imported release: its files and what had to be assumed."""
     files = spec.training_settings["imported"]
     parts = [
         f"# {spec.name}\n",
@@ -137,6 +138,7 @@ def _card(spec: ReleaseSpec, assumed: Sequence[str], default: bool) -> str:
 
 
 def _assumptions(assumed: Sequence[str], default: bool) -> list[str]:
+    """One bullet for each thing that the files of weights leave open."""
     said = []
     if default:
         said.append(

@@ -182,6 +182,7 @@ def _flux(given: Constants) -> FluxScale:
 
 
 def _conversion(given: Constants) -> tuple[float, float]:
+    """Factor and offset from the units of the given constants to those of the table."""
     ours = variable(given.name).units
     if given.units in (None, ours):
         return 1.0, 0.0

@@ -72,6 +72,7 @@ def read_member(path: Path) -> Imported:
 
 
 def _load(path: Path) -> Any:
+    """The content of a file of weights, read without running anything that is in it."""
     refuse_unsafe_switch()
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
@@ -179,6 +180,7 @@ def _shapes_beside(config: CarbonFluxBenchConfig, state: State) -> dict[tuple[st
 def _check_names(
     state: State, known: Iterable[tuple[str, str]], spare: Iterable[tuple[str, str]], path: Path
 ) -> None:
+    """Refuse tensors that the released networks do not have, and missing ones."""
     there = {(part, name) for part, tensors in state.items() for name in tensors}
     faults = {"missing": set(known) - set(spare) - there, "not known": there - set(known)}
     said = [
@@ -194,6 +196,7 @@ def _check_names(
 
 
 def _check_tensor(tensor: Tensor, shape: Shape, where: str) -> None:
+    """Refuse a tensor of another shape or type, and values that no training gives."""
     counter = where.endswith(_COUNTER)
     plain = tensor.layout is torch.strided and tensor.device.type == "cpu"
     if tuple(tensor.shape) != shape or not (plain and (counter or tensor.is_floating_point())):

@@ -115,6 +115,7 @@ class Target:
 
 
 def _target(points: Floats, counts: Floats, complete: bool) -> Target:
+    """Training points as the matrix by which distances to them are one product."""
     there = np.isfinite(points).astype(np.float32)
     known = np.nan_to_num(points)
     parts = [there, -2 * known, known**2] + ([] if complete else [1 - there])
@@ -184,6 +185,7 @@ def read_applicability(tensors: Mapping[str, Tensor], features: int) -> Applicab
 
 
 def _read_space(tensors: Mapping[str, Tensor], name: str) -> Space:
+    """A space from its saved tensors; ValueError where others are there."""
     wanted = {f"{name}.{field.name}" for field in fields(Space)}
     there = {key for key in tensors if key.startswith(f"{name}.")}
     if wanted != there:
@@ -325,6 +327,7 @@ def step_points(drivers: Floats, first: int, steps: range, scaler: Scaler) -> Fl
 
 
 def _means(drivers: Floats, first: int, steps: range, scaler: Scaler) -> Floats:
+    """Means `(cell, step, feature)` of scaled drivers over the days of a point, NaN of too few."""
     past = POINT_DAYS // STEP_DAYS - 1
     begin = (steps.start - past) * STEP_DAYS - first
     days = (len(steps) + past) * STEP_DAYS

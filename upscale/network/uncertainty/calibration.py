@@ -247,6 +247,7 @@ def _gather(records: Sequence[_Record], flux: int) -> _Days:
 def _calibrate(
     name: str, flux: int, records: Sequence[_Record], fold: dict[str, int]
 ) -> FluxCalibration:
+    """Calibration of one flux by the errors at towers that were left out."""
     days = _gather(records, flux)
     shape = _fit(days)
     ratio = np.abs(days.error) / shape.sd(days)
