@@ -103,10 +103,10 @@ def predict(
     --------
     >>> import upscale
     >>> meteo = upscale.open_drivers("drivers.zarr")["meteo"].to_dataset()
-    >>> place = meteo.sel(lat=47, lon=11, method="nearest")
+    >>> place = meteo.sel(lat=47.01, lon=11.01, method="nearest")
     >>> fluxes = upscale.predict("tamrl-v2", place, igbp="GRA", koppen="Dfb")
-    >>> fluxes.gpp.units
-    'g m-2 d-1'
+    >>> fluxes.gpp.units, bool(fluxes.gpp.notnull().any())
+    ('g m-2 d-1', True)
     """
     model = release if isinstance(release, Release) else load_release(release)
     given = {"lat": lat, "lon": lon, "igbp": igbp, "koppen": koppen}

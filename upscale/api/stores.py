@@ -104,7 +104,8 @@ def interval(
     --------
     >>> import upscale
     >>> store = upscale.open_fluxes("fluxes.zarr")
-    >>> low, high = upscale.interval(store, "gpp", level=0.9)
+    >>> place = store.sel(lat=47.01, lon=11.01, method="nearest")
+    >>> low, high = upscale.interval(place, "gpp", level=0.9)
     >>> bool((low <= high).any())
     True
     """
