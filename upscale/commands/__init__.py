@@ -62,7 +62,8 @@ COMMANDS = {
         "Models", "List the model releases that are shipped, or those of a folder."
     ),
     "evaluate": CommandEntry(
-        "Models", "Judge a release at towers, seen or not: skill, where it holds, how sure that is."
+        "Models",
+        "Evaluate a release at towers, seen or not: skill, where it holds, how sure that is.",
     ),
     "train": CommandEntry(
         "Models",

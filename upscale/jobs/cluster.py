@@ -26,7 +26,7 @@ TASKS_PER_WORKER = 2
 #: Dask settings of the processes that are started here. A frozen worker is given up after two
 #: minutes, and so is a task that kills three workers. Freed memory is kept for the next tile:
 #: Dask's own default returns every page, which doubled the time of a run
-#: (docs/explanation/performance.md).
+#: (docs/performance.md).
 _SETTINGS = {
     "distributed": {
         "scheduler": {"worker-ttl": "120s", "allowed-failures": 3, "no-workers-timeout": "10m"},

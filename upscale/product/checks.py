@@ -292,8 +292,8 @@ def conclude(tally: Tally, finished: bool = True) -> list[Check]:
     if finished:
         row = ("produced", "values of the domain not computed", "`upscale run` goes on there")
         checks.append(_counted(tally, *row))
-    judges: tuple[Callable[[Tally], Check], ...] = (_days, _scale, _sign, _seasons)
-    return checks + [each(tally) for each in judges]
+    rules: tuple[Callable[[Tally], Check], ...] = (_days, _scale, _sign, _seasons)
+    return checks + [each(tally) for each in rules]
 
 
 def _counted(tally: Tally, name: str, what: str, remedy: str) -> Check:

@@ -78,14 +78,14 @@ def passes(
     codes: NDArray[np.unsignedinteger], conditions: tuple[Accepted, ...]
 ) -> NDArray[np.bool_]:
     """True where every condition holds, same shape as `codes`; codes of 8, 16 or 32 bits."""
-    judge: Callable[..., NDArray[np.bool_]] = partial(_passes, conditions=conditions)
+    accept: Callable[..., NDArray[np.bool_]] = partial(_passes, conditions=conditions)
     if codes.dtype.itemsize <= 2:  # test every possible code once, then look up
         every = np.arange(1 << (8 * codes.dtype.itemsize), dtype=codes.dtype)
-        judge = judge(every).take
+        accept = accept(every).take
     flat, good = codes.ravel(), np.empty(codes.size, dtype=bool)
     for first in range(0, flat.size, _BLOCK):
         block = slice(first, first + _BLOCK)
-        good[block] = judge(flat[block])
+        good[block] = accept(flat[block])
     return good.reshape(codes.shape)
 
 

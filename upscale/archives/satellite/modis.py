@@ -142,10 +142,10 @@ class ModisGranule:
         """Where the default QA accepts a layer (row, col); None for a layer without QA."""
         for rule in self.row.rules.get(name, ()):
             if all(check.layer in self.datasets for check in rule):
-                return self._judge(rule, self.datasets[name].shape)
+                return self._accepted(rule, self.datasets[name].shape)
         return None
 
-    def _judge(self, rule: Rule, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    def _accepted(self, rule: Rule, shape: tuple[int, ...]) -> NDArray[np.bool_]:
         good = np.ones(shape, dtype=bool)
         for check in rule:
             good &= self._verdict(check, shape)

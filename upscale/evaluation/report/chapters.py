@@ -80,7 +80,7 @@ def towers_chapter(evaluation: Evaluation) -> list[Block]:
         ),
     ]
     if evaluation.skipped:
-        blocks.append(Text("Not judged:"))
+        blocks.append(Text("Not evaluated:"))
         blocks.append(Bullets(tuple(f"{one.site}: {one.reason}" for one in evaluation.skipped)))
     return blocks
 

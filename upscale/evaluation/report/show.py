@@ -37,7 +37,7 @@ def show(evaluation: Evaluation, scores: pd.DataFrame, quality: Quality, console
             _say(console, f"WARNING: {warning}")
     _tell_differences(evaluation, scores, console)
     for one in evaluation.skipped:
-        _say(console, f"not judged: {one.site}: {one.reason}")
+        _say(console, f"not evaluated: {one.site}: {one.reason}")
 
 
 def _skill_table(evaluation: Evaluation, scores: pd.DataFrame, words: str) -> Table:
