@@ -17,7 +17,9 @@ import yaml
 
 from upscale.commands import COMMANDS, make_app
 from upscale.engine.config import parse_run
+from upscale.grid import load_grid
 from upscale.ingest.config import parse_ingest
+from upscale.planet import write_planet
 from upscale.product.cube import consolidate
 from upscale.testing.flux_cubes import MADE_UNCERTAINTY, make_flux_cube, small_layout
 from upscale.training.config import TrainConfig
@@ -79,12 +81,15 @@ def test_the_readme_shows_the_smallest_run(smallest: dict[str, Any]) -> None:
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a flux cube in it, as a run leaves one."""
+    """A folder with a flux cube and a driver cube in it, as a run leaves them."""
     folder = tmp_path_factory.mktemp("results")
     store = str(folder / "fluxes.zarr")
     year = small_layout(dt.date(2012, 1, 1), dt.date(2012, 12, 31))
     make_flux_cube(store, year, uncertainty=MADE_UNCERTAINTY)
     consolidate(store)
+    grid = load_grid("global-1p0").crop(slice(40, 52), slice(185, 199))
+    period = dt.date(2011, 1, 1), dt.date(2012, 12, 31)
+    write_planet(str(folder / "drivers.zarr"), grid, load_grid("nodes-2p0"), period, tile=5)
     return folder
 
 

@@ -81,7 +81,8 @@ def predict(
         g m-2 d-1 of carbon, ``quality`` (flags by name in its attributes) and ``filled_share``,
         all ``(time, ...)`` with the dimensions of the drivers; where the model knows its area of
         applicability, ``extrapolation`` and others ``(step, ...)`` for steps of 15 days. On
-        request ``gpp_members``, ... ``(member, time, ...)``. NEE = RECO - GPP, positive = release.
+        request ``gpp_members``, ... ``(member, time, ...)``. NEE has a head of its own and is close
+        to RECO - GPP; positive = release to the atmosphere.
 
     Raises
     ------
@@ -96,7 +97,7 @@ def predict(
 
     References
     ----------
-    Rozanov et al. (2026), arXiv:2603.09868 (TAM-RL); Meyer and Pebesma (2021), Methods in Ecology
+    Rozanov et al. (2026), arXiv:2603.09974 (TAM-RL); Meyer and Pebesma (2021), Methods in Ecology
     and Evolution 12:1620 (area of applicability).
 
     Examples
