@@ -307,7 +307,7 @@ def test_what_lies_in_an_s3_bucket_is_replaced_only_where_it_may_be(
         with pytest.raises(FileExistsError, match="no driver cube; give another path"):
             create_cube(taken, **text, overwrite=True)
     assert files.cat("cubes/theses/one.txt") == b"mine"
-    with pytest.raises(FileExistsError, match=r"finished driver cube .* is there already"):
+    with pytest.raises(FileExistsError, match=r"finished driver cube .* exists already"):
         create_cube(bucket.cube, **text)
     copy = bucket.cube.replace("drivers", "copy")
     files.touch("cubes/copy.zarr/")  # a folder as some tools make it

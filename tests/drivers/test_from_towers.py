@@ -279,7 +279,7 @@ def test_a_period_may_be_given_by_years_or_by_days() -> None:
 def test_a_finished_cube_is_replaced_only_on_request(tmp_path: Path, folder: Path) -> None:
     url, day = str(tmp_path / "out.zarr"), dt.date(2004, 3, 1)
     first = towers_on_grid(folder, url, day, day)
-    with pytest.raises(FileExistsError, match=r"is there already; .* --overwrite"):
+    with pytest.raises(FileExistsError, match=r"exists already; .* --overwrite"):
         towers_on_grid(folder, url, day, day)
     assert open_cube(url).digest == first.digest
     assert towers_on_grid(folder, url, day, day, overwrite=True).digest == first.digest

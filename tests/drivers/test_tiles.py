@@ -73,7 +73,7 @@ def test_a_static_value_that_means_nothing_is_refused_with_its_place(
     array[11, 12:14] = value
     cube = open_cube(scratch.url)
     message = (
-        rf"static/{layer}: expected values in {bounds}, found 3 others in this tile, "
+        rf"static/{layer}: expected values in {bounds}, found 3 outside in this tile, "
         rf"the first {value} at 48.475 N 10.625 E; write the"
     )
     with pytest.raises(DriverError, match=message):
@@ -232,7 +232,7 @@ def test_a_group_on_another_lattice_is_no_part_of_the_product_grid(tmp_path: Any
     shifted = Grid("shifted", 8, 8, 0.05, north=48.22, west=10.03)
     cube = one_driver(str(tmp_path / "cube.zarr"), grid, shifted, None)
     surface = read_surface(cube, slice(0, 4), slice(0, 4))
-    with pytest.raises(DriverError, match=r"is no part of .*shifted"):
+    with pytest.raises(DriverError, match=r"is not part of .*shifted"):
         read_features(cube, surface, ("ta",), 0, 2)
 
 

@@ -99,7 +99,7 @@ def test_a_finished_cube_is_replaced_only_on_request(free: str) -> None:
     start(free, "old")
     zarr.open_group(free, mode="r+").create_group("static")
     seal(free)
-    with pytest.raises(FileExistsError, match=r"cube \('old'\) is there already; .* --overwrite"):
+    with pytest.raises(FileExistsError, match=r"cube \('old'\) exists already; .* --overwrite"):
         start(free)
     assert title_of(free) == "old"
     start(free, overwrite=True)

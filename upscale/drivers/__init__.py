@@ -1,0 +1,1 @@
+"""The driver cube: writing, gap filling, opening, reading by tile; features of a model."""

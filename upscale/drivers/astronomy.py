@@ -1,9 +1,9 @@
-"""What the sun sends to the top of the atmosphere, from latitude and day alone.
+"""Solar radiation at the top of the atmosphere and day length, from latitude and day alone.
 
 Declination and distance of the sun: the Fourier series of Spencer (1971), "Fourier series
 representation of the position of the sun", Search 2(5), 172. Daily integral over the hour
 angle: Iqbal (1983), "An Introduction to Solar Radiation", chapter 4. The sun is a point, there
-is no refraction, and the sun stands still during a day where it stands at noon.
+is no refraction, and declination and distance stay at their values of noon during a day.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from upscale.calendar import day_of_year, length_of_year
 
-#: W m-2 at the mean distance of the Earth.
+#: Solar constant, W m-2 at the mean distance of the Earth.
 SOLAR_CONSTANT = 1361.0
 
 Reals = NDArray[np.float64]
@@ -76,7 +76,7 @@ def _series(angle: Reals, cosines: tuple[float, ...], sines: tuple[float, ...]) 
 
 
 def _rows(lat: ArrayLike) -> tuple[Reals, NDArray[np.intp]]:
-    """Distinct latitudes and the one of each pixel: the pixels of a grid row share the work."""
+    """Distinct latitudes and their index for each pixel: pixels of one row are computed once."""
     degrees = np.asarray(lat, np.float64)
     if np.any(np.abs(degrees) > 90.0):
         raise ValueError(f"expected latitudes in -90..90 degrees, found {np.abs(degrees).max()}")

@@ -1,9 +1,9 @@
-"""Composites: the largest value of each fixed period of the year, as vegetation products have.
+"""Composites: the maximum over each fixed period of the year, as in vegetation products.
 
-Periods are counted from 1 January, so the last of a year is short; with 8 days they are those
-of MCD43-based and MCD15A2H composites, and a 16-day composite lies over two of them. A model
-that learned from composites is fed with composites: a daily series and the composite that was
-made from it then give the same numbers, and composing twice changes nothing.
+Periods are counted from 1 January, so the last of a year is short. With 8 days they are those of
+MCD43-based and MCD15A2H composites, and a 16-day composite covers two of them. A model that was
+trained on composites is run on composites: then a daily series and the composite made from it
+give the same numbers, and compositing twice changes nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from upscale.calendar import day_of_year, years_of
 
-#: Days of a composite of the vegetation series that towers have (MCD43A4, MCD15A2H).
+#: Days of a composite in the vegetation series of towers (MCD43A4, MCD15A2H).
 DAYS = 8
 
 
@@ -23,7 +23,7 @@ def composite(
     """The maximum of each period, on each of its days; NaN where a period has no value.
 
     values: `(..., day)`, NaN = missing; days: `(day,)` consecutive day numbers; length: days of
-    a period. A period that `days` cut is composed of what is there: see `whole_periods`.
+    a period. A period only partly inside `days` uses the days inside: see `whole_periods`.
     """
     opens, which = _periods(days, length)
     return np.asarray(np.fmax.reduceat(values, opens, axis=-1)[..., which], values.dtype)
@@ -32,7 +32,7 @@ def composite(
 def all_of_period(
     flags: NDArray[np.bool_], days: NDArray[np.integer], length: int
 ) -> NDArray[np.bool_]:
-    """`(..., day)` True where a flag holds on every day of the day's period."""
+    """`(..., day)` True where a flag is set on every day of the period that a day belongs to."""
     opens, which = _periods(days, length)
     return np.asarray(np.logical_and.reduceat(flags, opens, axis=-1)[..., which])
 

@@ -1,4 +1,4 @@
-"""The driver cube: one Zarr group per native grid, daily, opened and read here.
+"""Opening and reading driver cubes: daily drivers in one Zarr group for each native grid.
 
     static      igbp, koppen, sftlf, elevation           its grid is the product grid
     meteo       ta, sw_in, vpd, p, ...; land (nodes)     ERA5-Land 0.1 degree, or any grid
@@ -34,7 +34,7 @@ KIND = "upscale driver cube"
 
 
 class DriverError(ValueError):
-    """A driver cube that cannot be used as it is; the message says where and what to do."""
+    """A driver cube that cannot be used; the message says where the fault is and what to do."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class SeriesGroup:
 
     @cached_property
     def land(self) -> NDArray[np.bool_] | None:
-        """Nodes `(row, col)` that have values; None where every cell may have some."""
+        """Nodes `(row, col)` that have values; None where every cell may have values."""
         mask = self.arrays.get("land")
         return None if mask is None else np.asarray(mask[:]).astype(bool)
 
@@ -90,7 +90,7 @@ class DriverCube:
 
     @property
     def digest(self) -> str:
-        """Digest of the content, set when the cube was sealed."""
+        """Digest of the content, written when the cube was sealed."""
         return str(self.attributes["digest"])
 
     @property
@@ -99,7 +99,7 @@ class DriverCube:
 
     @property
     def synthetic(self) -> bool:
-        """True for a planet that was made up."""
+        """True for drivers of a synthetic planet."""
         return bool(self.attributes.get("synthetic", False))
 
     @property
@@ -145,7 +145,7 @@ def open_cube(url: str, storage_options: Mapping[str, Any] | None = None) -> Dri
 
 
 def series_of(url: str, name: str) -> SeriesGroup:
-    """A series group of a cube that may not be finished yet; DriverError as `open_cube`."""
+    """A series group of a cube that may be unfinished; DriverError as in `open_cube`."""
     group: Any = zarr.open_group(url, mode="r")[name]
     return _open_series(url, name, group)
 
@@ -159,7 +159,7 @@ def _check_complete(where: str, group: zarr.Group, names: tuple[str, ...]) -> No
 
 
 def _open_grid(where: str, group: zarr.Group) -> Grid:
-    """The grid of a group, whose coordinates must be its centres."""
+    """The grid of a group; DriverError where coordinates are not the centres of its cells."""
     grid = Grid(**group.attrs["grid"])
     for name, centres in (("lat", grid.lat), ("lon", grid.lon)):
         found = np.asarray(group[name][:])
@@ -244,7 +244,7 @@ def _open_time(where: str, array: zarr.Array) -> NDArray[np.int64]:
     if time.dtype.kind not in "iu":
         raise DriverError(
             f"{where}: expected whole days as integers, found {time.dtype}; a day has one row, "
-            "numbered by the day on which it begins"
+            "numbered by the date on which the day begins"
         )
     days = time.astype(np.int64)
     check_days(where, days)

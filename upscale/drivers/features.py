@@ -1,4 +1,4 @@
-"""The columns that a model sees: drivers and satellite series of a tower, latitude and day."""
+"""The features of a model at a tower: its drivers, satellite series, latitude and day."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from upscale.variables import IGBP, KOPPEN, of_kind
 
 Floats = NDArray[np.float32]
 
-#: Series of vegetation, which towers have as composites of 4 to 16 days.
+#: Vegetation series, which are composites of 4 to 16 days at towers.
 VEGETATION = ("ndvi", "evi", "nirv", "fapar")
 
-#: Days of the composites that a model is given, by name: of these series alone.
+#: Length in days of the composites that a model reads, by name; other features are daily.
 COMPOSITES: Mapping[str, int] = MappingProxyType(dict.fromkeys(VEGETATION, DAYS))
 
-#: Every feature that can be had at a tower.
+#: Every feature that is available at towers.
 FEATURES = (*DRIVERS, *DERIVED, *of_kind("satellite"))
 
 _MET = (*DRIVERS, "sw_pot", "day_length")
@@ -33,7 +33,7 @@ _MOD09GA = tuple(
     if name.startswith(("sur_refl_", "sensor_", "solar_")) or name == "clouds"
 )
 
-#: Sets of features by name: weather alone, with what MOD09GA measures, with what grows.
+#: Sets of features by name: weather alone, with MOD09GA, with vegetation series.
 FEATURE_SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "met": _MET,
@@ -42,7 +42,7 @@ FEATURE_SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 
-#: Dynamic features without which nothing can be said.
+#: Dynamic features without which no day can be predicted.
 REQUIRED = ("ta", "sw_in", *DERIVED)
 
 
@@ -64,7 +64,7 @@ def classes_of(tower: Tower) -> NDArray[np.int64]:
 
 
 def class_columns(tower: Tower) -> Floats:
-    """One-hots `(class,)` of IGBP and Koeppen-Geiger, each with unknown first."""
+    """One-hot encoding `(class,)` of IGBP and Koeppen-Geiger; unknown is the first of each."""
     columns = np.zeros(len(IGBP) + len(KOPPEN) + 2, np.float32)
     columns[[tower.igbp, len(IGBP) + 1 + tower.koppen]] = 1
     return columns

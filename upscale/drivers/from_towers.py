@@ -1,9 +1,9 @@
-"""A driver cube whose cells are flux towers: the whole service on real, measured weather.
+"""A driver cube whose cells are flux towers, so that a run can use measured weather.
 
-Each tower gives its own daily meteorology to the cell of the product grid in which it stands:
-the group `meteo` lies on the product grid itself, unpacked, so that nothing is interpolated,
-rounded or filled. Satellite series of towers, which are composites of several days, go to the
-group `satellite` with each value on all days of its period.
+The daily meteorology of a tower is written to the cell of the product grid in which the tower
+stands. The group `meteo` is on the product grid and unpacked, so that nothing is interpolated,
+rounded or filled. Satellite composites of towers are written to the group `satellite`, each value
+on all days of its period.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from upscale.grid import Grid, load_grid
 from upscale.towers.table import DRIVERS, Tower, read_sites, read_towers
 from upscale.variables import of_kind, variable
 
-#: Edge of a stored chunk in cells: towers are far apart.
+#: Edge of a stored chunk in cells; small, because towers are far apart.
 CHUNK = 10
-#: Edge of the tiles of a run: small, because a tile holds a tower or two; yet a reader like
-#: dask makes one task of every tile of the globe, and that has to stay bearable.
+#: Edge of the tiles of a run: small, because a tile holds one or two towers, but not smaller,
+#: because readers such as dask create a task for every tile of the globe.
 TILE = 25
 
 Cell = tuple[int, int]
@@ -47,7 +47,7 @@ Cell = tuple[int, int]
 class PlacedTower:
     """A tower and the cell (row, column of the product grid) that carries its drivers.
 
-    days: days of the period on which every required driver (TA, SW_IN) is there.
+    days: number of days in the period that have every required driver (TA, SW_IN).
     """
 
     site: str
@@ -60,7 +60,7 @@ class PlacedTower:
 
 @dataclass(frozen=True)
 class SkippedTower:
-    """A tower that is not used, and why."""
+    """A tower that is not used, and the reason."""
 
     site: str
     reason: str
@@ -128,11 +128,11 @@ def period_of(start: int | dt.date, end: int | dt.date) -> tuple[int, int]:
 def best_by_cell(
     towers: Iterable[Tower], grid: Grid
 ) -> tuple[dict[Cell, Tower], tuple[SkippedTower, ...]]:
-    """The tower of every cell of `grid`: the one with most good flux days of its whole
-    record (so that it is the same one for every period), the first by name among equals.
+    """Choose one tower for every cell of `grid`: the one with the most good flux days.
 
-    Returns them by (row, col), in order, and the others with the reason: the cell is taken
-    or outside the grid.
+    Days of the whole record count, so that the choice is the same for every period; of equal
+    towers the first by name is taken. Returns the towers by (row, col) in order, and the others
+    with the reason: another tower holds the cell, or the cell lies outside the grid.
     """
     there: dict[Cell, list[Tower]] = defaultdict(list)
     left_out = []
@@ -167,8 +167,10 @@ def _shares(other: Tower, kept: Tower, cell: Cell) -> str:
 def choose(
     towers: Iterable[Tower], grid: Grid, first: int, last: int
 ) -> tuple[dict[Cell, Tower], tuple[SkippedTower, ...]]:
-    """The towers to write, by cell, and those left out: also those whose record holds no
-    driver between day numbers `first` and `last`."""
+    """The towers to write, by cell, and those left out.
+
+    Towers without drivers between day numbers `first` and `last` are left out, too.
+    """
     best, left_out = best_by_cell(towers, grid)
     silent = [t for t in best.values() if not np.isfinite(_drivers(t, first, last)).any()]
     reason = f"no drivers between {date_of(first)} and {date_of(last)}"
@@ -186,7 +188,7 @@ def _drivers(tower: Tower, first: int, last: int) -> NDArray[np.float32]:
 
 
 def _seen(tower: Tower, name: str, first: int, last: int) -> NDArray[np.float32]:
-    """A satellite series `(day,)` from day number `first` to `last`, NaN where there is none."""
+    """A satellite series `(day,)` from day number `first` to `last`, NaN where missing."""
     values = np.full(last - first + 1, np.nan, np.float32)
     inside = (tower.days >= first) & (tower.days <= last)
     if name in tower.satellite:
@@ -195,7 +197,7 @@ def _seen(tower: Tower, name: str, first: int, last: int) -> NDArray[np.float32]
 
 
 def _satellite_names(towers: Iterable[Tower]) -> tuple[str, ...]:
-    """Satellite variables that some tower has, in the order of the table."""
+    """Satellite variables of at least one tower, in the order of the table."""
     there = {name for tower in towers for name in tower.satellite}
     return tuple(name for name in of_kind("satellite") if name in there)
 
@@ -208,7 +210,7 @@ def _placed(tower: Tower, cell: Cell, first: int, last: int) -> PlacedTower:
 
 
 def _check_values(tower: Tower) -> None:
-    """Refuse values that no weather explains; the table carries no units to check."""
+    """Refuse impossible values; the tower table states no units that could be checked."""
     for position, name in enumerate(DRIVERS):
         row, values = variable(name), tower.drivers[:, position]
         wrong = (values < row.valid_min - 1e-3) | (values > row.valid_max + 1e-3)
@@ -227,14 +229,14 @@ def _nothing(folder: str | Path, towers: Sequence[Tower], first: int, last: int)
     found = f"from {date_of(days.min())} to {date_of(days.max())}" if days.size else "nowhere"
     return (
         f"{folder}: no tower has drivers between {date_of(first)} and {date_of(last)}; "
-        f"they are there {found}; ask for years in that range"
+        f"drivers exist {found}; ask for years in that range"
     )
 
 
 def _provenance(
     table: pd.DataFrame, placed: Sequence[PlacedTower], left_out: Sequence[SkippedTower]
 ) -> dict[str, Any]:
-    """Attributes: where each cell comes from, and whom to cite."""
+    """Attributes that name the tower of each cell, its source and its citation."""
     used = table[table["site"].isin([tower.site for tower in placed])]
     return {
         "title": f"Daily meteorology at {len(placed)} flux towers, each in its 0.05 degree cell",
@@ -297,7 +299,7 @@ def _write_static(
 
 
 def _by_chunk(towers: Mapping[Cell, Tower]) -> dict[Cell, dict[Cell, Tower]]:
-    """Towers by the chunk (row, column of its first cell) that holds their cell."""
+    """Towers by chunk, a chunk being named by the row and column of its first cell."""
     chunks: dict[Cell, dict[Cell, Tower]] = defaultdict(dict)
     for (row, col), tower in towers.items():
         chunks[row - row % CHUNK, col - col % CHUNK][row, col] = tower

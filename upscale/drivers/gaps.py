@@ -1,17 +1,17 @@
-"""Gap filling with a memory: what the days around a gap say, or else what the season usually is.
+"""Gap filling in time: from the days around a gap, or from the usual season of the cell.
 
-A gap is a run of days without an observation. A short one between two observations becomes the
-straight line between them; a longer one becomes what the same cell usually shows at that time of
-the year; one that is longer still stays a gap. Every value says which of these it is and how far
-the nearest observation lies. Observations are never changed, nor is anything taken from another
-cell.
+A gap is a run of days without an observation. A short gap between two observations is filled by
+linear interpolation, a longer one by the usual value of the cell at that time of the year; a gap
+that is longer still is not filled. Every value is stored with the method that made it and the
+distance to the nearest observation. Observations are never changed, and no value is taken from
+another cell (docs/explanation/gaps.md).
 
-The season of a day: the year has periods of 8 days counted from 1 January, as composites have,
-the last with 5 days or 6. The median of a period is that of all observations of the cell in it
-and in its two neighbours, in all years, across the turn of the year; with fewer than 3 of them
-there is none. A day lies on the line between the medians at the centres of two periods and needs
-both. 29 February is the fourth day of its period; a period ends when 8 days are over, so in leap
-years later periods begin a calendar day earlier, and the last has 6 days.
+The usual value of a day: the year is divided into periods of 8 days from 1 January, like those of
+composites; the last has 5 or 6 days. The median of a period is taken over all observations of
+the cell in it and in its two neighbours, in all years, and across the turn of the year; it needs
+at least 3 observations. Between the centres of two periods the value is interpolated linearly,
+which needs both medians. In leap years 29 February is the fourth day of its period, so later
+periods begin one calendar day earlier, and the last has 6 days.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ Floats = NDArray[np.float32]
 Codes = NDArray[np.uint8]
 Places = NDArray[np.int64]
 
-#: How a value was made, as `method` has it; OBSERVED also where there is none.
+#: Codes of `method`: how a value was made; OBSERVED also where there is no value.
 OBSERVED, LINEAR, SEASONAL, HELD = 0, 1, 2, 3
 
-#: The same as a CF attribute (section 3.5), for `flag_values` 0 to 3.
+#: The CF attribute `flag_meanings` (section 3.5) for `flag_values` 0 to 3.
 FLAG_MEANINGS = "observed linear seasonal held"
 
 #: `distance` of a day without a value, and the largest that a value can have: a byte holds both.
@@ -55,7 +55,7 @@ class GapRule:
 
     linear: int = 16  #: longest gap, days, bridged by a straight line (causal: held)
     limit: int = 90  #: longest gap, days, that is filled at all
-    causal: bool = False  #: near-real time: a day knows nothing of later days
+    causal: bool = False  #: near-real time: a value depends on no later day
 
     def __post_init__(self) -> None:
         if not 0 <= self.linear <= self.limit:
@@ -69,29 +69,29 @@ class GapRule:
 class Filled:
     """A record with its gaps filled; all three arrays have the shape of the record."""
 
-    values: Floats  #: units of the record; NaN where nothing could be said
+    values: Floats  #: units of the record; NaN where no value could be made
     method: Codes  #: OBSERVED, LINEAR, SEASONAL or HELD; OBSERVED where missing, too
     distance: Codes  #: days to the nearest observation, at most 254; 255 where missing
 
 
 def fill_gaps(observed: Floats, first: int, rule: GapRule) -> Filled:
-    """Fill the gaps of each cell by what the cell itself has shown.
+    """Fill the gaps of each cell from the cell's own record.
 
     observed: `(day, ...)`, consecutive days, NaN = no observation, any units; first: day number
     of `observed[0]` (`upscale.calendar`).
 
-    Two-sided: a gap of at most `linear` days between two observations is the line between them.
-    Any other of at most `limit` days is the seasonal median of all years (see the module), also
-    at the start and the end of the record, where a gap counts the days that the record has.
+    Two-sided: a gap of at most `linear` days between two observations is interpolated linearly.
+    Any other gap of at most `limit` days takes the seasonal medians of all years (see the module),
+    also at the start and the end of the record, where only the days inside the record count.
 
-    Causal: at most `linear` days after an observation it is held; at most `limit` days after it,
-    the seasonal median of the calendar years before that of the day. No value depends on a later
-    day, the length of the gap included. Before the first observation there is nothing.
+    Causal: an observation is held for up to `linear` days; from then to `limit` days after it,
+    values are seasonal medians of earlier calendar years. No value depends on a later day, nor on
+    the length of the gap. Days before the first observation stay NaN.
 
     Values lie between the smallest and the largest observation of the cell, and do not depend on
-    which cells stand beside it in the call. Memory: `observed` and 1.5 times its bytes for the
-    result; while it works, at most 80 bytes x days x cells at a time (a twentieth of the cells,
-    64 to 512), which for a tile of 100 x 100 is once more the bytes of `observed`.
+    the other cells of the call. Memory: `observed`, 1.5 times its bytes for the result, and 80
+    bytes x days x cells for the cells in work (a twentieth of all, 64 to 512), which for a tile of
+    100 x 100 cells again equals the bytes of `observed`.
 
     Raises ValueError for anything but float32, for a masked array, for infinities, and where
     there is no axis of days.
@@ -108,11 +108,11 @@ def fill_gaps(observed: Floats, first: int, rule: GapRule) -> Filled:
 
 
 def _checked(observed: Floats) -> Floats:
-    """The record as `(day, cell)`, or a ValueError that says what is wrong with it."""
+    """The record as `(day, cell)`; ValueError says what is wrong with it."""
     if isinstance(observed, np.ma.MaskedArray):
         raise ValueError("gaps: expected a plain array, found a masked one; fill it with NaN")
     if observed.dtype != np.float32:
-        raise ValueError(f"gaps: expected float32, found {observed.dtype}; convert it before")
+        raise ValueError(f"gaps: expected float32, found {observed.dtype}; convert it first")
     if observed.ndim == 0:
         raise ValueError("gaps: expected days as first axis, found a single number")
     if np.isinf(observed).any():
@@ -121,12 +121,13 @@ def _checked(observed: Floats) -> Floats:
 
 
 def _parts(cells: int) -> Iterator[slice]:
+    # bounds the memory of temporary arrays, which is many times that of the values
     size = min(512, max(64, cells // 20))
     return (slice(start, start + size) for start in range(0, cells, size))
 
 
 def _fill(series: Floats, first: int, rule: GapRule) -> Filled:
-    """`fill_gaps` of a part `(day, cell)` that fits in memory."""
+    """`fill_gaps` for some cells `(day, cell)`."""
     before, after = _sides(series)
     age, ahead = _days_to(before, after)
     method = _causal_plan(age, rule) if rule.causal else _plan(before, after, rule)
@@ -147,9 +148,9 @@ def _fill(series: Floats, first: int, rule: GapRule) -> Filled:
 
 
 def _sides(series: Floats) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Indices `(day, cell)` of the last observation up to each day, and the first from it on.
+    """Indices `(day, cell)` of the last observation up to each day and the first one from it on.
 
-    -1 and the number of days where there is none, so that a gap has after - before - 1 days.
+    Without one they are -1 and the number of days, so that a gap has after - before - 1 days.
     """
     seen, count = ~np.isnan(series), len(series)
     index = np.arange(count, dtype=np.int32)[:, None]
@@ -163,7 +164,7 @@ def _sides(series: Floats) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
 def _days_to(
     before: NDArray[np.int32], after: NDArray[np.int32]
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Days since the last and to the next observation; more than any gap where there is none."""
+    """Days since the last and to the next observation; larger than any gap without one."""
     index = np.arange(len(before), dtype=np.int32)[:, None]
     none = np.iinfo(np.int32).max  # 0 or -1 would pass for a near observation in `minimum`
     age = np.where(before < 0, none, index - before)
@@ -181,7 +182,10 @@ def _plan(before: NDArray[np.int32], after: NDArray[np.int32], rule: GapRule) ->
 
 
 def _causal_plan(age: NDArray[np.int32], rule: GapRule) -> Codes:
-    """Method of each day by the days that have passed since an observation, and no more."""
+    """Method of each day, from the days since the last observation alone.
+
+    The length of the gap is not used: it is known only when later days have arrived.
+    """
     method = np.where((age > 0) & (age <= rule.limit), np.uint8(SEASONAL), np.uint8(OBSERVED))
     method[(age > 0) & (age <= rule.linear)] = HELD
     return method
@@ -199,9 +203,10 @@ def _line(
 
 
 def _between(one: Floats, other: Floats, weight: NDArray[np.float64]) -> Floats:
-    """one at weight 0, other at weight 1; float64, so that rounding does not leave the two.
+    """Interpolate between `one` (weight 0) and `other` (weight 1).
 
-    Adding 0 makes -0 a 0: which of them a sort finds in the middle depends on the cells around.
+    float64, so that rounding cannot leave the interval between the two. Adding 0 turns -0 into 0:
+    a sort does not order them, so which one is the median would depend on neighbouring cells.
     """
     start = one.astype(np.float64) + 0.0
     return (start + weight * (other - start)).astype(np.float32)
@@ -210,7 +215,7 @@ def _between(one: Floats, other: Floats, weight: NDArray[np.float64]) -> Floats:
 def _seasonal(
     series: Floats, first: int, causal: bool, day: NDArray[np.intp], cell: NDArray[np.intp]
 ) -> Floats:
-    """What the season usually is `(place,)` on days and at cells `(place,)`, or NaN."""
+    """The usual value `(place,)` at the given days and cells `(place,)`, or NaN."""
     days = first + np.arange(len(series))
     season = _season(days)
     # Causal, a day uses the years before its own: had it its own year, it would change as the
@@ -226,11 +231,11 @@ def _seasonal(
 
 @dataclass(frozen=True, eq=False)
 class _Season:
-    """Where days `(day,)` lie between the centres of two periods of the year."""
+    """Position of days `(day,)` between the centres of two successive periods of the year."""
 
-    early: Places  # the period with the centre at or before the day
-    late: Places  # the next one
-    weight: NDArray[np.float64]  # of the later one, 0 at the centre of the early one
+    early: Places  # the period whose centre is at or before the day
+    late: Places  # the next period
+    weight: NDArray[np.float64]  # of the later period, 0 at the centre of the early one
 
 
 def _period(days: Places) -> Places:
@@ -252,11 +257,11 @@ def _season(days: Places) -> _Season:
 def _medians(
     series: Floats, period: Places, known: Places, turns: int, wanted: NDArray[np.bool_]
 ) -> Floats:
-    """Medians `(turn, period, cell)` of what is known by each turn; NaN where not wanted.
+    """Medians `(turn, period, cell)` of the observations known at each turn; NaN if not wanted.
 
     period, known: `(day,)` period of a day and the first turn that may use it; wanted:
-    `(period, cell)`. Two-sided there is one turn; causal, each calendar year is one and a day
-    is known from the next on.
+    `(period, cell)`. The two-sided rule has a single turn. The causal rule has one turn for each
+    calendar year, and a day is known from the following year on.
     """
     medians = np.full((turns, *wanted.shape), np.nan, np.float32)
     for number in np.flatnonzero(wanted.any(axis=1)):
@@ -271,13 +276,13 @@ def _medians(
 
 
 def _pooled(pool: Floats, more: Floats) -> Floats:
-    """Observations `(cell, rank)` with more of them, ascending, NaN last, no rank all NaN."""
+    """Observations `(cell, rank)` with `more` added: ascending, NaN last, no rank all NaN."""
     ranked: Floats = np.sort(np.concatenate([pool, more], axis=1), axis=1)
     return np.asarray(ranked[:, ~np.isnan(ranked).all(axis=0)])
 
 
 def _median(pool: Floats) -> Floats:
-    """Median `(cell,)` of what `_pooled` made; NaN with fewer than SUPPORT observations."""
+    """Median `(cell,)` of the ranks of `_pooled`; NaN with fewer than SUPPORT observations."""
     medians: Floats = np.full(len(pool), np.nan, np.float32)
     count = np.count_nonzero(~np.isnan(pool), axis=1)
     cell = np.flatnonzero(count >= SUPPORT)

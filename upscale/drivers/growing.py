@@ -1,13 +1,12 @@
-"""A driver cube that grows: an archive fills it block by block, and again when there is more.
+"""A driver cube that grows: an ingest writes it block by block and adds days later.
 
-Its arrays are stored in blocks of days of one length, whatever its present end, so that more
-days are more chunks and nothing that is written moves. A satellite series has two arrays beside
-it: how each value was made (`<name>_filled`, 0 where it was observed) and how many days its
-nearest observation lies away (`<name>_distance`).
+The length of a block of days does not depend on the last day, so new days are new chunks and no
+stored chunk moves. A satellite series has two companion arrays: how each value was made
+(`<name>_filled`, 0 = observed) and the days to its nearest observation (`<name>_distance`).
 
 A chunk of observations is written before its flags are cleared, and flags are set before filled
-values are written. So a value whose flag is 0 was observed, at whatever moment a writer was
-killed, and filling can always begin again from what is stored.
+values are written. Whenever a writer is killed, a value with flag 0 was therefore observed, and
+filling can start again from the stored values.
 """
 
 from __future__ import annotations
@@ -31,9 +30,9 @@ Stored = NDArray[np.int16]
 
 
 def grow_series(url: str, spec: SeriesSpec) -> None:
-    """Make a series group as `spec` says, or bring one that is there to its variables and days.
+    """Create a series group, or extend an existing one to the variables and days of `spec`.
 
-    What `spec` does not name is removed. May be interrupted anywhere and called again.
+    Variables that are not in `spec` are removed. It is safe to interrupt and to call again.
     ValueError where the group has another grid or more days.
     """
     root: Any = zarr.open_group(url, mode="r+")
@@ -80,13 +79,13 @@ def _check_same(url: str, group: Any, spec: SeriesSpec) -> None:
     if Grid(**group.attrs["grid"]) != spec.grid:
         raise ValueError(
             f"{url}/{spec.group}: expected the grid {spec.grid}, found {group.attrs['grid']}; "
-            "the archive or the region has changed: write another cube"
+            "the archive or the region has changed: write a new cube"
         )
     count = max((array.shape[0] for _, array in group.arrays() if array.ndim == 3), default=0)
     if count > spec.count:
         raise ValueError(
             f"{url}/{spec.group}: expected at most {spec.count} days, found {count}; a cube "
-            "grows and never shrinks: give a longer period, or another path"
+            "grows and never shrinks: give a longer period or another path"
         )
 
 
@@ -110,10 +109,10 @@ def _create_origins(group: Any, name: str, spec: SeriesSpec) -> None:
 
 
 def write_block(url: str, group: str, name: str, region: Region, stored: Stored) -> str:
-    """Write packed values `(day, row, col)` of whole chunks, and read them back; their digest.
+    """Write packed values `(day, row, col)` of whole chunks, verify them, return their digest.
 
-    Of a satellite series they are observations: what was filled in these chunks is forgotten.
-    Raises OSError where something else is read than was written.
+    Values of a satellite series are observations: earlier fillings in these chunks are discarded.
+    Raises OSError where the values read back differ from those written.
     """
     arrays: Any = zarr.open_group(url, mode="r+", path=group)
     arrays[name][region] = stored
@@ -127,8 +126,8 @@ def write_block(url: str, group: str, name: str, region: Region, stored: Stored)
 def _check_written(url: str, name: str, array: Any, region: Region, expected: NDArray[Any]) -> None:
     if not np.array_equal(np.asarray(array[region]), expected):
         raise OSError(
-            f"{url}/{name}: expected {[(s.start, s.stop) for s in region]} as it was written, "
-            "found other values; look at the disk, and run the same command again"
+            f"{url}/{name}: expected {[(s.start, s.stop) for s in region]} as written, found "
+            "other values; check the disk, and run the same command again"
         )
 
 
@@ -141,13 +140,13 @@ def bytes_digest(*arrays: NDArray[Any]) -> str:
 
 
 def combined(digests: Iterable[str]) -> str:
-    """One digest of several, whatever their order: how work was cut does not show."""
+    """One digest of several, independent of their order and so of how the work was divided."""
     total = sum(int(digest, 16) for digest in digests)
     return f"{total % (1 << 256):064x}"
 
 
 def _by_chunk(region: Region, chunks: tuple[int, ...], *arrays: NDArray[Any]) -> str:
-    """The combined digests of the chunks of a region, each with its place in the array."""
+    """The combined digest of the chunks of a region; each includes its position in the array."""
     starts = [
         range(0, part.stop - part.start, size) for part, size in zip(region, chunks, strict=True)
     ]
@@ -163,10 +162,10 @@ def _by_chunk(region: Region, chunks: tuple[int, ...], *arrays: NDArray[Any]) ->
 def fill_series(
     url: str, name: str, cells: tuple[slice, slice], first: int, rule: GapRule
 ) -> tuple[str, dict[str, int]]:
-    """Fill the gaps of a satellite series in cells of whole chunks, from its observations.
+    """Fill the gaps of a satellite series, for the cells of whole chunks.
 
-    first: day number of the first day. Chunks that would not change are not written. Returns
-    a digest of values, flags and distances, and how many values were observed and filled.
+    first: day number of the first day. Unchanged chunks are not rewritten. Returns a digest of
+    values, flags and distances, and the numbers of observed and of filled values.
     """
     arrays: Any = zarr.open_group(url, mode="r+", path="satellite")
     region = (slice(0, arrays[name].shape[0]), *cells)
@@ -193,7 +192,7 @@ def _put_changed(
     packed: Stored,
     made: Filled,
 ) -> None:
-    """Write chunks of days that differ: flags first, then distances, then values."""
+    """Write the chunks that differ: flags first, then distances, then values."""
     length = arrays[name].chunks[0]
     distances = np.asarray(arrays[f"{name}_distance"][region])
     for start in range(0, stored.shape[0], length):

@@ -1,9 +1,9 @@
-"""Koeppen-Geiger climate classes from twelve months of temperature and rain.
+"""Koeppen-Geiger climate classes from monthly temperature and precipitation.
 
 Criteria: table 2 of Beck et al. (2018), "Present and future Koeppen-Geiger climate
 classification maps at 1-km resolution", Scientific Data 5, 180214, which follows Peel et al.
-(2007) with 0 degC, not -3 degC, between temperate (C) and cold (D). Where a place meets the
-rules of both a dry summer and a dry winter, the wetter half of the year decides.
+(2007) but separates temperate (C) from cold (D) at 0 degC, not -3 degC. Where the criteria of
+both a dry summer and a dry winter are met, the wetter half of the year decides.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _FIRST = {main: 1 + [label[0] for label in KOPPEN].index(main) for main in "ABCD
 
 @dataclass(frozen=True)
 class _Rain:
-    """Rain of the months of the warm and of the cold half-year, each `(6, ...)`."""
+    """Monthly precipitation of the warm and the cold half-year, each `(6, ...)`."""
 
     summer: Floats
     winter: Floats
@@ -35,9 +35,9 @@ def classify(ta: ArrayLike, p: ArrayLike, lat: ArrayLike) -> Codes:
     """Class codes 1..30 in the order of `upscale.variables.KOPPEN`, 0 where an input is NaN.
 
     ta: `(12, ...)` monthly mean temperature in degC, January first. p: `(12, ...)` monthly
-    precipitation in mm per month. lat: degrees north, to be broadcast against `(...)`; it
-    decides which half-year is summer where both are equally warm. ValueError where the first
-    axis has not twelve months.
+    precipitation in mm per month. lat: degrees north, broadcast against `(...)`; it decides which
+    half-year is summer where both are equally warm. ValueError where the first axis does not
+    have twelve months.
     """
     warmth, water = np.asarray(ta, np.float32), np.asarray(p, np.float32)
     if warmth.shape != water.shape or warmth.shape[:1] != (12,):
@@ -61,7 +61,7 @@ def classify(ta: ArrayLike, p: ArrayLike, lat: ArrayLike) -> Codes:
 
 
 def _by_half_year(ta: Floats, p: Floats, lat: Floats) -> _Rain:
-    """Split the months: summer is the warmer one of April to September and October to March."""
+    """Split the months; summer is the warmer of April to September and October to March."""
     april = np.zeros(12, bool)
     april[_APRIL_TO_SEPTEMBER] = True
     lead = ta[april].mean(axis=0) - ta[~april].mean(axis=0)
@@ -70,7 +70,7 @@ def _by_half_year(ta: Floats, p: Floats, lat: Floats) -> _Rain:
 
 
 def _is_dry(ta: Floats, rain: _Rain, factor: float) -> Bools:
-    """Annual rain below `factor` times the threshold of dryness (10: arid, 5: desert)."""
+    """True where annual rain is below `factor` times the dryness threshold (10 arid, 5 desert)."""
     summer, winter = rain.summer.sum(axis=0), rain.winter.sum(axis=0)
     total = summer + winter
     bonus = np.select([winter > 0.7 * total, summer > 0.7 * total], [0.0, 28.0], 14.0)
@@ -128,5 +128,5 @@ def _season(rain: _Rain) -> NDArray[np.int64]:
 
 
 def _code(main: str, place: ArrayLike) -> Codes:
-    """Code of the class that stands at `place` (0 for the first) among those of `main`."""
+    """Code of the class at position `place` (0 for the first) within main group `main`."""
     return (np.asarray(place) + _FIRST[main]).astype(np.uint8)

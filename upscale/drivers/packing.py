@@ -1,4 +1,4 @@
-"""How a driver is packed into 16 bits: the step follows from its valid range alone."""
+"""Packing of drivers into 16-bit integers; the step depends only on the valid range."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LARGEST = 32766
 
 @dataclass(frozen=True)
 class Packing:
-    """value = stored * scale + offset, as `scale_factor` and `add_offset` in CF, section 8.1."""
+    """value = stored * scale + offset: `scale_factor` and `add_offset` of CF, section 8.1."""
 
     scale: float
     offset: float
@@ -38,8 +38,10 @@ class Packing:
 
 
 def packing_of(name: str) -> Packing:
-    """The packing of a variable: the smallest step of 1, 2 or 5 times a power of ten that
-    covers its valid range."""
+    """The packing of a variable: the smallest step that covers its valid range.
+
+    Steps are 1, 2 or 5 times a power of ten.
+    """
     row = variable(name)
     scale = _round_up((row.valid_max - row.valid_min) / (2 * _LARGEST))
     middle = (row.valid_max + row.valid_min) / 2

@@ -1,4 +1,4 @@
-"""One tile of a driver cube, brought to the product grid and to a model's features."""
+"""One tile of a driver cube on the product grid, as the features of a model."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from upscale.variables import ICE_CLASS, WATER_CLASS, of_kind, variable
 
 
 class Derived(Protocol):
-    """A feature `(pixel, day)` of places `(pixel,)`, degrees, and day numbers `(day,)`.
+    """A feature `(pixel, day)` computed from coordinates `(pixel,)`, degrees, and days `(day,)`.
 
-    lon may be left out where the feature does not depend on it; ValueError where it does.
+    lon may be omitted where the feature does not depend on it; otherwise ValueError.
     """
 
     def __call__(
@@ -46,22 +46,22 @@ def _lat(lat: ArrayLike, days: ArrayLike, lon: ArrayLike | None = None) -> NDArr
 
 def _lon(lat: ArrayLike, days: ArrayLike, lon: ArrayLike | None = None) -> NDArray[np.float32]:
     if lon is None:
-        raise ValueError("expected the longitudes of the places, found none: give them")
+        raise ValueError("expected longitudes, found none: give the longitude of each place")
     return _every_day(lon, days)
 
 
 def _every_day(degrees: ArrayLike, days: ArrayLike) -> NDArray[np.float32]:
-    """What does not change, `(pixel, day)`."""
+    """A constant of each pixel repeated on every day, `(pixel, day)`."""
     values = np.asarray(degrees, np.float32)
     return np.repeat(values[:, None], np.size(days), axis=1)
 
 
-#: Features that need no driver: pure functions of place and day.
+#: Features that need no driver: functions of place and day alone.
 DERIVED: Mapping[str, Derived] = MappingProxyType(
     {"sw_pot": _sw_pot, "day_length": _day_length, "lat": _lat, "lon": _lon}
 )
 
-#: Static layers that are checked, and what to do about values that mean nothing.
+#: Static layers whose values are checked, and the remedy that an error names.
 _REMEDIES = {
     "igbp": "write the codes of the legend, and 0 where the class is unknown",
     "koppen": "write the codes of the legend, and 0 where the class is unknown",
@@ -85,7 +85,7 @@ class Surface:
 
     @property
     def outside(self) -> NDArray[np.bool_]:
-        """Cells of which the cube knows nothing."""
+        """Cells outside the domain of the cube."""
         return np.isnan(self.sftlf)
 
     @property
@@ -150,7 +150,7 @@ def read_surface(cube: DriverCube, rows: slice, cols: slice) -> Surface:
 
 
 def _check_layer(where: str, name: str, layer: NDArray[Any], grid: Grid, remedy: str) -> None:
-    """Refuse a static layer `(row, col)` with values that mean nothing."""
+    """Refuse a static layer `(row, col)` with values outside the valid range."""
     wrong = _impossible(name, layer)
     if not wrong.any():
         return
@@ -158,7 +158,7 @@ def _check_layer(where: str, name: str, layer: NDArray[Any], grid: Grid, remedy:
     row = variable(name)
     raise DriverError(
         f"{where}: expected values in {row.valid_min}..{row.valid_max}, found {int(wrong.sum())} "
-        f"others in this tile, the first {layer[y, x]:.6g} at {grid.lat[y]} N {grid.lon[x]} E; "
+        f"outside in this tile, the first {layer[y, x]:.6g} at {grid.lat[y]} N {grid.lon[x]} E; "
         f"{remedy}"
     )
 
@@ -182,11 +182,10 @@ def read_features(
 ) -> TileDrivers:
     """Read `count` days from day number `first` of the features of a tile's land cells.
 
-    composites: days of a composite, by name, of the features that are wanted as composites;
-    their periods are read whole, so that a day's value does not depend on the days asked for.
-    before: a day number; composites are made without it and the days after. Days outside the
-    record, and optional drivers that the cube lacks, come as NaN. Raises DriverError where a
-    value lies outside the physical range of its variable.
+    composites: length in days, by name, of the features to read as composites; whole periods are
+    read, so that a value does not depend on the days requested. before: a day number; composites
+    use only earlier days. Days outside the record, and optional drivers that the cube lacks, are
+    NaN. Raises DriverError where a value lies outside the physical range of its variable.
     """
     cells = surface.land
     lat = np.repeat(surface.grid.lat, surface.grid.cols)[cells.ravel()]
@@ -216,7 +215,7 @@ def _read_composite(
     filled: NDArray[np.bool_],
     before: int | None,
 ) -> None:
-    """As `_read_one`, of the maxima over periods of `length` days."""
+    """As `_read_one`, for composites: maxima over periods of `length` days."""
     first, count = period
     begin, whole = whole_periods(first, count, length)
     days = np.arange(begin, begin + whole)
@@ -261,8 +260,7 @@ def _read_one(
 def _on_product_grid(
     group: SeriesGroup, name: str, grid: Grid, days: slice
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Values `(day, row, col)` on `grid`, and the cells `(row, col)` that have no land node
-    of the source around them."""
+    """Values `(day, row, col)` on `grid`, and the cells `(row, col)` without a land node nearby."""
     if abs(group.grid.resolution - grid.resolution) < 1e-9 and group.land is None:
         rows, cols = _indices(group.grid, grid)
         return group.read(name, days, rows, cols), np.zeros(grid.shape, bool)
@@ -313,7 +311,7 @@ def check_range(
 
 
 def missing_features(cube: DriverCube, features: tuple[str, ...]) -> tuple[str, ...]:
-    """Features that neither the cube nor astronomy gives."""
+    """Features that are neither in the cube nor computed from place and day."""
     known = of_kind("meteo", "satellite")
     return tuple(
         name

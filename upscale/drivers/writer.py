@@ -1,4 +1,4 @@
-"""Writing a driver cube: create it, write its groups block by block, seal it."""
+"""Writing a driver cube: create it, write its groups in blocks, seal it."""
 
 from __future__ import annotations
 
@@ -27,9 +27,8 @@ class SeriesSpec:
     """What a series group is to hold: `count` days from day number `first` of `variables` on
     `grid`.
 
-    chunk: days, rows and columns of one stored chunk; by default as long a history as the
-    group has (at most 366 days) of 100 x 100 cells. growing: the chunk is taken as it is,
-    however few days there are today.
+    chunk: days, rows and columns of a stored chunk; by default all days of the group (at most
+    366) for 100 x 100 cells. growing: keep the chunk's length even if there are fewer days.
     """
 
     group: Literal["meteo", "satellite"]
@@ -60,9 +59,9 @@ def create_cube(
 ) -> None:
     """Start an empty driver cube at `url`.
 
-    tile: edge, in cells of the product grid, of the tiles that suit its chunks. overwrite:
-    replace a finished driver cube; one that was never sealed is always replaced. Raises
-    FileExistsError, and leaves what is there as it is, for anything else that is not empty.
+    tile: edge of the tiles that fit its chunks, in cells of the product grid. overwrite: replace
+    a finished driver cube; one that was never sealed is always replaced. Raises FileExistsError,
+    and changes nothing, where `url` holds anything else.
     """
     if may_replace(url, overwrite):
         # A cube that is half deleted when the machine stops must not pass for a finished one.
@@ -85,26 +84,26 @@ def create_cube(
 def may_replace(url: str, overwrite: bool) -> bool:
     """Whether a driver cube is at `url` that may be replaced; False where nothing is.
 
-    Raises FileExistsError where there is something that must stay.
+    Raises FileExistsError where it holds something that must not be deleted.
     """
     try:
         there = zarr.open_group(url, mode="r").attrs
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError):  # no Zarr group
         if not is_empty(url):
             raise FileExistsError(
-                f"{url}: expected nothing there, or a driver cube; found something else that is "
-                "no driver cube; give another path, or remove it yourself"
+                f"{url}: expected an empty place or a driver cube, found files of another kind; "
+                "give another path, or remove them yourself"
             ) from None
         return False
     if there.get("kind") != KIND:
         raise FileExistsError(
-            f"{url}: expected nothing there, or a driver cube; found a Zarr store (kind "
-            f"{there.get('kind')!r}) that is no driver cube; give another path, or remove it "
+            f"{url}: expected an empty place or a driver cube, found a Zarr store of kind "
+            f"{there.get('kind')!r} that is no driver cube; give another path, or remove it "
             "yourself"
         )
     if "digest" in there and not overwrite:
         raise FileExistsError(
-            f"{url}: a finished driver cube ({there.get('title')!r}) is there already; give "
+            f"{url}: a finished driver cube ({there.get('title')!r}) exists already; give "
             "another path, or replace it with --overwrite (overwrite=True)"
         )
     return True
@@ -113,8 +112,8 @@ def may_replace(url: str, overwrite: bool) -> bool:
 def create_series(url: str, spec: SeriesSpec, land: NDArray[np.bool_] | None = None) -> None:
     """Write the metadata and coordinates of a series group.
 
-    land: `(row, col)` nodes that have values; needed where the group is interpolated, so
-    that coasts can be told from gaps.
+    land: `(row, col)` nodes that have values; needed for interpolation, which must distinguish
+    coasts from gaps.
     """
     group = zarr.open_group(url, mode="r+").create_group(spec.group)
     group.attrs["grid"] = spec.grid.to_dict()
@@ -130,12 +129,12 @@ def create_series(url: str, spec: SeriesSpec, land: NDArray[np.bool_] | None = N
 
 
 def put_axes(group: zarr.Group, spec: SeriesSpec) -> None:
-    """Write the axes of a group, or replace them."""
+    """Write or replace the axes of a group."""
     put_bare_axes(group, spec.grid, spec.first + np.arange(spec.count))
 
 
 def put_land(group: zarr.Group, land: NDArray[np.bool_]) -> None:
-    """Write which nodes `(row, col)` of a group have values, or replace it."""
+    """Write or replace the mask `(row, col)` of nodes that have values."""
     text = {"long_name": "nodes of the source that are land", "units": "1"}
     _put(group, "land", land.astype(np.uint8), text)
 
@@ -183,9 +182,9 @@ def write_series(
     values: NDArray[np.floating],
     filled: NDArray[np.bool_] | None = None,
 ) -> None:
-    """Write a block `(day, row, col)`, in the units of the table, at index `corner`.
+    """Write a block `(day, row, col)`, in the units of the table, with its first index `corner`.
 
-    Blocks written at the same time must not share a chunk.
+    Blocks that are written concurrently must not share a chunk.
     """
     arrays = zarr.open_group(url, mode="r+", path=group)
     region = tuple(slice(c, c + n) for c, n in zip(corner, values.shape, strict=True))
@@ -230,15 +229,15 @@ def _put(
 
 
 def unseal(url: str) -> None:
-    """Say that a cube is being written: nobody opens it until it is sealed again."""
+    """Mark a cube as being written: it cannot be opened until it is sealed again."""
     zarr.open_group(url, mode="r+").attrs.pop("digest", None)
 
 
 def seal(url: str, digest: str | None = None) -> str:
     """Finish a cube: store and return the digest of everything in it.
 
-    digest: where the writer knows one of all values. By default the sha256 of the sorted keys
-    of the store and the sha256 of each object, but for the root metadata that holds it.
+    digest: of all values, where the writer knows it. By default it is the sha256 of the sorted
+    keys of the store and the sha256 of each object, except the root metadata that holds it.
     """
     root = zarr.open_group(url, mode="r+")
     found = digest or _digest(url)
@@ -248,7 +247,7 @@ def seal(url: str, digest: str | None = None) -> str:
 
 
 def _digest(url: str) -> str:
-    """sha256 of the sorted keys of a store and of the sha256 of each object, but its root's."""
+    """sha256 of the sorted keys of a store and the sha256 of each object except its root."""
     files, root = fsspec.core.url_to_fs(url)
     files.invalidate_cache()
     digest = hashlib.sha256()
