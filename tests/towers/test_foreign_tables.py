@@ -105,7 +105,7 @@ def test_without_any_quality_every_flux_day_is_good_and_that_is_said(
     folder: Path, truth: tuple[Tower, ...], tmp_path: Path
 ) -> None:
     place = changed(folder, tmp_path, lambda t: t.drop(columns=["NEE_QC", "qc_masked"]))
-    with pytest.warns(TowerWarning, match="every day with fluxes is taken as a good one"):
+    with pytest.warns(TowerWarning, match="every day with fluxes counts as a good flux day"):
         towers = read_towers(place)
     for tower, true in zip(towers, truth, strict=True):
         there = np.isfinite(true.fluxes).all(axis=1)

@@ -77,7 +77,7 @@ def test_a_file_that_is_called_badm_and_is_none_is_named(tmp_path: Path) -> None
 def test_a_tower_without_coordinates_names_the_file_to_write(tmp_path: Path) -> None:
     folder = write_oneflux(tmp_path, "SUBSET", count=2)
     (folder / "sites.csv").unlink()
-    with pytest.raises(ValueError, match=r"found none of XX-T00, XX-T01; write .*sites\.csv"):
+    with pytest.raises(ValueError, match=r"found none for XX-T00, XX-T01; write .*sites\.csv"):
         read_towers(folder)
     (folder / "AMF_AA-Flx_BIF_CCBY4_20201218.xlsx").touch()
     with pytest.raises(ValueError, match=r"save AMF_AA-Flx_BIF_CCBY4_20201218\.xlsx as CSV"):

@@ -1,0 +1,1 @@
+"""Flux towers: tables and layouts that they are read from, clusters, splits."""

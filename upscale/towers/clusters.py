@@ -1,7 +1,7 @@
-"""Towers that are not independent of each other: clusters by single linkage.
+"""Clusters of towers that are not independent of each other, by single linkage.
 
-Two towers less than 50 km apart share their weather and often the stand, and so do chains of
-such towers; a tower of such a chain says nothing new about a model that learned from another.
+Two towers less than 50 km apart share their weather and often the stand, and so do chains of such
+towers. A tower is therefore no independent test of a model trained on another of its cluster.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from upscale.grid.grid import EARTH_RADIUS
 
-#: Towers nearer than this are linked, km along the great circle.
+#: Towers closer than this are linked, km along the great circle.
 REACH_KM = 50.0
 
 
@@ -28,14 +28,14 @@ def great_circle_km(lat: ArrayLike, lon: ArrayLike) -> NDArray[np.float64]:
 
 
 def linked(lat: ArrayLike, lon: ArrayLike, reach_km: float = REACH_KM) -> NDArray[np.int64]:
-    """Group `(place,)` of each place, named by the first member of the group.
+    """Group `(place,)` of each place: the index of the first place of its group.
 
-    lat, lon: `(place,)` degrees. Two places are in one group if a chain of places leads from
-    one to the other in steps of at most `reach_km` (single linkage).
+    lat, lon: `(place,)` degrees. Two places are in one group if a chain of places connects them
+    in steps of at most `reach_km` (single linkage).
     """
     near = great_circle_km(lat, lon) <= reach_km
     group = np.arange(len(near))
-    while True:  # a label travels one step of a chain each time round
+    while True:  # each pass moves a label one step along a chain
         least = np.where(near, group, len(near)).min(axis=1, initial=len(near))
         if np.array_equal(least, group):
             return group
@@ -45,10 +45,10 @@ def linked(lat: ArrayLike, lon: ArrayLike, reach_km: float = REACH_KM) -> NDArra
 def cluster_names(
     sites: Sequence[str], lat: ArrayLike, lon: ArrayLike, given: Sequence[str | None]
 ) -> list[str]:
-    """A cluster for every site: the one given, or else by distance.
+    """The cluster of every site: the given one, otherwise by distance.
 
-    given: a name, or None where it is to be found. Such a site joins the named site of its
-    group that is nearest to it; a group without any name is called `C_` and its first site.
+    given: name of the cluster, or None. A site without a name joins the nearest named site of its
+    group; a group without any name is called `C_` and the name of its first site.
     """
     distance, group = great_circle_km(lat, lon), linked(lat, lon)
     known = np.array([name is not None for name in given], bool)

@@ -1,4 +1,4 @@
-"""A table of towers for people: what was read of each, and how much of it is good."""
+"""A summary table of towers: what was read for each, and how many days are good."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ COLUMNS = (
 def describe(towers: Sequence[Tower]) -> pd.DataFrame:
     """One row per tower, columns `COLUMNS`; print it with `.to_string(index=False)`.
 
-    first, last: years of the first and last good flux day, missing where there is none.
-    good_days: their number; years: calendar years that have one. drivers: share of the good
-    flux days that have TA and SW_IN. satellite: names of its series. origin: the product and
-    the variables that were taken from it, such as `VUT_USTAR50` or `VUT_REF`.
+    first, last: years of the first and last good flux day, missing without good days. good_days:
+    number of good flux days; years: number of calendar years with good days. drivers: share of
+    the good flux days that have TA and SW_IN. satellite: names of the satellite series. origin:
+    the product, and the variables taken from it, such as `VUT_USTAR50` or `VUT_REF`.
     """
     rows = [_row(tower) for tower in towers]
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"first": "Int64", "last": "Int64"})

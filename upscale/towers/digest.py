@@ -1,4 +1,4 @@
-"""A digest of a folder of towers: the same data give the same number, on every machine."""
+"""A digest of a folder of towers: the same data give the same digest on every machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from upscale.variables import of_kind
 def data_digest(folder: str | Path, features: Sequence[str] = ()) -> str:
     """sha256 over the files of a folder of towers, in the order in which they are read.
 
-    features: of the model; `satellite.parquet` counts only where one of them is a satellite's.
+    features: of the model; `satellite.parquet` counts only if a feature is a satellite series.
     """
     seen = bool(set(features) & set(of_kind("satellite")))
     digest = hashlib.sha256()

@@ -1,9 +1,9 @@
-"""Satellite series at towers: the long table of composites, brought to days.
+"""Satellite series at towers: from the long table of composites to daily series.
 
 `satellite.parquet` beside the tower table has one row per site, product, variable and period:
-`site, date` (first day of the period), `product, variable, value, period_days`. A composite
-holds for every day of its period, which ends with the year: all these products begin anew on 1
-January. Where products overlap the larger value counts, as in a composite of both.
+`site, date` (first day of the period), `product, variable, value, period_days`. A composite holds
+for every day of its period. Periods end with the year, because all these products restart on 1
+January. Where products overlap, the larger value is taken, as in a composite of both.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from upscale.variables import variable
 
 FILE = "satellite.parquet"
 
-#: Names in the file for a variable of `upscale.variables`. Of fAPAR the screened series is
-#: taken: the raw one has clouds in it, and the daily one is interpolated.
+#: Names in the file for a variable of `upscale.variables`. For fAPAR the screened series is
+#: taken: the raw series contains clouds, and the daily series is interpolated.
 _NAMES = {
     "NDVI": "ndvi",
     "EVI": "evi",
@@ -29,12 +29,12 @@ _NAMES = {
     "FPAR_filtered": "fapar",
 }
 
-#: MOD13 tells what a composite is worth in a row of its own: 0 good, 1 fair, 2 snow, 3 cloud.
+#: MOD13 gives the reliability of a composite as a separate row: 0 good, 1 fair, 2 snow, 3 cloud.
 _WORTH, _BEST_WORTH = "SummaryQA", 1
 
 _COLUMNS = ("site", "date", "product", "variable", "value", "period_days")
 
-#: Daily series by variable: `(day,)` float32, NaN where no period holds the day.
+#: Daily series by variable: `(day,)` float32, NaN on days outside every period.
 Series = dict[str, NDArray[np.float32]]
 
 
@@ -83,7 +83,7 @@ def _possible(rows: pd.DataFrame) -> pd.Series:
 def daily_series(rows: pd.DataFrame, days: NDArray[np.integer]) -> Series:
     """The series of one tower on consecutive day numbers `days` `(day,)`.
 
-    rows: of that tower, as from `read_satellite`. Variables without a value are left out.
+    rows: of that tower, from `read_satellite`. Variables without any value are left out.
     """
     series = {
         str(name): _spread(part, int(days[0]), len(days))
@@ -93,7 +93,7 @@ def daily_series(rows: pd.DataFrame, days: NDArray[np.integer]) -> Series:
 
 
 def _spread(rows: pd.DataFrame, first: int, count: int) -> NDArray[np.float32]:
-    """Each value on all days of its period, the largest where periods overlap."""
+    """Each value on all days of its period; the largest value where periods overlap."""
     length = rows["days"].to_numpy()
     start = np.repeat(rows["first"].to_numpy() - first, length)
     step = np.arange(len(start)) - np.repeat(np.cumsum(length) - length, length)

@@ -1,8 +1,8 @@
-"""The table of sites: where towers stand, their classes and clusters, whatever is known of them.
+"""The table of sites: coordinates, classes, clusters and other metadata of towers.
 
-It comes from `sites.parquet` or `sites.csv` of a folder and, for what is missing there, from the
-metadata files of the archives. Only coordinates must be there; an unknown class stays
-unknown, a missing cluster is found by distance, and nobody is suspect unless called so.
+It is read from `sites.parquet` or `sites.csv` of a folder; missing values are taken from metadata
+files of the archives. Only coordinates are required: an unknown class stays unknown, a missing
+cluster is found by distance, and a tower is suspect only where the table says so.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from upscale.towers.layouts.text_files import TextFile
 from upscale.towers.tower import TowerWarning
 from upscale.variables import IGBP, KOPPEN, class_code
 
-#: Columns that every table of sites has in the end; others are kept as they are.
+#: Columns that every completed table of sites has; further columns are kept.
 SITE_COLUMNS = ("site", "lat", "lon", "igbp", "koppen", "cluster", "suspect")
 
 FILES = ("sites.parquet", "sites.csv")
@@ -30,11 +30,11 @@ FILES = ("sites.parquet", "sites.csv")
 def known_sites(
     folder: Path, table: Path | None = None, files: Iterable[TextFile] = ()
 ) -> pd.DataFrame:
-    """What is known of sites, one row each, in the order of their names; may be incomplete.
+    """The known metadata of sites, one row each, sorted by name; may be incomplete.
 
-    table: a Parquet or CSV file with a column `site`; where none is given, `sites.parquet` or
-    else `sites.csv` of the folder, if there. files: may hold BADM, which fills what the table
-    lacks. ValueError where the table has no column `site` or a site twice.
+    table: a Parquet or CSV file with a column `site`; by default `sites.parquet` or `sites.csv`
+    of the folder, if either exists. files: BADM among them fills gaps of the table. ValueError
+    where the table has no column `site`, or a site twice.
     """
     there = (folder / name for name in FILES if (folder / name).is_file())
     path = table or next(there, None)
@@ -51,9 +51,8 @@ def known_sites(
 def complete(known: pd.DataFrame, sites: Sequence[str], folder: Path) -> pd.DataFrame:
     """The rows of `sites`, every column of `SITE_COLUMNS` filled.
 
-    known: from `known_sites`. A TowerWarning names labels of classes that no legend has: they
-    count as unknown. Raises ValueError that names the sites without coordinates and
-    the file to write them in.
+    known: from `known_sites`. A TowerWarning names class labels that are in no legend: they count
+    as unknown. ValueError names the sites without coordinates and the file to add them to.
     """
     table = known.set_index("site").reindex(sorted(sites))
     for name in {"lat", "lon", "elevation"} & set(table.columns):
@@ -71,7 +70,7 @@ def complete(known: pd.DataFrame, sites: Sequence[str], folder: Path) -> pd.Data
 
 
 def _spell_labels(table: pd.DataFrame, folder: Path) -> None:
-    """Write labels of classes as the legends do; those that no legend has are left and named."""
+    """Spell class labels as the legends do, and warn of labels that are in no legend."""
     strange = []
     for name, legend in (("igbp", IGBP), ("koppen", KOPPEN)):
         labels = [(label, class_code(legend, label)) for label in table[name]]
@@ -119,4 +118,4 @@ def _unplaced(sites: Sequence[str], folder: Path) -> str:
         "or name another table of sites"
     )  # fmt: skip
     more = f", or save {books[0]} as CSV" if books else ""
-    return f"expected lat and lon of every tower, found none of {', '.join(sites)}; {what}{more}"
+    return f"expected lat and lon of every tower, found none for {', '.join(sites)}; {what}{more}"

@@ -1,8 +1,8 @@
-"""Which towers are learned from and which are kept for judging: by cluster, never by row.
+"""Splits of towers into training and evaluation: by cluster, never by row.
 
 Towers of one cluster (single linkage, 50 km) share weather and often the stand, so a cluster
-lies wholly on one side. Clusters are dealt out along an order of land cover and climate, so
-that what is held out spans both.
+belongs wholly to one side. Clusters are sorted by land cover and climate and then dealt out in
+turn, so that the held-out clusters span both.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from upscale.variables import IGBP, KOPPEN
 class Split:
     """Sites by use.
 
-    train: learned from or validated on; test: never touched by training or by any choice;
-    suspect: suspect towers, which lie in no training cluster and are reported apart.
+    train: used to fit or validate; test: used neither for training nor for any choice; suspect:
+    suspect towers, which are in no training cluster and are reported separately.
     """
 
     train: tuple[str, ...]
@@ -37,7 +37,7 @@ class Split:
 
 
 def hold_out(towers: Sequence[Tower], share: float, seed: int) -> Split:
-    """Hold out about `share` of the clusters for judging.
+    """Hold out about `share` of the clusters for evaluation.
 
     A cluster with a suspect tower is held out as well: its suspect towers are reported as
     `suspect`, its other towers as `test`.
@@ -56,7 +56,7 @@ def hold_out(towers: Sequence[Tower], share: float, seed: int) -> Split:
 
 
 def all_but_suspect(towers: Sequence[Tower]) -> Split:
-    """Hold out suspect towers alone: for a model that is judged by cross-validation."""
+    """Hold out only suspect towers, for a model that is evaluated by cross-validation."""
     return Split(
         train=tuple(t.site for t in towers if not t.suspect),
         test=(),
@@ -89,9 +89,9 @@ def land_cover(tower: Tower) -> str:
 
 
 def _stratified(towers: Sequence[Tower], seed: int) -> list[str]:
-    """Clusters in an order in which neighbours are alike; ties in a seeded random order.
+    """Clusters sorted so that similar ones are adjacent; ties in a seeded random order.
 
-    A cluster counts as the class of its towers that is rarest among all towers.
+    A cluster is sorted by the class of its towers that is rarest among all towers.
     """
     rng = np.random.default_rng([seed, 1])
     covers = [land_cover(tower) for tower in towers]
@@ -105,5 +105,5 @@ def _stratified(towers: Sequence[Tower], seed: int) -> list[str]:
 
 
 def _spread(length: int, count: int, phase: float) -> list[int]:
-    """`count` positions spread evenly over `length`, the first at a random phase."""
+    """`count` positions spread evenly over `length`, starting at `phase`."""
     return [int((i + phase) * length / count) for i in range(count)] if count else []

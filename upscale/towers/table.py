@@ -1,12 +1,12 @@
-"""Flux towers as arrays: the one door to every layout in which a folder may hold them.
+"""Reading flux towers from a folder, whatever its layout.
 
-| layout | known by |
+| layout | recognised by |
 | --- | --- |
 | harmonised table | `towers.parquet` |
 | CarbonFluxBench | `target_fluxes.parquet` |
-| ONEFlux, as the archives deliver it | daily files, plain, gzip or zip, in any subfolder |
+| ONEFlux, as archives deliver it | daily files, plain, gzip or zip, in any subfolder |
 
-Where a folder holds more than one of them, the first in this order is read.
+Where a folder holds more than one layout, the first in this order is read.
 """
 
 from __future__ import annotations
@@ -74,12 +74,12 @@ def read_towers(
 ) -> tuple[Tower, ...]:
     """Read the towers of a folder, sorted by site.
 
-    folder: any of the layouts above, and `satellite.parquet` if there are composites. sites:
-    only these, if given. table: of sites (Parquet or CSV), instead of `sites.parquet` or
-    `sites.csv` of the folder. weather: of the towers themselves or, from ONEFlux files alone,
-    of the reanalysis brought to the towers (`era`). What had to be left out or assumed is named
-    in a TowerWarning, and `Tower.origin` tells what was read. Raises FileNotFoundError or
-    ValueError that name the file, column or site at fault.
+    folder: any of the layouts above, with `satellite.parquet` if there are composites. sites:
+    only these, if given. table: a table of sites (Parquet or CSV) instead of `sites.parquet` or
+    `sites.csv` of the folder. weather: of the towers themselves or, only from ONEFlux files, of
+    the reanalysis downscaled to the towers (`era`). A TowerWarning names whatever was left out or
+    assumed, and `Tower.origin` says what was read. FileNotFoundError or ValueError name the file,
+    column or site at fault.
     """
     folder, layout = Path(folder), layout_of(folder)
     if weather != "tower" and layout != "oneflux":
@@ -96,15 +96,15 @@ def read_towers(
 def read_sites(folder: str | Path, *, table: str | Path | None = None) -> pd.DataFrame:
     """The table of the sites that `read_towers` reads, sorted by site.
 
-    Columns site, lat, lon, igbp, koppen, cluster, suspect, and every other one that the
-    folder has, such as name, elevation, source, licence, citation.
+    Columns are site, lat, lon, igbp, koppen, cluster, suspect, and all others of the folder, such
+    as name, elevation, source, licence, citation.
     """
     read = _READERS[layout_of(folder)].read_sites
     return read(Path(folder), Path(table) if table else None)
 
 
 def layout_of(folder: str | Path) -> Layout:
-    """Which layout a folder has; FileNotFoundError says what it should hold."""
+    """The layout of a folder; FileNotFoundError says what it should hold."""
     folder = Path(folder)
     if (folder / harmonised.FILE).is_file():
         return "harmonised"

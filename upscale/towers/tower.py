@@ -1,4 +1,4 @@
-"""A flux tower as arrays, made from a table of its days."""
+"""A flux tower as arrays, built from a table of its days."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from upscale.towers.layouts.units import rain_doubt, unit_faults
 from upscale.towers.satellite import Series
 from upscale.variables import FLUXES, IGBP, KOPPEN, class_code
 
-#: Dynamic drivers that a tower brings, in the order of `Tower.drivers`.
+#: Dynamic drivers of a tower, in the order of `Tower.drivers`.
 DRIVERS = ("ta", "sw_in", "vpd", "p")
 
-#: A good flux day has at least this NEE_QC (or passed a mask in its product).
+#: A good flux day has at least this NEE_QC (or passed the quality mask of its product).
 GOOD_QUALITY = 0.75
 
-#: Quality given to days whose product keeps a mask (NEE_QC > 0.75) but no number.
+#: Quality assigned to days whose product has a mask (NEE_QC > 0.75) instead of a number.
 MASKED_QUALITY = 0.9
 
 
 class TowerWarning(UserWarning):
-    """Towers that could be read only in part: what was left out or assumed, by name."""
+    """Towers were read only in part; the message names what was left out or assumed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,9 +41,9 @@ class Tower:
     fluxes: `(day, 3)` float32 gpp, reco, nee, g m-2 d-1 of carbon, NaN = missing.
     quality: `(day,)` float32 0..1, NaN where there is no flux; good: `(day,)` good flux days.
     satellite: `(day,)` float32 by variable, each composite on the days of its period.
-    origin: what was read, in words: the product and the variables taken from it.
-    masked: `(day,)` days that passed a mask of their product, which keeps no NEE_QC; their
-    `quality` is `MASKED_QUALITY`. None: no such day.
+    origin: the product and the variables taken from it, in words.
+    masked: `(day,)` days that passed the mask of a product without NEE_QC; their `quality` is
+    `MASKED_QUALITY`. None where there are no such days.
     """
 
     site: str
@@ -72,8 +72,8 @@ def good_days(
 ) -> NDArray[np.bool_]:
     """Good flux days `(day,)`: all three fluxes there and (NEE_QC >= 0.75 or masked).
 
-    fluxes: `(day, 3)`; quality: NEE_QC `(day,)`, NaN where the product keeps no number;
-    masked: `(day,)` the product itself kept only days with NEE_QC > 0.75.
+    fluxes: `(day, 3)`; quality: NEE_QC `(day,)`, NaN where the product gives no number; masked:
+    `(day,)` True for days of a product that contains only days with NEE_QC > 0.75.
     """
     with np.errstate(invalid="ignore"):
         return np.isfinite(fluxes).all(axis=1) & ((quality >= GOOD_QUALITY) | masked)
@@ -82,11 +82,10 @@ def good_days(
 def make_tower(site: pd.Series, record: pd.DataFrame, origin: str, where: str) -> Tower:
     """A tower from its row of the table of sites and a table of its days.
 
-    site: site, cluster, lat, lon, igbp and koppen (labels), suspect. record: indexed by day
-    number in any order; columns as `DRIVERS`, as `FLUXES`, `nee_qc` and `masked`, those that
-    are missing count as missing throughout; missing days are inserted. where: file or folder
-    to name in errors. Raises ValueError where a day is repeated, no day is there, or a
-    column is in another unit.
+    site: site, cluster, lat, lon, igbp and koppen (labels), suspect. record: indexed by day number
+    in any order, with columns `DRIVERS`, `FLUXES`, `nee_qc` and `masked`; an absent column is
+    missing on all days, and absent days are inserted. where: file or folder for errors. Raises
+    ValueError where a day is repeated, there are no days, or a column has a wrong unit.
     """
     record = unbroken(record, f"{where}: {site['site']}")
     drivers, fluxes = columns(record, DRIVERS), columns(record, FLUXES)
@@ -119,9 +118,9 @@ def make_tower(site: pd.Series, record: pd.DataFrame, origin: str, where: str) -
 
 
 def unbroken(record: pd.DataFrame, where: str) -> pd.DataFrame:
-    """The same table with one row for each day from the first to the last.
+    """The record with one row for each day from the first to the last.
 
-    record: indexed by day number. ValueError where a day is repeated or there is none.
+    record: indexed by day number. ValueError where a day is repeated or there are no days.
     """
     if record.empty:
         raise ValueError(f"{where}: expected at least one day, found none")

@@ -1,0 +1,1 @@
+"""Layouts in which a folder may hold flux towers: harmonised, ONEFlux, CarbonFluxBench."""

@@ -1,4 +1,4 @@
-"""The layout of CarbonFluxBench (arXiv:2603.09868), as its authors publish the data.
+"""The published layout of CarbonFluxBench (arXiv:2603.09868).
 
 | file | what is read |
 | --- | --- |
@@ -7,11 +7,11 @@
 | `MOD09GA.parquet` (optional) | `date, site` and satellite variables of `upscale.variables` |
 | `koppen_sites*.json` (optional) | Koeppen-Geiger class by site |
 
-Units as in the daily aggregates of ERA5-Land: K, J m-2, m. Its days are those of UTC while
-fluxes have days of local standard time; nothing is shifted. VPD is not among the columns: it
-is taken from the daily means of temperature and dew point, which is assumed to be near the
-mean of the day and is a little low. Reflectances and angles are scaled already. A quality of
-a Japanese tower was turned by the authors from classes into 0..1; it is taken as it is.
+Units are those of the daily aggregates of ERA5-Land: K, J m-2, m. Weather has UTC days and fluxes
+have days of local standard time; nothing is shifted. VPD is not among the columns: it is computed
+from the daily means of temperature and dew point, which is assumed to be close to the daily mean
+and is slightly low. Reflectances and angles are already scaled. For Japanese towers the authors
+converted the quality from classes to 0..1; it is used unchanged.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ _ANGLES = {
 
 
 def read_sites(folder: Path, table: Path | None = None) -> pd.DataFrame:
-    """The sites of the fluxes; what a table of sites beside them says of a site goes first."""
+    """The sites that have fluxes; values in the table of sites take precedence."""
     return _sites(folder, _targets(folder), table)
 
 
@@ -80,9 +80,9 @@ def read(
 ) -> tuple[Tower, ...]:
     """The towers of a folder, sorted by site; sites: only these, if given.
 
-    A site is named without its network (`FLX_AR-SLu` is `AR-SLu`); where several networks
-    have it, the one with most good flux days is taken. Sites without weather are left out
-    and named in a TowerWarning. ValueError names the file, column or site at fault.
+    A site is named without its network (`FLX_AR-SLu` is `AR-SLu`); of several networks, the one
+    with the most good flux days is taken. Sites without weather are left out and named in a
+    TowerWarning. ValueError names the file, column or site at fault.
     """
     targets = _targets(folder)
     meta = _sites(folder, targets, table)
@@ -92,7 +92,7 @@ def read(
     keys = targets["key"].unique().tolist()
     fluxes, weather, seen = map(_by_key, (targets, _era5(folder, keys), _modis(folder, keys)))
     if lost := sorted(set(keys) - set(weather)):
-        what = f"{folder}: left out, for they are not in {ERA}: {', '.join(lost)}"
+        what = f"{folder}: left out, because they are not in {ERA}: {', '.join(lost)}"
         warnings.warn(what, TowerWarning, stacklevel=3)
     key_of = dict(zip(targets["site"], targets["key"], strict=True))
     rows = ((row, key_of[str(row["site"])]) for _, row in meta.iterrows())
@@ -122,7 +122,7 @@ def _sites(folder: Path, targets: pd.DataFrame, table: Path | None) -> pd.DataFr
 
 
 def _koppen(folder: Path, keys: pd.Series) -> pd.Series:
-    """The class of three letters, where a file gives it; some give main groups alone."""
+    """The three-letter class of each site where a file gives it; some give only main groups."""
     labels: dict[str, str] = {}
     for path in (folder / name for name in KOPPEN_FILES):
         content = json.loads(path.read_text()) if path.is_file() else {}
@@ -131,7 +131,7 @@ def _koppen(folder: Path, keys: pd.Series) -> pd.Series:
 
 
 def _targets(folder: Path) -> pd.DataFrame:
-    """Fluxes of every site from its best network, indexed by day number."""
+    """Fluxes of every site from the network with the most good days, indexed by day number."""
     path = folder / FILE
     rows = _read(path, ("TIMESTAMP", "site", *_PLACE, *_TARGETS.values()), ())
     table = pd.DataFrame(
@@ -146,7 +146,7 @@ def _targets(folder: Path) -> pd.DataFrame:
 
 
 def _best_keys(table: pd.DataFrame) -> list[str]:
-    """Of the names under which a site appears, the one with most good flux days."""
+    """For each site, the name (network and site) with the most good flux days."""
     quality = table["nee_qc"].to_numpy(np.float32)
     fluxes = table[list(FLUXES)].to_numpy(np.float32)
     good = table.assign(good=good_days(fluxes, quality, np.zeros(len(table), bool)))
@@ -156,7 +156,7 @@ def _best_keys(table: pd.DataFrame) -> list[str]:
 
 
 def _era5(folder: Path, keys: Sequence[str]) -> pd.DataFrame:
-    """Drivers in our units, indexed by day number."""
+    """Drivers in the units of `upscale.variables`, indexed by day number."""
     path = folder / ERA
     rows = _read(path, ("date", "site", *_WEATHER[:2]), _WEATHER[2:], keys)
     raw = {name: numbers(rows[name], str(path)) for name in _WEATHER if name in rows}
@@ -197,9 +197,9 @@ def _series(rows: pd.DataFrame | None, tower: Tower) -> Series:
 def _read(
     path: Path, needed: Sequence[str], more: Sequence[str] = (), keys: Sequence[str] | None = None
 ) -> pd.DataFrame:
-    """Columns of a file, of the sites `keys` if given; rows that say the same count once."""
+    """Columns of a file, limited to the sites `keys` if given; duplicate rows count once."""
     if not path.is_file():
-        raise FileNotFoundError(f"expected {path}, found nothing there; {FILE} needs it beside it")
+        raise FileNotFoundError(f"expected {path}, found no such file; {FILE} needs it beside it")
     there = pq.read_schema(path).names
     require(needed, there, f"column of {path}")
     names = [name for name in (*needed, *more) if name in there]

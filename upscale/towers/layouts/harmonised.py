@@ -1,7 +1,7 @@
 """The harmonised layout: `towers.parquet`, one row per site and day, and a table of sites.
 
-Columns are upper case there (`TA`, `SW_IN`, `NEE_QC`); a `Tower` carries the names of
-`upscale.variables`. TA, SW_IN, GPP, RECO and NEE must be there, the others may be missing.
+Its column names are upper case (`TA`, `SW_IN`, `NEE_QC`); a `Tower` uses the names of
+`upscale.variables`. TA, SW_IN, GPP, RECO and NEE are required, the others optional.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _READ = (*_NUMBERS, "site", "date", "qc_masked", "source", "drivers_origin")
 
 
 def read_sites(folder: Path, table: Path | None = None) -> pd.DataFrame:
-    """The table of the sites that have days; ValueError where one has no coordinates."""
+    """The table of sites that have days; ValueError where a site has no coordinates."""
     present = pq.read_table(folder / FILE, columns=["site"])["site"].unique().to_pylist()
     return _sites(known_sites(folder, table), [str(site) for site in present], folder)
 
@@ -38,8 +38,8 @@ def read(
 ) -> tuple[Tower, ...]:
     """The towers of a folder, sorted by site.
 
-    sites: only these, if given. table: of sites, instead of the one of the folder. Sites that
-    have days but no row in the table of sites, or the reverse, are left out and named in a
+    sites: only these, if given. table: a table of sites that replaces the one of the folder. Sites
+    with days but without a row in the table of sites, or vice versa, are left out and named in a
     TowerWarning. ValueError names the file, column or site at fault.
     """
     path = folder / FILE
@@ -64,7 +64,7 @@ def _warn_of_halves(known: pd.DataFrame, present: Sequence[str], folder: Path) -
     silent = sorted(set(known["site"]) - set(present))
     for place, sites in (("the table of sites", unplaced), (FILE, silent)):
         if sites:
-            what = f"{folder}: left out, for they are not in {place}: {', '.join(sites)}"
+            what = f"{folder}: left out, because they are not in {place}: {', '.join(sites)}"
             warnings.warn(what, TowerWarning, stacklevel=4)
 
 
@@ -84,7 +84,7 @@ def _rows(path: Path) -> pd.DataFrame:
 
 
 def _check_quality(rows: pd.DataFrame, path: Path) -> None:
-    """ValueError names the sites whose quality is no share."""
+    """ValueError names the sites whose quality is not between 0 and 1."""
     if "nee_qc" not in rows:
         return
     wrong = rows[(rows["nee_qc"] < 0) | (rows["nee_qc"] > 1 + 1e-6)]
@@ -98,12 +98,12 @@ def _check_quality(rows: pd.DataFrame, path: Path) -> None:
 
 
 def _masked(table: pd.DataFrame, path: Path) -> NDArray[np.float64]:
-    """1 where the product kept only days of good quality, 0 elsewhere."""
+    """1 on days that passed the quality mask of their product, 0 elsewhere."""
     if "qc_masked" in table:
         return truth(table["qc_masked"]).to_numpy(np.float64, na_value=0.0)
     if "NEE_QC" in table:
         return np.zeros(len(table))
-    what = f"{path}: no NEE_QC and no qc_masked: every day with fluxes is taken as a good one"
+    what = f"{path}: no NEE_QC and no qc_masked: every day with fluxes counts as a good flux day"
     warnings.warn(what, TowerWarning, stacklevel=5)
     return np.ones(len(table))
 

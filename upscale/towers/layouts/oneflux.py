@@ -1,9 +1,9 @@
-"""Daily files of the ONEFlux pipeline, as FLUXNET2015, AmeriFlux, ICOS and JapanFlux deliver them.
+"""Daily files of the ONEFlux pipeline from FLUXNET2015, AmeriFlux, ICOS and JapanFlux.
 
 One file holds one tower: `TIMESTAMP` (yyyymmdd, local standard time), -9999 = missing, carbon in
-g m-2 d-1. The fluxes are those of variable u* thresholds and night-time partitioning: the
-version of the median threshold (`*_VUT_USTAR50`) where the file has it, else the reference
-(`*_VUT_REF`), which is recorded. Pastorello et al. (2020), doi:10.1038/s41597-020-0534-3.
+g m-2 d-1. Fluxes are those with variable u* thresholds and night-time partitioning: the version
+of the median threshold (`*_VUT_USTAR50`) where the file has it, otherwise the reference
+(`*_VUT_REF`); `Tower.origin` says which. Pastorello et al. (2020), doi:10.1038/s41597-020-0534-3.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from upscale.towers.layouts.text_files import TextFile
 from upscale.towers.tower import DRIVERS, good_days
 from upscale.variables import FLUXES
 
-#: Weather of the tower itself, its gaps filled, or the reanalysis brought to the tower.
+#: Gap-filled weather of the tower itself, or the reanalysis downscaled to the tower.
 Weather = Literal["tower", "era"]
 
-#: Versions of the fluxes, the preferred one first; JapanFlux2024 calls its reference `vUT`.
+#: Versions of the fluxes in order of preference; JapanFlux2024 calls its reference `vUT`.
 VERSIONS = ("VUT_USTAR50", "VUT_REF", "VUT")
 
 _NAME = re.compile(
@@ -35,10 +35,10 @@ _NAME = re.compile(
     re.IGNORECASE,
 )
 
-#: Groups of variables with fluxes in them; ICOS names none. The last two are of JapanFlux2024.
+#: Groups of variables that include fluxes; ICOS names none. The last two occur in JapanFlux2024.
 _FLUX_GROUPS = ("", "FULLSET", "SUBSET", "FLUXMET", "ALLVARS", "COREVARS")
 
-#: Groups with the reanalysis alone, but for more years.
+#: Groups with the reanalysis only, but for more years.
 _ERA_GROUPS = ("ERAI", "ERA5")
 
 _SUFFIX: dict[Weather, str] = {"tower": "F", "era": "ERA"}
@@ -49,7 +49,7 @@ _BELOW_ZERO = {"sw_in": -10.0, "vpd": -1.0, "p": -1.0}
 
 @dataclass(frozen=True)
 class DailyFile:
-    """A daily file and what its name says; years and version are empty where it is silent."""
+    """A daily file and the parts of its name; years and version may be empty."""
 
     source: TextFile
     network: str
@@ -67,7 +67,7 @@ class DailyFile:
 
     @property
     def has_fluxes(self) -> bool:
-        """Whether fluxes are in it, or only the reanalysis."""
+        """True where the file has fluxes, False where it has only the reanalysis."""
         return self.group in _FLUX_GROUPS
 
 
@@ -81,7 +81,7 @@ class Daily:
 
     @property
     def good(self) -> int:
-        """Good flux days."""
+        """Number of good flux days."""
         fluxes = self.days.reindex(columns=list(FLUXES)).to_numpy(np.float32)
         quality = self.days["nee_qc"].to_numpy(np.float32)
         return int(good_days(fluxes, quality, np.zeros(len(quality), bool)).sum())
@@ -96,7 +96,7 @@ class Daily:
 
 
 def daily_files(files: Iterable[TextFile]) -> tuple[DailyFile, ...]:
-    """The daily ONEFlux files among `files`; of copies (unpacked, packed) the first."""
+    """The daily ONEFlux files among `files`; of several copies (unpacked, packed) the first."""
     found: dict[tuple[str, ...], DailyFile] = {}
     for source in files:
         if match := _NAME.fullmatch(source.name):
@@ -112,9 +112,9 @@ def read_daily(
 ) -> Daily:
     """Read a daily file.
 
-    weather: `tower` reads TA_F, SW_IN_F, VPD_F, P_F and `era` TA_ERA and so on. versions: of
-    the fluxes, the preferred one first. VPD and P may be missing. Raises ValueError that
-    names the file and the column at fault.
+    weather: `tower` reads TA_F, SW_IN_F, VPD_F, P_F, `era` reads TA_ERA and so on. versions: of
+    the fluxes, in order of preference. VPD and P may be missing. ValueError names the file and
+    the column at fault.
     """
     table = _table(file)
     version = _version(table, versions, file) if file.has_fluxes else ""
@@ -135,12 +135,12 @@ def read_daily(
 
 
 def merge(parts: Sequence[Daily]) -> tuple[pd.DataFrame, str]:
-    """The days of one tower from all of its files, and in words what was taken.
+    """The days of one tower from all of its files, and a description of what was used.
 
-    The product with most good flux days comes first, within it the preferred version of the
-    fluxes. On each day the fluxes and their quality are those of the first file that has all
-    of them there, else any; the drivers are those of the first with temperature and
-    radiation, else either.
+    Files are ranked: the product with the most good flux days first, and within a product the
+    preferred version of the fluxes. On each day the fluxes and their quality come from the first
+    file that has all of them, otherwise from the first that has any; the drivers come from the
+    first file with temperature and radiation, otherwise from the first with either.
     """
     parts = _ranked(parts)
     days = parts[0].days.index
@@ -171,7 +171,7 @@ def _ranked(parts: Sequence[Daily]) -> list[Daily]:
 def _first(
     parts: Sequence[Daily], days: pd.Index, names: list[str], telling: list[str]
 ) -> tuple[NDArray[np.float64], set[int]]:
-    """`(day, name)` from the first part with all of `telling`, else with any; and who served."""
+    """`(day, name)` of the first part with all of `telling`, else any, and the parts used."""
     block = np.full((len(days), len(names)), np.nan)
     taken = np.full(len(days), -1)
     tables = [part.days.reindex(index=days, columns=names) for part in parts]
@@ -184,7 +184,7 @@ def _first(
 
 
 def _table(file: DailyFile) -> pd.DataFrame:
-    """The columns that may be wanted, names in capitals (JapanFlux2024 mixes them)."""
+    """The columns that may be needed, in upper case (JapanFlux2024 mixes cases)."""
     stems = [f"{name.upper()}_{suffix}" for name in DRIVERS for suffix in _SUFFIX.values()]
     for version in VERSIONS:
         stems += [f"GPP_NT_{version}", f"RECO_NT_{version}"]
@@ -200,7 +200,7 @@ def _table(file: DailyFile) -> pd.DataFrame:
 
 
 def _version(table: pd.DataFrame, versions: Sequence[str], file: DailyFile) -> str:
-    """The first version with values of all fluxes and of quality, else the first with fluxes."""
+    """The first version with values of all fluxes and quality, otherwise the first with fluxes."""
 
     def filled(version: str, *stems: str) -> bool:
         names = [stem.format(version) for stem in stems]
@@ -222,7 +222,7 @@ def _days(table: pd.DataFrame, file: DailyFile) -> pd.Index:
         found = texts[dates.isna()].iloc[0]
         raise ValueError(f"{file.source}: expected TIMESTAMP as yyyymmdd, found {found!r}")
     if (twice := dates[dates.duplicated()]).size:
-        what = f"found {twice.iloc[0]:%Y-%m-%d} again; keep one of them"
+        what = f"found {twice.iloc[0]:%Y-%m-%d} repeated; keep one of the rows"
         raise ValueError(f"{file.source}: expected one row for each day, {what}")
     return pd.Index(day_numbers(dates.to_numpy()))
 
@@ -230,9 +230,9 @@ def _days(table: pd.DataFrame, file: DailyFile) -> pd.Index:
 def _quality(values: pd.Series, file: DailyFile) -> pd.Series:
     """Share 0..1 of half-hours measured or filled well.
 
-    JapanFlux2024 fills gaps with REddyProc and gives the mean class of the day, 0 measured to
-    3 poor (assumed from the benchmark of arXiv:2603.09868, which inverts it as well); a mean
-    of 1 allows that every half-hour was measured or filled well, one of 3 that none was.
+    JapanFlux2024 fills gaps with REddyProc and gives the daily mean of a class from 0 (measured)
+    to 3 (poor); this is assumed from the benchmark of arXiv:2603.09868, which inverts it, too. A
+    mean of up to 1 becomes quality 1 and a mean of 3 becomes quality 0.
     """
     highest = 1.0
     if file.product.upper().startswith("JAPANFLUX"):

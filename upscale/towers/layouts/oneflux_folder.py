@@ -1,4 +1,4 @@
-"""A folder of ONEFlux daily files: which towers are in it, where they stand, and their records."""
+"""A folder of ONEFlux daily files: its towers, their coordinates and their records."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from upscale.towers.tower import Tower, TowerWarning, make_tower
 
 
 def find(folder: Path) -> tuple[DailyFile, ...]:
-    """The daily files with fluxes below a folder, also inside zip archives."""
+    """The daily files with fluxes below a folder, including those inside zip archives."""
     return tuple(file for file in daily_files(sources(folder)) if file.has_fluxes)
 
 
 def paths(folder: Path) -> tuple[Path, ...]:
-    """The files that hold those of `find`, other series of their towers, and metadata."""
+    """The files with the daily files of `find`, further series of their towers, and metadata."""
     files = sources(folder)
     used = [*(file.source for file in daily_files(files)), *(f for f in files if is_badm(f.name))]
     return tuple(sorted({source.path for source in used}))
 
 
 def read_sites(folder: Path, table: Path | None = None) -> pd.DataFrame:
-    """The table of the sites that have a daily file; ValueError where one has no coordinates."""
+    """The table of sites that have a daily file; ValueError where a site has no coordinates."""
     files = sources(folder)
     present = sorted({file.site for file in daily_files(files) if file.has_fluxes})
     return complete(known_sites(folder, table, files), present, folder)
@@ -43,10 +43,10 @@ def read(
 ) -> tuple[Tower, ...]:
     """The towers of a folder, sorted by site.
 
-    sites: only these, if given. table: of sites, instead of the one of the folder. weather: of
-    the tower itself, or the reanalysis brought to the tower (`era`), then also from ERAI and
-    ERA5 files of more years. A tower whose files tell no quality has no good flux day and is
-    named in a TowerWarning. ValueError names the file, column or site at fault.
+    sites: only these, if given. table: a table of sites that replaces the one of the folder.
+    weather: of the tower itself, or the reanalysis downscaled to the tower (`era`), for which
+    ERAI and ERA5 files with more years are also read. A tower without quality has no good flux
+    days and is named in a TowerWarning. ValueError names the file, column or site at fault.
     """
     meta, files = read_sites(folder, table), daily_files(sources(folder))
     if sites is not None:

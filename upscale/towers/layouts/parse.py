@@ -1,4 +1,4 @@
-"""Columns of foreign tables as numbers, days and truth values, whatever type they come in."""
+"""Columns of external tables as numbers, days and truth values, whatever their type."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 
 from upscale.calendar import day_numbers
 
-#: Archives write -9999 (some -9999.9) for a missing value; nothing measured is that low.
+#: Archives write -9999 (some -9999.9) for a missing value; no measured value is that low.
 _MISSING = -9990.0
 
 
 def numbers(values: pd.Series, where: str) -> NDArray[np.float64]:
-    """A column `(row,)` as float64; -9999 and nulls are NaN. ValueError names what is none."""
+    """A column `(row,)` as float64; -9999 and nulls are NaN. ValueError where it is not numeric."""
     try:
         plain = pd.to_numeric(values.astype(object) if values.dtype == "category" else values)
     except (TypeError, ValueError) as error:
@@ -25,7 +25,7 @@ def numbers(values: pd.Series, where: str) -> NDArray[np.float64]:
 def days(dates: pd.Series, where: str) -> NDArray[np.int64]:
     """Day numbers `(row,)` of dates, times, text or numbers such as 20100131.
 
-    Raises ValueError that names what is no day.
+    ValueError names a value that is not a day.
     """
     if not pd.api.types.is_datetime64_any_dtype(dates):
         dates = dates.astype(str if pd.api.types.is_numeric_dtype(dates) else object)

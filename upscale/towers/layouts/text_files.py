@@ -1,6 +1,6 @@
-"""The text files of a folder as archives deliver them: plain, gzip, or inside a zip.
+"""The text files of a folder: plain, gzip, or inside a zip.
 
-A zip is read in place and never unpacked, so that no member can be written anywhere.
+A zip is read in place and never unpacked to disk, so that no member can overwrite a file.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-#: The largest text that is read, bytes: ten times the daily file of a long record.
+#: Largest text that is read, bytes: ten times the daily file of a long record.
 _LARGEST = 500_000_000
 
 _TEXTS = (".csv", ".csv.gz")
@@ -37,7 +37,7 @@ class TextFile:
         return PurePosixPath(self.member or self.path.name).name.removesuffix(".gz")
 
     def read(self) -> bytes:
-        """Its content, unpacked; ValueError where it is damaged, encrypted or far too large."""
+        """The unpacked content; ValueError where it is damaged, encrypted or far too large."""
         try:
             content = self._packed()
             if (self.member or self.path.name).endswith(".gz"):
@@ -50,7 +50,7 @@ class TextFile:
         return content
 
     def table(self, **options: object) -> pd.DataFrame:
-        """Its content as `pandas.read_csv` reads it; ValueError where that is no table."""
+        """The content read by `pandas.read_csv`; ValueError where it is no table."""
         try:
             return pd.read_csv(io.BytesIO(self.read()), **options)  # type: ignore[call-overload,no-any-return]
         except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
@@ -68,7 +68,7 @@ class TextFile:
 def sources(folder: Path) -> tuple[TextFile, ...]:
     """Every text file below `folder`, unpacked ones first, then by path.
 
-    Raises ValueError where a zip is damaged or a member would lie outside of it.
+    Raises ValueError where a zip is damaged or a member has a path outside the archive.
     """
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     plain = [TextFile(path) for path in paths if path.name.endswith(_TEXTS)]
@@ -76,7 +76,7 @@ def sources(folder: Path) -> tuple[TextFile, ...]:
 
 
 def _members(path: Path) -> Iterator[TextFile]:
-    """The text files inside a zip; ValueError where one lies outside of it."""
+    """The text files inside a zip; ValueError where a member has a path outside the archive."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()

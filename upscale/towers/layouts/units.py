@@ -1,7 +1,7 @@
-"""Columns in a wrong unit, told by their range.
+"""Detection of wrong units from the range of a column.
 
-Files of towers carry no units. A series of most of a year, however, cannot lie where another
-unit would put it: the bounds below are far from every one of 79 real towers (in brackets).
+Tower files state no units. A series that covers most of a year, however, has a range that differs
+clearly between units. The values of 79 real towers, given in brackets, are far from each bound.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 
 from upscale.humidity import saturation_pressure
 
-#: Fewer days than this may lie anywhere: a winter, a drought, a night of the pole.
+#: Shorter series are not judged: they may be all winter, drought or polar night.
 _DAYS = 300
 
 Floats = NDArray[np.floating]
 
 
 def unit_faults(series: Mapping[str, Floats]) -> list[str]:
-    """What looks like another unit, as sentences; empty where all is well.
+    """Sentences that describe columns in a wrong unit; empty where none is found.
 
-    series: `(day,)` by name: ta degC, sw_in W m-2, vpd hPa, nee g m-2 d-1; NaN is
-    missing, and names may be missing or more.
+    series: `(day,)` by name, expected in ta degC, sw_in W m-2, vpd hPa, nee g m-2 d-1; NaN is
+    missing. Names may be missing, and other names are ignored.
     """
     values = {name: column[np.isfinite(column)] for name, column in series.items()}
     long = {name: column for name, column in values.items() if column.size >= _DAYS}
@@ -32,9 +32,9 @@ def unit_faults(series: Mapping[str, Floats]) -> list[str]:
 
 
 def rain_doubt(rain: Floats) -> str:
-    """What makes the unit of precipitation `(day,)`, mm d-1, doubtful; empty where nothing does.
+    """Why the unit of precipitation `(day,)`, mm d-1, is doubtful; empty where it is not.
 
-    A gauge that hardly tips gives such a series, too, so this is no reason to refuse it.
+    A faulty gauge that rarely tips gives a similar series, so this is no reason to refuse it.
     """
     rain = rain[np.isfinite(rain)]
     most = float(rain.max()) if rain.size >= _DAYS else 0.0
@@ -67,7 +67,7 @@ def _carbon(values: Mapping[str, Floats]) -> str:
 
 
 def _humidity(series: Mapping[str, Floats]) -> str:
-    """VPD is a share of the saturation pressure, which the temperature tells."""
+    """VPD is judged as a share of the saturation pressure at the air temperature."""
     if "vpd" not in series or "ta" not in series:
         return ""
     share = series["vpd"] / saturation_pressure(series["ta"])
