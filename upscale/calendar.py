@@ -1,8 +1,8 @@
 """Days as integers, counted from 2000-01-01 in the proleptic Gregorian calendar.
 
-Day 0 is 2000-01-01 and earlier days are negative. Windows, blocks and time axes are all
-counted in these numbers, so that no rule depends on the period that was asked for. Hours are
-counted from 1970-01-01 00 UTC, as archives of hourly fields do.
+Day 0 is 2000-01-01 and earlier days are negative. Windows, blocks and time axes are all counted
+in these numbers, so that no rule depends on the requested period. Hours are counted from
+1970-01-01 00 UTC, as in archives of hourly fields.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 EPOCH = dt.date(2000, 1, 1)
 
-#: How every store of this package states its time axis (CF).
+#: CF units of the time axis of every store of this package.
 TIME_UNITS = f"days since {EPOCH}"
 CALENDAR = "proleptic_gregorian"
 
-#: Days of a step: what is said of a cell once in a while is said for days 15 n to 15 n + 14.
+#: Days of a step, the days 15 n to 15 n + 14: some quantities have one value per cell and step.
 STEP_DAYS = 15
 
 #: Days of a leap year.
@@ -28,7 +28,7 @@ LONGEST_YEAR = 366
 _EPOCH64 = np.datetime64(EPOCH, "D")
 _UNIX_DAY = (dt.date(1970, 1, 1) - EPOCH).days
 
-#: One number, or an array of them.
+#: A number, or an array of numbers.
 Numbers = TypeVar("Numbers", int, NDArray[np.int64])
 
 
@@ -86,7 +86,7 @@ def years_of(days: NDArray[np.integer]) -> NDArray[np.int64]:
 
 
 def months_since_1970(days: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Months `(day,)` from January 1970 to that of each day number `(day,)`."""
+    """Months `(day,)` from January 1970 to the month of each day number `(day,)`."""
     return dates_of(days).astype("datetime64[M]").astype(np.int64)
 
 
@@ -112,7 +112,7 @@ def length_of_year(days: NDArray[np.integer]) -> NDArray[np.int64]:
 
 
 def hour_numbers(stamps: NDArray[np.datetime64]) -> NDArray[np.int64]:
-    """Stamps `(stamp,)` of any resolution, UTC, as the hours `(stamp,)` in which they lie."""
+    """The hours `(stamp,)` that contain UTC stamps `(stamp,)` of any resolution."""
     return stamps.astype("datetime64[h]").astype(np.int64)
 
 

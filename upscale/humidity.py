@@ -1,4 +1,4 @@
-"""Water vapour in air: one formula for towers, reanalysis and made weather alike."""
+"""Water vapour in air: the same formula for towers, reanalysis and synthetic weather."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Floats = NDArray[np.floating[Any]]
 
 
 def saturation_pressure(ta: Floats) -> Floats:
-    """Saturation vapour pressure over water in hPa of air of `ta` degC (any shape).
+    """Saturation vapour pressure over water, hPa, at air temperature `ta`, degC (any shape).
 
     Magnus form with the constants of Alduchov and Eskridge (1996), eq. 21.
     """

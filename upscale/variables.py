@@ -1,7 +1,7 @@
-"""The one table of variables: names, units, CF standard names, signs and valid ranges.
+"""The table of variables: names, units, CF standard names, signs and valid ranges.
 
-Nobody else in the package repeats a unit string. Fluxes are grams *of carbon*; the unit is
-written `g m-2 d-1` because `gC` is no unit to a parser (UDUNITS-2).
+Units are written here and nowhere else in the package. Fluxes are grams *of carbon*; the unit is
+written `g m-2 d-1` because parsers (UDUNITS-2) do not know `gC`.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ FLUXES = ("gpp", "reco", "nee")
 class Variable:
     """One row of the table.
 
-    `valid_min` and `valid_max` bound what is physically possible (in `units`), not what is
-    likely: a value outside them means a wrong unit or a broken file.
+    `valid_min` and `valid_max` (in `units`) bound what is physically possible, not what is likely:
+    a value outside means a wrong unit or a damaged file.
     """
 
     name: str

@@ -73,13 +73,13 @@ def test_crops_of_crops_do_not_drift() -> None:
 
 def test_a_grid_between_the_lattice_points_is_no_part_of_it() -> None:
     shifted = Grid("shifted", 10, 10, 0.05, north=50.02, west=10.0)
-    with pytest.raises(ValueError, match="is no part of"):
+    with pytest.raises(ValueError, match="is not part of"):
         PRODUCT.offset_of(shifted)
 
 
 def test_a_grid_that_reaches_outside_is_no_part() -> None:
     crop = PRODUCT.crop(slice(0, 10), slice(0, 10))
-    with pytest.raises(ValueError, match="is no part of"):
+    with pytest.raises(ValueError, match="is not part of"):
         crop.offset_of(PRODUCT)
 
 

@@ -1,4 +1,4 @@
-"""The Earth as cells: grids, tiles, areas and regridding. No I/O beyond grid files, no torch."""
+"""Regular grids, tiles, cell areas and regridding. No I/O except grid files, no torch."""
 
 from upscale.grid.grid import EARTH_RADIUS, Grid, cell_areas, load_grid
 from upscale.grid.tiles import Tile, tile_counts, tile_from_id, tiles_of

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from upscale import shipped
 
-#: Radius of the MODIS sphere (m): every area in this package is on it.
+#: Radius of the MODIS sphere, m; all areas in this package are computed on it.
 EARTH_RADIUS = 6371007.181
 
 
@@ -24,7 +24,7 @@ EARTH_RADIUS = 6371007.181
 class Grid:
     """Cells `rows` x `cols` of `resolution` degrees below `north` and east of `west` (edges).
 
-    `name` is the lattice that it belongs to, kept by crops.
+    `name` is that of the lattice; a crop keeps it.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Grid:
         return abs(self.cols * self.resolution - 360) < 1e-6
 
     def crop(self, rows: slice, cols: slice) -> Grid:
-        """The cells of `rows` and `cols` as a grid on the same lattice."""
+        """The cells `rows` x `cols` as a grid on the same lattice."""
         top, bottom, _ = rows.indices(self.rows)
         left, right, _ = cols.indices(self.cols)
         return replace(
@@ -85,7 +85,7 @@ class Grid:
         )
 
     def offset_of(self, other: Grid) -> tuple[int, int]:
-        """Row and column of this grid at which `other`, a grid of the same lattice, begins.
+        """Row and column of this grid where `other`, a grid on the same lattice, begins.
 
         Raises ValueError where the lattices differ or `other` reaches outside.
         """
@@ -99,7 +99,7 @@ class Grid:
             and round(col) + other.cols <= self.cols
         )
         if not (aligned and same and inside):
-            raise ValueError(f"{other} is no part of {self}: regrid it, or name the right grid")
+            raise ValueError(f"{other} is not part of {self}: regrid it, or name the right grid")
         return round(row), round(col)
 
     def _position(self, other: Grid) -> tuple[float, float]:
@@ -117,7 +117,7 @@ class Grid:
         return row, col
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for attributes of a store."""
+        """The grid as plain values, for attributes of a store."""
         return asdict(self)
 
 

@@ -1,11 +1,11 @@
-"""Bilinear interpolation between two regular grids, separable and aware of coasts.
+"""Bilinear interpolation between two regular grids, separable, with a treatment of coasts.
 
-ERA5-Land nodes lie on multiples of 0.1 degree and know land alone. Between them and a cell of
-the product grid: (1) sea nodes within `REACH` rings of land take the mean of their land
-neighbours, so that every coastal cell has meteorology; (2) the four nodes around a cell are
-weighted bilinearly, weights renormalised over the nodes that have a value. A gap in time is
-no coast: where a land node is missing on a day, so is every cell that leans on it. Beyond
-a source nothing is invented: a cell more than one node spacing past it has no value.
+ERA5-Land nodes lie on multiples of 0.1 degree and have values over land only. Interpolation to
+cells of the product grid has two steps: (1) sea nodes within `REACH` rings of land take the mean
+of their land neighbours, so that every coastal cell has meteorology; (2) the four nodes around a
+cell are weighted bilinearly, with weights renormalised over the nodes that have a value. A gap in
+time is not treated as coast: where a land node is missing on a day, every cell that depends on it
+is missing, too. A cell more than one node spacing outside the source has no value.
 """
 
 from __future__ import annotations
@@ -20,15 +20,18 @@ from upscale.grid.grid import Grid
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
-#: Rings of sea nodes around land that are filled from it.
+#: Rings of sea nodes around land that are filled from land.
 REACH = 2
 
 
 @dataclass(frozen=True)
 class Axis:
-    """Along one axis: source indices to read, and for each target the two of them that
-    surround it (positions in `read`) with the weight of the second, and whether it is covered:
-    between nodes, or at most one spacing beyond the outermost."""
+    """Interpolation along one axis.
+
+    The source indices to read; for each target, the positions in `read` of the two surrounding
+    nodes and the weight of the second; and whether the target is covered, that is between nodes
+    or at most one spacing beyond the outermost.
+    """
 
     read: NDArray[np.int64]
     low: NDArray[np.int64]
@@ -39,7 +42,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Stencil:
-    """Everything that interpolates one source grid to one target grid."""
+    """Indices and weights that interpolate one source grid to one target grid."""
 
     rows: Axis
     cols: Axis
@@ -51,9 +54,11 @@ class Stencil:
 
 
 def bilinear(source: Grid, target: Grid) -> Stencil:
-    """The stencil from `source` nodes to `target` centres; wraps at 180 degrees where the
-    source is a full circle, and keeps the outermost value for cells up to one node spacing
-    beyond its other edges, as the cells at a pole are."""
+    """The stencil from `source` nodes to `target` centres.
+
+    It wraps at 180 degrees where the source is a full circle. Beyond the other edges of the source,
+    cells within one node spacing, such as those at a pole, take the outermost value.
+    """
     rows = (source.lat[0] - target.lat) / source.resolution
     cols = (target.lon - source.lon[0]) / source.resolution
     return Stencil(_axis(rows, source.rows, False), _axis(cols, source.cols, source.wraps))
@@ -121,7 +126,7 @@ def interpolate(field: Floats, land: Bools, stencil: Stencil) -> Floats:
 
 
 def near_land(land: Bools, stencil: Stencil) -> Bools:
-    """Target cells `(row, col)` with at least one true land node around them."""
+    """Target cells `(row, col)` with at least one real (not filled) land node around them."""
     around: Bools = _blend(land[None].astype(np.float32), stencil)[0] > 0
     return around & stencil.covered
 

@@ -13,7 +13,7 @@ _ID = re.compile(r"r(\d+)c(\d+)")
 
 @dataclass(frozen=True, order=True)
 class Tile:
-    """The tile in row `row` and column `col` of tiles, counted from the north-west corner."""
+    """The tile in row `row` and column `col` of the tiling, counted from the north-west corner."""
 
     row: int
     col: int
@@ -23,8 +23,10 @@ class Tile:
         return f"r{self.row:03d}c{self.col:03d}"
 
     def slices(self, grid: Grid, size: int) -> tuple[slice, slice]:
-        """Rows and columns of the grid that the tile covers; short at the southern and
-        eastern edge where `size` does not divide the grid."""
+        """Rows and columns of the grid that the tile covers.
+
+        Tiles at the southern and eastern edge are smaller where `size` does not divide the grid.
+        """
         rows = slice(self.row * size, min((self.row + 1) * size, grid.rows))
         cols = slice(self.col * size, min((self.col + 1) * size, grid.cols))
         return rows, cols
