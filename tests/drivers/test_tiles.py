@@ -129,7 +129,7 @@ def test_latitude_and_longitude_are_those_of_the_cell_on_every_day(packed: Any) 
 
 
 def test_longitude_is_refused_where_the_place_has_none() -> None:
-    with pytest.raises(ValueError, match="expected the longitudes"):
+    with pytest.raises(ValueError, match="expected longitudes"):
         DERIVED["lon"](np.zeros(2), np.arange(3))
 
 

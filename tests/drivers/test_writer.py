@@ -116,7 +116,7 @@ def test_a_cube_that_was_never_sealed_is_started_again(free: str) -> None:
 def test_an_object_by_url_is_never_buried(free: str) -> None:
     files, path = fsspec.core.url_to_fs(free)
     files.pipe(f"{path}/notes/readme.txt", b"mine") if "://" in free else photos(Path(path))
-    with pytest.raises(FileExistsError, match="something else that is no driver cube"):
+    with pytest.raises(FileExistsError, match="something that is no driver cube"):
         start(free, overwrite=True)
     assert not files.exists(f"{path}/zarr.json")
 

@@ -83,7 +83,7 @@ def test_a_tower_without_coordinates_names_the_file_to_write(tmp_path: Path) -> 
     with pytest.raises(ValueError, match=r"save AMF_AA-Flx_BIF_CCBY4_20201218\.xlsx as CSV"):
         read_towers(folder)
     (folder / "sites.csv").write_text("site,lat,lon\nXX-T00,10.0,20.0\nXX-T01,,\n")
-    with pytest.raises(ValueError, match=r"none of XX-T01; add them to .*sites\.csv"):
+    with pytest.raises(ValueError, match=r"none for XX-T01; add them to .*sites\.csv"):
         read_towers(folder)
 
 

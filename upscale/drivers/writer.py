@@ -91,8 +91,8 @@ def may_replace(url: str, overwrite: bool) -> bool:
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError):  # no Zarr group
         if not is_empty(url):
             raise FileExistsError(
-                f"{url}: expected an empty place or a driver cube, found files of another kind; "
-                "give another path, or remove them yourself"
+                f"{url}: expected an empty place or a driver cube, found something that is "
+                "no driver cube; give another path, or remove it yourself"
             ) from None
         return False
     if there.get("kind") != KIND:
