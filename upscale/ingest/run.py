@@ -87,7 +87,7 @@ def ingest(scan: Scan, progress: Progress, runner: Runner | None = None) -> Inge
             return nothing_to_do
         with ExitStack() as stack:
             chosen = runner or stack.enter_context(_cluster(scan, progress))
-            return _bring_up_to_date(_Session(scan, ledger, known, chosen, progress))
+            return _bring_up_to_date(_Attempt(scan, ledger, known, chosen, progress))
 
 
 @contextmanager
@@ -145,7 +145,7 @@ def _left_out(tasks: Iterable[IngestTask], known: Known) -> list[tuple[str, str]
 
 
 @dataclass(frozen=True)
-class _Session:
+class _Attempt:
     """One attempt at an ingest: what is known, and where the work is done."""
 
     scan: Scan
@@ -170,53 +170,53 @@ class _Session:
         return not self.outcome.failed
 
 
-def _bring_up_to_date(session: _Session) -> IngestOutcome:
+def _bring_up_to_date(attempt: _Attempt) -> IngestOutcome:
     """Do all that is left, stage by stage, and seal the cube where nothing failed.
 
     The order matters: granules are read where the maps say that land is, so the maps come first.
     The cube is unsealed when there is something to do and before anything of it changes, and
     entries of another plan are forgotten before the groups grow and their chunks are written over.
     """
-    scan, known, job = session.scan, session.known, session.scan.job
-    session.progress.stage("opening cube")
+    scan, known, job = attempt.scan, attempt.known, attempt.scan.job
+    attempt.progress.stage("opening cube")
     if not was_created(job):
-        session.ledger.clear()  # of a cube that somebody removed
+        attempt.ledger.clear()  # of a cube that somebody removed
         known.clear()
         create(scan)
     ground = ground_task(job)
-    if not session.do("reading maps", [ground]):
-        return session.outcome
+    if not attempt.do("reading maps", [ground]):
+        return attempt.outcome
     unseal(job.cube)
     series = _series_tasks(scan, known[ground.id])
-    _forget_others(session, [ground, *series, *gap_tasks(job, [], known)])
+    _forget_others(attempt, [ground, *series, *gap_tasks(job, [], known)])
     grow(job)
-    if not session.do("reading archives", series):
-        return session.outcome
+    if not attempt.do("reading archives", series):
+        return attempt.outcome
     gaps = gap_tasks(job, series, known)
-    if session.do("filling gaps", gaps) and _settle_climate(session):
+    if attempt.do("filling gaps", gaps) and _settle_climate(attempt):
         tasks = [ground, *series, *gaps]
-        session.outcome.digest = seal_cube(scan, tasks, known, known[CLIMATE])
-    return session.outcome
+        attempt.outcome.digest = seal_cube(scan, tasks, known, known[CLIMATE])
+    return attempt.outcome
 
 
-def _forget_others(session: _Session, tasks: Sequence[IngestTask]) -> None:
+def _forget_others(attempt: _Attempt, tasks: Sequence[IngestTask]) -> None:
     """Forget what was done under another plan: its chunks are cut in another way, or belong
     to a source that is gone, and are written over now."""
     kept = {task.id for task in tasks} | {CLIMATE}
-    for item in session.known.keys() - kept:
-        session.ledger.forget(item)
-        del session.known[item]
+    for item in attempt.known.keys() - kept:
+        attempt.ledger.forget(item)
+        del attempt.known[item]
 
 
-def _settle_climate(session: _Session) -> bool:
+def _settle_climate(attempt: _Attempt) -> bool:
     """Derive the climate where it is not known; False where the weather does not tell it."""
-    job, known = session.scan.job, session.known
-    session.progress.stage("climate")
+    job, known = attempt.scan.job, attempt.known
+    attempt.progress.stage("climate")
     if climate_is_known(job, known):
         return True
     try:
-        known[CLIMATE] = derive_climate(job, session.ledger, known)
+        known[CLIMATE] = derive_climate(job, attempt.ledger, known)
     except ArchiveError as error:
-        session.outcome.failed.append(failed_climate(job, error))
+        attempt.outcome.failed.append(failed_climate(job, error))
         return False
     return True
