@@ -21,6 +21,11 @@ def call(*words: object) -> int:
     return int(end.value.code or 0)
 
 
+def words_of(box: str) -> str:
+    """The text of a message, without the frame that it is shown in."""
+    return " ".join(box.replace("│", " ").split())
+
+
 @pytest.fixture
 def file(tmp_path):
     torch.save(released_state(), tmp_path / "state.pt")
@@ -47,7 +52,7 @@ def test_the_folder_may_be_the_last_argument_as_before_with_a_note(file, tmp_pat
 
 def test_a_folder_is_asked_for_where_none_is_given(file, capsys):
     assert call(file) == 2
-    assert "add --out FOLDER" in " ".join(capsys.readouterr().err.split())
+    assert "add --out FOLDER" in words_of(capsys.readouterr().err)
 
 
 def test_several_files_features_constants_and_a_name(tmp_path, capsys):
