@@ -35,7 +35,7 @@ def test_models_are_listed_as_their_releases_say(capsys):
         assert [*row["needed"], *row["optional"]] != []
         assert set(row["needed"] + row["optional"]) == set(release.scaler.names)
         assert row["skill"] == {f: manifest.skill[f]["r2_median"] for f in ("gpp", "reco", "nee")}
-        assert row["applicability"] == (release.limits is not None)
+        assert row["applicability"] == (release.applicability is not None)
         assert row["citations"] == list(manifest.citations)
         assert row["licence"].startswith("Weights: Apache-2.0")
         assert "Cite" not in row["licence"]
