@@ -88,7 +88,7 @@ def test_a_pickle_that_runs_code_is_refused_and_leaves_nothing(tmp_path, capsys)
     torch.save({"encoder": Payload(tmp_path / "trace"), "decoder": {}}, tmp_path / "state.pt")
     assert call(tmp_path / "state.pt", tmp_path / "out") == 2
     said = capsys.readouterr().err
-    assert "nothing in it was run" in said
+    assert "no code from it was run" in said
     assert "weights_only=False" not in said
     assert not (tmp_path / "trace").exists()
     assert not (tmp_path / "out").exists()

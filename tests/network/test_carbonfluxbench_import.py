@@ -236,7 +236,7 @@ def test_a_pickle_that_runs_code_is_refused_and_not_run(
         file.write_bytes(pickle.dumps(Payload(trace), protocol=2))
     else:
         torch.save({**state, "more": Payload(trace)}, file)
-    with pytest.raises(ReleaseError, match="what safe loading refuses"):
+    with pytest.raises(ReleaseError, match="content that safe loading refuses"):
         read_member(file)
     assert not trace.exists()
 

@@ -1,0 +1,1 @@
+"""Models and their use: networks, trees, releases, scaling, windows and uncertainty."""

@@ -1,4 +1,4 @@
-"""Class codes of a place as the one-hots that the encoder reads."""
+"""Class codes of a place as the one-hot vectors that the encoder reads."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ MAIN_GROUPS = ("A", "B", "C", "D", "E")
 class Classes:
     """The classes that a model has seen in training, by name and in the order of its one-hots.
 
-    igbp, koppen: each list is followed by one column for everything else ("unknown"): code 0
-    and classes that were not seen. main_groups: columns between the two lists, 1 for the main
-    group of the Koeppen class. unknown_columns: False where "unknown" has no column of its
-    own: a code that is not listed is zero throughout. ValueError on names outside the legends
-    or given twice.
+    igbp, koppen: each list is followed by one "unknown" column for code 0 and for classes not
+    seen in training. main_groups: columns between the two lists, 1 for the main group of the
+    Koeppen class. unknown_columns: False for a model without "unknown" columns, in which an
+    unlisted class is all zeros. ValueError for a name that is outside the legend or repeated.
     """
 
     igbp: tuple[str, ...]
@@ -95,7 +94,7 @@ def _positions(
 
 
 def _indicators(positions: NDArray[np.int64], width: int) -> NDArray[np.float32]:
-    """`(pixel, width)`, 1 at each position `(pixel,)`; a position beyond the width has none."""
+    """`(pixel, width)`, 1 at each position `(pixel,)`; all 0 for a position beyond the width."""
     return np.asarray(positions[:, None] == np.arange(width), np.float32)
 
 
@@ -109,8 +108,8 @@ def _check(kind: str, names: Sequence[str], legend: Sequence[str]) -> None:
 
 
 #: The one-hots of the released code (Rozanov et al. 2026, arXiv 2603.09868): 16 IGBP classes by
-#: their letters, 5 main groups, 30 Koeppen classes in an order of its own. Barren ground has no
-#: column, and what has none is zero.
+#: their letters, 5 main groups, 30 Koeppen classes in the order of that code. Barren ground has
+#: no column: its IGBP one-hots are all zero.
 CARBONFLUXBENCH = Classes(
     igbp=tuple(sorted(name for name in IGBP if name != "BSV")),
     koppen=(

@@ -1,8 +1,8 @@
-"""An ensemble at work: raw drivers in, fluxes in physical units out, member by member.
+"""Prediction with an ensemble of networks: unscaled drivers in, fluxes of each member out.
 
-Rows run in batches of one fixed, padded shape, so that what a row gives depends neither on
-the rows beside it nor on its place among them (`tests/network/test_ensemble.py` proves it bit
-for bit). On a CPU the members are looped over a batch that stays in cache: stacking
+Rows run in batches of one fixed, padded shape, so that the result of a row depends neither on
+the other rows of the batch nor on its position (`tests/network/test_ensemble.py` checks every
+bit). On a CPU the members run one after the other on a batch that stays in cache: stacking
 them into one matrix product was several times slower (`benchmarks/ensemble_loop.py`).
 """
 
@@ -26,7 +26,7 @@ from upscale.variables import FLUXES
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
-#: Rows of a batch: on a CPU what stays in cache, on a GPU what fills it.
+#: Rows of a batch: few enough to stay in the cache of a CPU, enough to fill a GPU.
 CPU_BATCH = 256
 GPU_BATCH = 8192
 
@@ -34,9 +34,9 @@ GPU_BATCH = 8192
 class Ensemble:
     """The members of a release, ready to run; built once per process.
 
-    networks: one for each member; device: `auto` takes a GPU where there is one; batch: rows
-    of the fixed batch, by default what suits the device. Threads are the caller's choice
-    (`torch.set_num_threads`).
+    networks: one for each member; device: `auto` uses a GPU if there is one; batch: rows of
+    the fixed batch, by default `CPU_BATCH` or `GPU_BATCH`. The caller sets the number of
+    threads (`torch.set_num_threads`).
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class Ensemble:
         return self.scaler.scale_tensor(self._padded(drivers))
 
     def _padded(self, rows: Floats) -> Tensor:
-        """A batch of the fixed size on the device; rows beyond the given ones are zero."""
+        """A batch of the fixed size on the device, filled up with rows of zeros."""
         full = np.zeros((self.batch, *rows.shape[1:]), np.float32)
         full[: len(rows)] = rows
         return torch.from_numpy(full).to(self.device)
@@ -140,9 +140,9 @@ def load_ensemble(
 
 
 def _mean_over_windows(each: Floats, present: Bools) -> Floats:
-    """Mean `(member, pixel, latent)` over the windows present of `(member, pixel, window, latent)`.
+    """Mean `(member, pixel, latent)` of `(member, pixel, window, latent)` over present windows.
 
-    Window by window, because numpy's own sum may take another order for another shape.
+    Summed window by window, because the order of numpy's sum depends on the shape of the array.
     """
     total = np.zeros((*each.shape[:2], each.shape[3]), np.float32)
     for window in range(each.shape[2]):
@@ -160,7 +160,7 @@ def _device(name: str) -> torch.device:
 
 
 def _full_precision(device: torch.device) -> AbstractContextManager[None]:
-    """cuDNN rounds the products of an LSTM to TF32 unless told otherwise."""
+    """A context without TF32: by default cuDNN rounds the products of an LSTM to it."""
     if device.type != "cuda":
         return nullcontext()
     context: AbstractContextManager[None] = torch.backends.cudnn.flags(

@@ -1,9 +1,9 @@
-"""How much a model leans on each of its drivers, and on each number of the embedding.
+"""How strongly a model depends on each of its drivers, and on each number of the embedding.
 
-Permutation importance of the predictions: the series of one driver is swapped between windows
-of different places, all else is left, and the root mean square change of the predicted fluxes
-is taken, in units of the standard deviation of each flux. It needs no measured flux, and it is
-that of the model as it is run. Drivers that go together share their importance.
+Permutation importance of the predictions: the series of one driver is exchanged between windows
+of different places while all others stay, and importance is the root mean square change of the
+predicted fluxes, in units of the standard deviation of each flux. No measured flux is needed,
+and the model is the one that makes the maps. Correlated drivers share their importance.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ Predict = Callable[[Floats], Floats]
 
 
 def driver_importance(predict: Predict, windows: Floats, scaler: Scaler, seed: int = 0) -> Reals:
-    """Change `(feature,)` of the ensemble mean where a driver comes from another place.
+    """Change `(feature,)` of the ensemble mean when a driver comes from another place.
 
     windows: `(row, day, feature)` in physical units, NaN = missing, from many places and
-    seasons; predict: gives g m-2 d-1, as the scaler's fluxes.
+    seasons; predict: fluxes in g m-2 d-1, the unit of the scaler.
     """
     order = _shuffled(len(windows), seed)
     base = _scaled(predict(windows), scaler).mean(axis=0)
@@ -46,7 +46,7 @@ def embedding_importance(
     scaler: Scaler,
     seed: int = 0,
 ) -> Reals:
-    """Change `(member, latent)` of each member where one number of z is that of another place.
+    """Change `(member, latent)` of each member when one number of z comes from another place.
 
     decode: fluxes of windows `(row, day, feature)` and z `(member, row, latent)`.
     """

@@ -1,7 +1,7 @@
-"""A model run over the records of drivers of some cells: the one way from features to fluxes.
+"""From the driver records of cells to fluxes: the only code path for maps, towers and Python.
 
-A tower is one cell, a tile of a map is many, and what a Python user gives is either. Windows are
-laid, embeddings are made or taken, windows are decoded, and each day is put where it belongs.
+A tower is one cell; a tile of a map is many. Every day is assigned to a window, each cell gets its
+embeddings, the windows are decoded, and each predicted day is written to its cell.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _CELLS = 512
 class Embeddings:
     """The embeddings of some cells.
 
-    z: `(member, cell, latent)`, NaN without any support window; years: `(cell, year)`, 0 for
-    none; short: `(cell,)` no full year was there.
+    z: `(member, cell, latent)`, NaN without any support window; years: support years
+    `(cell, year)`, 0 = unused; short: `(cell,)` True where the record has no full year.
     """
 
     z: Floats
@@ -47,9 +47,9 @@ class Embeddings:
 class CellWindows:
     """The records of some cells and the windows that predict their days.
 
-    drivers: `(cell, day, feature)` in the units of the table, NaN = missing; codes: `(cell, 2)`
-    igbp, koppen, 0 = unknown; days: columns of `drivers` that are predicted; the others decide
-    which windows there are. assignment: over all columns; length: days of a window.
+    drivers: `(cell, day, feature)` in the units of `upscale.variables`, NaN = missing; codes:
+    `(cell, 2)` igbp, koppen, 0 = unknown; days: columns of `drivers` that are predicted, while
+    the others serve to place the windows; assignment: for all columns; length: days of a window.
     """
 
     drivers: Floats
@@ -60,11 +60,11 @@ class CellWindows:
 
     @property
     def count(self) -> int:
-        """Days that are predicted."""
+        """Number of predicted days."""
         return int(self.days.stop - self.days.start)
 
     def rows(self, cells: slice, usable: Bools) -> Rows:
-        """The windows that serve the days of some cells, those not `usable` `(cell,)` left out."""
+        """The windows that predict the days of some cells, without cells not `usable` `(cell,)`."""
         start = np.where(usable[cells, None], self.assignment.start[cells], np.int32(-1))
         return rows_of(start, self.days)
 
@@ -79,9 +79,9 @@ def lay_windows(
 ) -> CellWindows:
     """Assign windows to the days of some cells.
 
-    drivers: `(cell, day, feature)` from day number `first`, in the units of the table, NaN =
-    missing; codes: `(cell, 2)`; days: columns to predict, by default all. Where the record goes
-    on, `drivers` must reach `rule.margin` days beyond them.
+    drivers: `(cell, day, feature)` from day number `first`, in the units of `upscale.variables`,
+    NaN = missing; codes: `(cell, 2)`; days: columns to predict, by default all. `drivers` must
+    extend `rule.margin` days beyond them, as far as the record does.
     """
     valid = ~predictor.scaler.missing_required(drivers)
     begin, end, _ = (days or slice(None)).indices(drivers.shape[1])
@@ -94,10 +94,10 @@ def predict_series(
     embeddings: Embeddings | None,
     cells: slice = slice(None),
 ) -> Floats:
-    """Fluxes `(member, cell, day, 3)` gpp, reco, nee in g m-2 d-1 of some of the cells.
+    """Fluxes `(member, cell, day, 3)` gpp, reco, nee in g m-2 d-1 of the selected cells.
 
-    Not clipped; NaN where no window reaches or a cell has no embedding. embeddings: of all
-    cells, None where the context is the window itself.
+    Not clipped; NaN on days without a window and in cells without an embedding. embeddings: of
+    all cells, or None if the context of each window is that window itself.
     """
     drivers, codes = windows.drivers[cells], windows.codes[cells]
     usable = np.ones(len(windows.codes), bool) if embeddings is None else embeddings.known
@@ -120,7 +120,7 @@ def predict_series(
 
 
 def _scatter(decoded: Floats, rows: Rows, batch: slice, offset: int, fluxes: Floats) -> None:
-    """Put the days that each row serves, of `(member, row, day, 3)`, into their cells."""
+    """Copy the days that each row predicts from `(member, row, day, 3)` into `fluxes`."""
     first, last = rows.first[batch], rows.last[batch]
     count = last - first + 1
     row = np.repeat(np.arange(len(first)), count)
@@ -137,7 +137,7 @@ def embed_series(
     codes: NDArray[np.int64],
     rule: SupportRule,
 ) -> Embeddings:
-    """Embeddings of cells from their whole history, which is in memory.
+    """Embeddings of cells from their whole history, held in memory.
 
     drivers: `(cell, day, feature)` from day number `first`; codes: `(cell, 2)`.
     """
@@ -155,8 +155,8 @@ def embed_windows(
 ) -> Embeddings:
     """Embeddings of cells from their support windows.
 
-    support: `(cell, window, day, feature)` in the units of the table, NaN where none; codes:
-    `(cell, 2)`.
+    support: `(cell, window, day, feature)` in the units of `upscale.variables`, NaN where there
+    is no window; codes: `(cell, 2)`.
     """
     return _embed(predictor, choice, lambda cells: support[cells], codes)
 
@@ -167,7 +167,7 @@ def _embed(
     support_of: Callable[[slice], Floats],
     codes: NDArray[np.int64],
 ) -> Embeddings:
-    """As `embed_windows`; the support windows of a slice of cells are asked for when needed."""
+    """As `embed_windows`; `support_of` gives the support windows of a slice of cells."""
     z = np.full((predictor.members, len(codes), predictor.latent), np.nan, np.float32)
     for first in range(0, len(codes), _CELLS):
         cells = slice(first, first + _CELLS)
@@ -177,7 +177,7 @@ def _embed(
 
 def _cut(drivers: Floats, start: NDArray[np.int32], length: int) -> Floats:
     """Windows `(cell, window, day, feature)` of `length` days from `start` `(cell, window)`, NaN
-    where it is -1; drivers: `(cell, day, feature)`."""
+    where `start` is -1; drivers: `(cell, day, feature)`."""
     windows = np.full((*start.shape, length, drivers.shape[2]), np.nan, np.float32)
     cell, window = np.nonzero(start >= 0)
     day = start[cell, window][:, None] + np.arange(length)

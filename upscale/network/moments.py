@@ -1,4 +1,4 @@
-"""The members of an ensemble made one: clipping, mean and spread, for maps and towers alike."""
+"""Statistics of an ensemble: clipping, mean and spread, the same for maps and towers."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ Reals = NDArray[np.float64]
 def clipped(fluxes: NDArray[np.floating]) -> NDArray[Any]:
     """A copy of fluxes `(..., 3)` gpp, reco, nee with gpp and reco at least 0; NaN stays NaN.
 
-    Each member is clipped before anything is made from it. NEE has a head of its own and is not
-    (Rozanov et al. 2026, section Loss Function).
+    Each member is clipped before mean and spread are computed. NEE has a separate head and is
+    not clipped (Rozanov et al. 2026, section Loss Function).
     """
     copy = np.array(fluxes)
     clip_in_place(copy)
@@ -28,15 +28,15 @@ def clip_in_place(fluxes: NDArray[np.floating]) -> None:
 
 
 def any_negative(members: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """`(...)` of members `(member, ..., 3)`: True where gpp or reco of any member is negative."""
+    """True `(...)` where gpp or reco of any member `(member, ..., 3)` is negative."""
     return np.asarray(np.any(members[..., :2] < 0, axis=(0, -1)))
 
 
 def mean_of(members: NDArray[np.floating], dtype: DTypeLike = np.float64) -> NDArray[Any]:
-    """Mean `(...)` of members `(member, ...)`, NaN where any of them is.
+    """Mean `(...)` of members `(member, ...)`, NaN where any member is NaN.
 
-    dtype: in which it is summed. Maps take double precision; scores at towers take single
-    precision, as those that stand in the tables of shipped releases did.
+    dtype: precision of the sum: double for maps, single for scores at towers, because the
+    published scores of the shipped releases were computed in single precision.
     """
     mean: NDArray[Any] = members.sum(axis=0, dtype=dtype) / len(members)
     return mean

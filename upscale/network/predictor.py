@@ -1,4 +1,4 @@
-"""What a run asks of a model, whether networks or trees: drivers in, fluxes out, by member."""
+"""The interface that networks and boosted trees share: drivers in, fluxes of each member out."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ Floats = NDArray[np.float32]
 class Predictor(Protocol):
     """The members of a release, ready to run; built once per process.
 
-    What a row gives depends neither on the rows beside it nor on how many there are. latent:
-    width of z; batch: rows that are best given in one call; device: where it computes.
+    The result of a row depends neither on the other rows nor on their number. latent: width of
+    z; batch: recommended number of rows per call; device: where the model runs.
     """
 
     @property
@@ -41,15 +41,17 @@ class Predictor(Protocol):
     def encode(
         self, support: Floats, present: NDArray[np.bool_], classes: NDArray[np.integer]
     ) -> Floats:
-        """z `(member, pixel, latent)` of support windows `(pixel, window, day, feature)` in
-        physical units, NaN = missing, where present `(pixel, window)`; NaN for a pixel
-        without any; classes: `(pixel, 2)` codes igbp, koppen, 0 = unknown."""
+        """Task embeddings z `(member, pixel, latent)`, NaN for a pixel without any window.
+
+        support: `(pixel, window, day, feature)` in physical units, NaN = missing; present:
+        `(pixel, window)`; classes: `(pixel, 2)` codes igbp, koppen, 0 = unknown."""
         ...
 
     def decode(self, drivers: Floats, z: Floats) -> Floats:
-        """Fluxes `(member, row, day, 3)` gpp, reco, nee in g m-2 d-1, not clipped, of drivers
-        `(row, day, feature)` in physical units, NaN = missing, and z `(member, row, latent)`.
-        ValueError where their shapes do not fit."""
+        """Fluxes `(member, row, day, 3)` gpp, reco, nee in g m-2 d-1, not clipped.
+
+        drivers: `(row, day, feature)` in physical units, NaN = missing; z: `(member, row,
+        latent)`. ValueError if their shapes do not fit."""
         ...
 
 
@@ -58,8 +60,8 @@ def load_predictor(
 ) -> Predictor:
     """The model of a release (or of its name, path or URL), ready to run.
 
-    device: `auto` takes a GPU where there is one, trees stay on the CPU; batch: rows of a call,
-    by default what suits the model and the device.
+    device: `auto` uses a GPU if there is one, while trees always run on the CPU; batch: rows per
+    call, by default a number that suits the model and the device.
     """
     found = release if isinstance(release, Release) else load_release(release)
     if found.manifest.is_trees:

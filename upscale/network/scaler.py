@@ -1,6 +1,6 @@
-"""Drivers and fluxes between physical units and the numbers that a network reads.
+"""Scaling of drivers and fluxes between physical units and the numbers that a network reads.
 
-A scaler knows its features by name, unit and order, and refuses anything else.
+A scaler knows its features by name, unit and order, and refuses any others.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ Floats = NDArray[np.float32]
 
 
 class ScalerError(ValueError):
-    """Drivers or fluxes that are not the ones that the model was trained on."""
+    """Drivers or fluxes differ from those that the model was trained on."""
 
 
 @dataclass(frozen=True)
 class Feature:
     """One dynamic predictor.
 
-    required: a day without it cannot be predicted; the others may be missing anywhere.
-    mean, std: of the transformed value; minimum, maximum: training range, in `units`.
-    composite_days: 0 for a daily series; n where the model learned from maxima over fixed
-    periods of n days (`upscale.drivers.composites`), which a run makes alike.
-    ScalerError on names and units that `upscale.variables` does not hold.
+    required: True if a day without this feature cannot be predicted. mean, std: of the
+    transformed value; minimum, maximum: training range, in `units`. composite_days: 0 for a
+    daily series; n if the model learned from maxima over fixed periods of n days
+    (`upscale.drivers.composites`), which are also computed for prediction. ScalerError for a
+    name or unit that `upscale.variables` does not list.
     """
 
     name: str
@@ -105,7 +105,7 @@ class Scaler:
 
     @property
     def composites(self) -> dict[str, int]:
-        """Days of a composite, by name, of the features that are composites."""
+        """Length in days of the composites among the features, by name."""
         return {f.name: f.composite_days for f in self.features if f.composite_days}
 
     @property
@@ -126,9 +126,10 @@ class Scaler:
         return _pair(self.fluxes)
 
     def check_columns(self, names: Sequence[str], units: Sequence[str]) -> None:
-        """Refuse columns that are not this model's features, in this order and these units.
+        """Refuse columns other than the features of this model, in its order and units.
 
-        ScalerError names the unknown, missing, misplaced or wrongly measured ones.
+        ScalerError names the columns that are unknown, missing, in the wrong order or in the
+        wrong unit.
         """
         unknown = [name for name in names if name not in self.names]
         if unknown:
@@ -145,9 +146,9 @@ class Scaler:
         self._check_units(dict(zip(names, units, strict=True)))
 
     def check_available(self, units: Mapping[str, str]) -> None:
-        """Refuse a source of drivers, {name: units}, that this model cannot be run on.
+        """Refuse a source of drivers, {name: units}, with which this model cannot run.
 
-        It may hold more than the features, and lack those that are not required.
+        The source may hold other variables, too, and may lack features that are not required.
         """
         self._check_missing(list(units), self.required)
         self._check_units({name: unit for name, unit in units.items() if name in self.names})
@@ -166,13 +167,13 @@ class Scaler:
             if found != expected[name]:
                 raise ScalerError(
                     f"wrong units of {name}: expected {expected[name]!r}, found {found!r}; "
-                    "convert the values and name the unit so"
+                    "convert the values and state the expected unit"
                 )
 
     def scale(self, drivers: Floats) -> Floats:
         """Channels `(..., channel)` of drivers `(..., feature)` in physical units, NaN = missing.
 
-        ScalerError where the last axis is not as long as the list of features.
+        ScalerError if the length of the last axis is not the number of features.
         """
         scaled: Floats = self.scale_tensor(torch.from_numpy(drivers)).numpy()
         return scaled
@@ -221,7 +222,7 @@ class Scaler:
         return np.asarray((fluxes - mean) / std, np.float32)
 
     def unscale(self, scaled: Floats) -> Floats:
-        """Fluxes in g m-2 d-1 of scaled ones `(..., 3)`."""
+        """Fluxes `(..., 3)` in g m-2 d-1 of scaled fluxes."""
         mean, std = (part.numpy() for part in self._flux_constants)
         return np.asarray(scaled * std + mean, np.float32)
 
@@ -238,10 +239,10 @@ def fit_scaler(
     required: Sequence[str] = ("ta", "sw_in"),
     log1p: Sequence[str] = ("p",),
 ) -> Scaler:
-    """The scaler of training data, missing values left out.
+    """The scaler of training data; missing values are ignored.
 
     drivers: `(..., feature)` in the units of `upscale.variables`; fluxes: `(..., 3)` gpp,
-    reco, nee in g m-2 d-1. ScalerError on unknown names and on features without any value.
+    reco, nee in g m-2 d-1. ScalerError for an unknown name and for a feature without any value.
     """
     if drivers.shape[-1] != len(names) or fluxes.shape[-1] != len(FLUXES):
         raise ScalerError(
@@ -283,7 +284,7 @@ def _values(name: str, column: Floats) -> NDArray[np.float64]:
     """The finite values of a column, double precision."""
     values = column[np.isfinite(column)].astype(np.float64)
     if not values.size:
-        raise ScalerError(f"{name} has no value in the training data: leave it out or add some")
+        raise ScalerError(f"{name} has no value in the training data: omit it or add values")
     return values
 
 

@@ -19,7 +19,7 @@ from upscale.network.windows import Bools, Ints, stretches
 
 Years = tuple[int, ...] | Literal["auto"]
 
-#: Pixels whose stretches are looked at together: a record of 25 years takes 40 MB.
+#: Pixels whose stretches are searched at once: a record of 25 years takes 40 MB.
 _CHUNK = 256
 
 
@@ -28,7 +28,7 @@ class SupportRule:
     """How support years are chosen.
 
     years: the years to use, or `auto`: up to `most_years` full years spread over the record.
-    A pixel without any such year uses its longest unbroken stretch of at least one window.
+    A pixel without a full year uses its longest unbroken stretch of at least one window.
     """
 
     years: Years = "auto"
@@ -51,9 +51,9 @@ class SupportRule:
 class Support:
     """The support windows of every pixel.
 
-    start: `(pixel, window)` index on the day axis of each window's first day, -1 for none.
-    years: `(pixel, year)` the years they come from, 0 for none, oldest first.
-    short: `(pixel,)` True where no full year was there and the longest stretch serves.
+    start: `(pixel, window)` index on the day axis of each window's first day, -1 = no window.
+    years: `(pixel, year)` support years, oldest first, 0 = unused.
+    short: `(pixel,)` True where the longest stretch is used because there is no full year.
     """
 
     start: Ints
@@ -71,7 +71,7 @@ def choose(
 ) -> Support:
     """Choose the support windows of every pixel.
 
-    valid: `(pixel, day)`, True where every required driver is there; days: `(day,)`
+    valid: `(pixel, day)`, True where every required driver is present; days: `(day,)`
     consecutive day numbers; before: only days earlier than this day number may be used.
     """
     if before is not None:
@@ -84,6 +84,7 @@ def choose(
     )
     start = np.full((len(valid), rule.most_windows), -1, np.int32)
     used = np.zeros((len(valid), rule.most_windows // rule.windows_per_year), np.int32)
+    # many pixels have the same full years: choose once for each pattern, not for each pixel
     patterns, which = np.unique(full, axis=0, return_inverse=True)
     for number, pattern in enumerate(patterns):
         chosen = _pick(np.flatnonzero(pattern), years, rule)
@@ -106,7 +107,7 @@ def _offsets(rule: SupportRule) -> NDArray[np.int64]:
 def _year_starts(
     days: NDArray[np.integer], rule: SupportRule
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Index of 1 January and calendar year of each year that the axis holds far enough."""
+    """Index of 1 January and calendar year of each year whose support days the axis covers."""
     firsts = np.flatnonzero(day_of_year(days) == 1)
     firsts = firsts[firsts + rule.days_per_year <= len(days)]
     return firsts, years_of(days[firsts])
@@ -121,7 +122,7 @@ def _pick(full: NDArray[np.intp], years: NDArray[np.int64], rule: SupportRule) -
 
 
 def _fall_back(valid: Bools, rule: SupportRule) -> Ints:
-    """Starts `(pixel, window)` that tile the longest stretch of each pixel with windows."""
+    """Starts `(pixel, window)` of consecutive windows in the longest stretch of each pixel."""
     first, last = stretches(valid)
     length = np.where(valid, last - first + 1, 0)
     best = length.argmax(axis=1)

@@ -1,9 +1,9 @@
 """Which window predicts which day.
 
-Windows of `length` days end on days `stride`, 2 `stride`, ... counted from 2000-01-01, and a
-day is predicted by the window in whose last `stride` days it lies: it always has
-`length - stride` days of past, and its value never depends on the period that was asked for.
-A window slides only where the unbroken record of a pixel begins or ends.
+Windows of `length` days end on days `stride`, 2 `stride`, ... counted from 2000-01-01. A day is
+predicted by the window that has this day among its last `stride` days, so at least
+`length - stride` days of past precede it, and its value does not depend on the requested period.
+A window is shifted only where the unbroken record of a pixel begins or ends.
 
 The window of 45 days and the stride of 15 are those of Rozanov et al. (2026), section Dataset.
 """
@@ -32,16 +32,17 @@ class WindowRule:
 
     @property
     def spin_up(self) -> int:
-        """Days of past that every day has in an unslid window."""
+        """Least number of days that precede a predicted day in a window that is not shifted."""
         return self.length - self.stride
 
     @property
     def margin(self) -> int:
-        """Days beyond either end of a period that can decide its windows."""
+        """Days beyond either end of a period that can affect its windows."""
         return self.length - 1
 
     def nominal_start(self, days: NDArray[np.integer]) -> NDArray[np.int64]:
-        """First day number of the unslid window of each day number, same shape."""
+        """First day number of the window of each day number, before any shift; same shape."""
+        # counted from 2000-01-01, not from the period, so that no value depends on the period
         return np.asarray(days, np.int64) // self.stride * self.stride - self.spin_up
 
 
@@ -49,10 +50,10 @@ class WindowRule:
 class Assignment:
     """The window of every day of every pixel.
 
-    start: `(pixel, day)` index on the day axis of the first day of the window, -1 where none.
-    missing: `(pixel, day)` the day itself lacks a required driver.
-    too_short: `(pixel, day)` the unbroken stretch around the day is shorter than a window.
-    spin_up_short: `(pixel, day)` predicted with less past than the rule asks for.
+    start: `(pixel, day)` index on the day axis of the first day of the window, -1 = no window.
+    missing: `(pixel, day)` True where the day lacks a required driver.
+    too_short: `(pixel, day)` True where the unbroken stretch is shorter than a window.
+    spin_up_short: `(pixel, day)` True where fewer days than `WindowRule.spin_up` precede the day.
     """
 
     start: Ints
@@ -63,10 +64,10 @@ class Assignment:
 
 @dataclass(frozen=True)
 class Rows:
-    """One row per window to run, pixel by pixel in order of time; all arrays `(row,)`.
+    """One row for each window to run, pixel by pixel in order of time; all arrays `(row,)`.
 
     pixel: index of the pixel; start: index of the window's first day; first, last: indices of
-    the first and last day that the window serves (inclusive), on the same day axis.
+    the first and last day that the window predicts (inclusive), on the same day axis.
     """
 
     pixel: Ints
@@ -81,13 +82,14 @@ class Rows:
 def assign(valid: Bools, first_day: int, rule: WindowRule) -> Assignment:
     """Assign a window to every day.
 
-    valid: `(pixel, day)`, True where every required driver is there. first_day: day number
-    of the first column. Columns must reach `rule.margin` days beyond the days of interest
-    wherever the record does, or windows slide that need not.
+    valid: `(pixel, day)`, True where every required driver is present. first_day: day number
+    of the first column. Columns must extend `rule.margin` days beyond the days of interest, as
+    far as the record does; otherwise windows are shifted without need.
     """
     first, last = stretches(valid)
     days = first_day + np.arange(valid.shape[1])
     nominal = (rule.nominal_start(days) - first_day).astype(np.int32)
+    # a window never contains a day without drivers: it stays within the unbroken stretch
     start = np.minimum(np.maximum(nominal, first), last - rule.length + 1)
     served = valid & (last - first + 1 >= rule.length)
     start = np.where(served, start, np.int32(-1)).astype(np.int32)
@@ -96,7 +98,7 @@ def assign(valid: Bools, first_day: int, rule: WindowRule) -> Assignment:
 
 
 def rows_of(start: Ints, days: slice) -> Rows:
-    """The windows that serve the columns `days` of `Assignment.start` `(pixel, day)`."""
+    """The windows that predict the columns `days` of `Assignment.start` `(pixel, day)`."""
     begin, end, _ = days.indices(start.shape[1])
     part = start[:, begin:end]
     opens = part >= 0
@@ -117,7 +119,7 @@ def stretches(valid: Bools) -> tuple[Ints, Ints]:
     """First and last index of the unbroken stretch around each valid day.
 
     valid: `(pixel, day)`. Returns two arrays `(pixel, day)`, meaningless on days that are not
-    valid; they and what it takes to make them need about 14 bytes per value.
+    valid. Needs about 14 bytes of memory per value, the results included.
     """
     n = valid.shape[1]
     index = np.arange(n, dtype=np.int32)

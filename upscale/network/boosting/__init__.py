@@ -1,0 +1,1 @@
+"""Boosted trees, and checks of their files."""

@@ -1,9 +1,9 @@
-"""Files of boosted trees, checked before a library reads them.
+"""Checks of files of boosted trees, before a library reads them.
 
-XGBoost and LightGBM believe what stands in a file: a split on a column that is not there, or a
-child that is its own ancestor, ends the process or never returns. So each file is read here
-first, and refused unless every tree is a tree on columns that exist, with finite numbers. What
-is accepted is the little that `upscale train` writes: regressors with numeric splits.
+XGBoost and LightGBM trust their files: a split on a missing column, or a node that is its own
+ancestor, crashes the process or makes it hang. Each file is therefore parsed here first, and
+refused unless every tree is free of loops, splits on existing columns and has finite numbers.
+Only what `upscale train` writes is accepted: regressors with numeric splits.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-#: Largest file; the published 1000 rounds of 31 leaves take 5 MB.
+#: Largest file. The published setting, 1000 rounds of 31 leaves, takes 5 MB.
 MOST_BYTES = 64 * 2**20
 
-#: Deepest tree: the libraries walk down by calling themselves. The published depth is 10.
+#: Deepest tree: the libraries descend by recursion. The published depth is 10.
 MOST_DEPTH = 256
 
 _MOST_FLOAT32 = float(np.finfo(np.float32).max)
@@ -55,7 +55,7 @@ def check_xgboost(payload: bytes, columns: int, rounds: int) -> None:
     ValueError says what is wrong.
     """
     _check_bytes(payload)
-    # the library may read escapes and other openings in its own way
+    # the library may read escapes, or a file that starts otherwise, in a different way
     if not payload.startswith(b'{"') or b"\\" in payload:
         raise ValueError('expected JSON that starts with {" and has no backslash')
     learner = _part(_read_json(payload), "learner")
@@ -117,9 +117,9 @@ def _named(number: int, check: Any, *what: Any) -> None:
 
 
 def _check_tree(children: Mapping[int, Sequence[int]], nodes: int) -> None:
-    """Every node 0..nodes-1 is reached from the root 0, once, within `MOST_DEPTH` steps.
+    """Refuse nodes 0..nodes-1 unless each is reached once from root 0 in `MOST_DEPTH` steps.
 
-    children: of the nodes that split.
+    children: {node: its children} for the nodes that split.
     """
     reached, level, depth = [0], [0], 0
     while level and depth <= MOST_DEPTH and len(reached) <= nodes:
@@ -129,7 +129,7 @@ def _check_tree(children: Mapping[int, Sequence[int]], nodes: int) -> None:
     if level or sorted(reached) != list(range(nodes)):
         raise ValueError(
             f"expected each of {nodes} nodes once below the root, at most {MOST_DEPTH} deep, "
-            "found a loop, a child that is not there, or nodes apart"
+            "found a loop, a missing child or unconnected nodes"
         )
 
 
@@ -145,14 +145,14 @@ def _read_json(payload: bytes) -> dict[str, Any]:
     try:
         content = json.loads(payload, object_pairs_hook=_once)
     except RecursionError:
-        raise ValueError("expected JSON that is not nested so deeply") from None
+        raise ValueError("expected JSON with less nesting") from None
     if not isinstance(content, dict):
         raise ValueError("expected a JSON object")
     return content
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object; of a key that comes twice, another reader might take the other value."""
+    """An object without repeated keys: two parsers may take different values of a repeated key."""
     content = dict(pairs)
     if len(content) != len(pairs):
         raise ValueError("expected each key once in an object")
@@ -167,7 +167,7 @@ def _part(content: Mapping[str, Any], name: str, kind: type = dict) -> Any:
 
 
 def _xgboost_model(learner: Mapping[str, Any], columns: int) -> dict[str, Any]:
-    """The part with the trees, of a regressor without categories and attributes."""
+    """The part that holds the trees; refuses categories, attributes and other objectives."""
     sizes, booster = _part(learner, "learner_model_param"), _part(learner, "gradient_booster")
     for name, value in {"num_class": "0", "num_target": "1", "num_feature": str(columns)}.items():
         _expect(name, sizes.get(name), value)
@@ -187,7 +187,7 @@ def _xgboost_model(learner: Mapping[str, Any], columns: int) -> dict[str, Any]:
 
 
 def _check_base_score(found: object) -> None:
-    """A number, in brackets since version 3.1."""
+    """Refuse anything but a finite number; XGBoost puts it in brackets since version 3.1."""
     text = str(found).removeprefix("[").removesuffix("]").lower()
     if not _REAL.fullmatch(text):
         raise ValueError(f"expected the number base_score, found {_short(found)}")
@@ -195,7 +195,7 @@ def _check_base_score(found: object) -> None:
 
 
 def _check_xgboost_tree(tree: Any, columns: int) -> None:
-    """Refuse a tree whose nodes are no tree, or that splits by a column that is not there."""
+    """Refuse nodes that do not form a tree, and splits on a missing column."""
     if not isinstance(tree, dict):
         raise ValueError(f"expected a JSON object, found {_short(tree)}")
     nodes = len(_part(tree, "left_children", list))
@@ -214,7 +214,7 @@ def _check_xgboost_tree(tree: Any, columns: int) -> None:
 
 
 def _check_xgboost_arrays(tree: Mapping[str, Any], nodes: int) -> None:
-    """Lengths, types and finite numbers, and sizes that agree with them."""
+    """Refuse arrays of wrong length or type, values that are not finite, and wrong sizes."""
     for name in (*_XGBOOST_WHOLE, *_XGBOOST_REAL):
         values, kinds = _part(tree, name, list), {int} if name in _XGBOOST_WHOLE else {float}
         if len(values) != nodes or not set(map(type, values)) <= kinds:
@@ -236,7 +236,7 @@ def _check_xgboost_arrays(tree: Mapping[str, Any], nodes: int) -> None:
 
 
 def _pairs(text: str, names: Sequence[str]) -> dict[str, str]:
-    """The lines key=value, which have to be exactly these, in this order."""
+    """The lines key=value, whose keys must be `names` in this order."""
     pairs = [line.partition("=") for line in text.split("\n")]
     strange = [key for key, _, _ in pairs if key not in names]
     if [key for key, _, _ in pairs] != list(names):
@@ -264,7 +264,7 @@ def _check_lightgbm_head(head: Mapping[str, str], columns: int) -> list[int]:
 def _check_lightgbm_tree(block: str, number: int, columns: int) -> None:
     """Refuse a block of text that is not one whole tree of numbers on these columns."""
     if not block.endswith("\n\n\n"):
-        raise ValueError("expected a block as long as tree_sizes says: the file is cut or changed")
+        raise ValueError("expected a block of the length in tree_sizes: the file is cut or changed")
     tree = _pairs(block.removesuffix("\n\n\n"), _LIGHTGBM_TREE)
     for name, value in {"Tree": str(number), "num_cat": "0", "is_linear": "0"}.items():
         _expect(name, tree[name], value)
@@ -273,17 +273,18 @@ def _check_lightgbm_tree(block: str, number: int, columns: int) -> None:
     _real("shrinkage", tree["shrinkage"], 1)
     splits = {name: _whole(name, tree[name], leaves - 1) for name in _LIGHTGBM_WHOLE}
     for name in _LIGHTGBM_REAL:
-        # a split of what is missing from what is not has no threshold
+        # a split between missing and present values has no threshold
         text = tree[name].replace("inf", "0") if name == "threshold" else tree[name]
         _real(name, text, leaves - 1)
-    if leaves > 1:  # of a single leaf the library reads its value alone
+    if leaves > 1:  # of a tree with one leaf the library reads only the value
         _real("leaf_weight", tree["leaf_weight"], leaves)
         _whole("leaf_count", tree["leaf_count"], leaves)
     _check_lightgbm_splits(splits, leaves, columns)
 
 
 def _check_lightgbm_splits(splits: Mapping[str, list[int]], leaves: int, columns: int) -> None:
-    """A leaf k stands as the child -1 - k; here it is the node after all splits."""
+    """Refuse splits that do not form a tree. The file writes leaf k as child -1 - k; here the
+    leaves are numbered after all splits."""
     inner = leaves - 1
     if not all(0 <= column < columns for column in splits["split_feature"]):
         raise ValueError(f"expected split_feature within {columns} columns")

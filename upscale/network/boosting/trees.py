@@ -1,11 +1,11 @@
-"""Boosted trees at work: raw drivers of single days in, fluxes in physical units out.
+"""Prediction with boosted trees: unscaled drivers of single days in, fluxes out.
 
-A member is one draw of a tree model: three regressors, for gpp, reco and nee. Their table holds
-the features of the day in physical units (missing = NaN, which trees handle themselves) and
-after them the one-hots of the two classes. They know no history, so they run under the context
-rule `query` with windows of one day, and z is the two class codes.
+A member is three regressors, for gpp, reco and nee. They read a table with the features of the
+day in physical units (missing = NaN, which trees handle themselves), followed by the one-hots of
+the two classes. Trees use no history of the place, so they run under the context rule `query`
+with windows of one day, and z is the two class codes.
 
-The libraries come with the extra `train` and are imported when a release asks for them.
+The libraries come with the extra `train` and are imported when a release needs them.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class TreesConfig:
     """Sizes of boosted trees.
 
     features: dynamic predictors; classes: width of the one-hots that follow them in the table;
-    rounds: most trees of a regressor; LightGBM stops where nothing is left to split.
+    rounds: most trees of a regressor; LightGBM stops early when nothing is left to split.
     """
 
     features: int
@@ -74,7 +74,7 @@ class Trees(Protocol):
     def parse(cls, payload: bytes, config: TreesConfig) -> Self:
         """The regressor in the library's own format, checked before the library reads it.
 
-        ValueError where it is not one of these sizes; else raises whatever the library does.
+        ValueError if the payload does not fit `config`; otherwise the errors of the library.
         """
         ...
 
@@ -124,7 +124,7 @@ class XgBoostTrees:
 
 @dataclass(frozen=True, eq=False)
 class LightGbmTrees:
-    """A `lightgbm.Booster`, kept as the part of its text that predictions read."""
+    """A `lightgbm.Booster`, kept as the part of its text that predictions need."""
 
     booster: Any
     suffix: ClassVar[str] = ".txt"
@@ -164,7 +164,7 @@ TREES: dict[str, type[Trees]] = {"xgboost": XgBoostTrees, "lightgbm": LightGbmTr
 
 
 def check_trees(trees: Trees, config: TreesConfig) -> None:
-    """Refuse a regressor that is not of these sizes, or gives anything but one finite number.
+    """Refuse a regressor of other sizes, or one that does not predict one finite number.
 
     Raises ValueError.
     """
@@ -181,8 +181,8 @@ def check_trees(trees: Trees, config: TreesConfig) -> None:
 class TreeEnsemble:
     """The members of a release of boosted trees, ready to run; built once per process.
 
-    members: `(gpp, reco, nee)` of each; batch: windows of one call. Computes on the CPU, with as
-    many threads as torch has when it is built.
+    members: regressors `(gpp, reco, nee)` of each member; batch: windows per call. Runs on the
+    CPU, with the number of threads that torch has when the object is built.
     """
 
     device = torch.device("cpu")
@@ -208,7 +208,7 @@ class TreeEnsemble:
     def encode(self, support: Floats, present: Bools, classes: NDArray[np.integer]) -> Floats:
         """z `(member, pixel, 2)`: the class codes igbp, koppen `(pixel, 2)` themselves.
 
-        support: not looked at; present: `(pixel, window)`, NaN for a pixel without any window.
+        support: not used; present: `(pixel, window)`; z is NaN for a pixel without any window.
         """
         known = np.asarray(present.any(axis=1))
         codes = np.where(known[:, None], classes, np.nan).astype(np.float32)
@@ -218,7 +218,8 @@ class TreeEnsemble:
         """Fluxes `(member, row, day, 3)`: gpp, reco, nee in g m-2 d-1, not clipped.
 
         drivers: `(row, day, feature)` physical units, NaN = missing; z: `(member, row, 2)` of
-        each row's pixel, the same for all members. NaN where z is. ValueError otherwise.
+        each row's pixel, the same for all members. Fluxes are NaN where z is NaN. ValueError if
+        shapes do not fit or z differs between members.
         """
         self._check_rows(drivers, z)
         shape = (self.members, len(drivers), drivers.shape[1], len(FLUXES))
@@ -257,8 +258,8 @@ class TreeEnsemble:
 
 
 def tree_table(features: Floats, onehot: Floats) -> Floats:
-    """What trees are fitted on and fed with `(row, column)`: features in physical units, NaN
-    where they are not finite, and one-hots."""
+    """The table `(row, column)` that trees are fitted on and predict from: features in physical
+    units, NaN where not finite, then one-hots."""
     table = np.concatenate([features, onehot], axis=1, dtype=np.float32)
     table[~np.isfinite(table)] = np.nan
     return table

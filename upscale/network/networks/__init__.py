@@ -1,0 +1,1 @@
+"""The network architectures and the loss that they are trained with."""

@@ -1,7 +1,7 @@
-"""The networks that a release may hold, by the name that its `release.yaml` gives them.
+"""The networks that a release may hold, by their names in `release.yaml`.
 
-A network is described by its sizes alone: a frozen dataclass that builds it. Adding one means
-writing the two and adding a line here.
+A network is described by its sizes: a frozen dataclass with a method that builds it. To add a
+network, write both classes and add a line to `ARCHITECTURES`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Architecture(Protocol):
 class Network(Protocol):
     """One member of an ensemble: a `torch.nn.Module` with the methods that a run calls.
 
-    The FiLM parameters are whatever the network's own `decode_days` takes.
+    `generate` returns the FiLM parameters in the form that `decode_days` of the network takes.
     """
 
     @property
@@ -47,7 +47,7 @@ class Network(Protocol):
         ...
 
     def generate(self, z: Tensor) -> Any:
-        """What modulates the decoder, from z `(row, latent)`."""
+        """The FiLM parameters that modulate the decoder, from z `(row, latent)`."""
         ...
 
     def decode_days(self, days: Tensor, film: Any) -> Tensor:
@@ -69,8 +69,8 @@ class Network(Protocol):
     def load_state_dict(self, state_dict: dict[str, Any]) -> Any: ...
 
 
-#: Sizes by name of the network. Those without a history of the place run under the context
-#: rule `query`.
+#: Sizes by name of the network. Networks that use no history of the place run under the
+#: context rule `query`.
 ARCHITECTURES: dict[str, type[Architecture]] = {
     "tamrl": TamRlConfig,
     "tamlstm": TamLstmConfig,

@@ -1,16 +1,16 @@
-"""TAM-RL as its released code has it, so that weights trained there run here.
+"""The variant of TAM-RL in its released code, so that weights trained with that code run here.
 
 Rozanov, Renganathan, Zhang and Kumar (2026), arXiv 2603.09868, and the code published with it
-(MIT). It departs from the paper (arXiv 2603.09974, `upscale.network.networks.tamrl`) in that
+(MIT). It differs from the paper (arXiv 2603.09974, `upscale.network.networks.tamrl`) as follows:
 
 - the drivers are embedded, e = V x, before they are modulated, with one tensor for scale and
   shift: s = relu(W z) + 1, x' = s e + s;
 - the hidden state of every day is modulated: h' = (gamma + 1) h + beta;
 - the generator is two single linear layers;
 - each day of the encoder passes a linear layer, batch normalisation and a leaky rectifier
-  before a BiLSTM, whose two final hidden states are added, not joined.
+  before a BiLSTM, whose two final hidden states are added, not concatenated.
 
-The reconstruction of its autoencoder and its static head are in no loss and no prediction:
+No prediction depends on the reconstruction branch of its autoencoder or on its static head, so
 they are not built here.
 """
 
@@ -35,13 +35,13 @@ EPSILON, MOMENTUM = 1e-5, 0.1
 
 @dataclass(frozen=True)
 class CarbonFluxBenchConfig:
-    """Sizes of one network; those stored with the released code are the default and
+    """Sizes of one network. The weights stored with the released code have the default sizes or
     latent = encoder_hidden = 64, layers = 2, dropout = 0.2.
 
     channels: width of the scaled input; classes: width of the one-hots; hidden, layers: LSTM
     decoder and the embedding of the drivers; latent: task embedding z; encoder_hidden: each
-    direction of the encoder and its days; dropout: on the hidden states before the heads, in
-    training alone.
+    direction of the encoder, and the embedding of its days; dropout: on the hidden states
+    before the heads, only in training.
     """
 
     channels: int
@@ -71,9 +71,9 @@ class Film(NamedTuple):
 
 
 class DayNorm(nn.Module):
-    """Batch normalisation (Ioffe & Szegedy 2015) of `(..., channel)` over all else.
+    """Batch normalisation (Ioffe & Szegedy 2015) of `(..., channel)` over all other axes.
 
-    Its running averages are float tensors alone: a release holds no counters.
+    It keeps only its running averages, without a counter, because releases hold float tensors.
     """
 
     mean: Tensor
@@ -87,9 +87,9 @@ class DayNorm(nn.Module):
         self.register_buffer("variance", torch.ones(width))
 
     def forward(self, days: Tensor) -> Tensor:
-        """Normalised days, with the statistics of the batch in training, else the kept ones."""
+        """Normalised days, with statistics of the batch in training, running averages otherwise."""
         if not self.training:
-            # a product and a sum: each rounds the same at every place in a batch
+            # a product and a sum: each rounds the same at every position in a batch
             factor = self.weight / torch.sqrt(self.variance + EPSILON)
             return (days - self.mean) * factor + self.bias
         flat = days.flatten(0, -2)
@@ -128,7 +128,7 @@ class CarbonFluxBench(nn.Module):
     def encode(self, support: Tensor, present: Tensor, onehot: Tensor) -> Tensor:
         """Task embedding z `(task, latent)`: the mean over the windows that are present.
 
-        The released code has one window, the query. See
+        The released code uses one window, the query window. See
         `upscale.network.networks.parts.mean_embedding`.
         """
         return mean_embedding(self.embed, self.config.latent, support, present, onehot)
@@ -142,7 +142,7 @@ class CarbonFluxBench(nn.Module):
         return steady_linear(self.embedding, final[0] + final[1])
 
     def generate(self, z: Tensor) -> Film:
-        """What modulates the decoder, from z `(row, latent)`; gamma = 1 + what is generated."""
+        """FiLM parameters of each z `(row, latent)`; gamma = 1 + output of the layer."""
         gamma, beta = self.film(z).chunk(2, dim=1)
         return Film(functional.relu(self.scale(z)) + 1, gamma + 1, beta)
 

@@ -1,8 +1,8 @@
 """CT-LSTM: an LSTM that reads the drivers and, on every day, the one-hot classes of the place.
 
 The conditional-transformation baseline of Rozanov, Renganathan and Kumar (2026), arXiv
-2603.09974: statics are inputs of the decoder and nothing modulates it. The "embedding" of a
-place is its one-hots themselves, so that a run treats this network as any other.
+2603.09974: static features are inputs of the decoder, which is not modulated. The "embedding" of
+a place is its one-hots, so that this network runs like any other.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class CtLstmConfig:
 
     channels: width of the scaled input (features and masks); classes: width of the one-hots;
     hidden, layers: LSTM; dropout: on the hidden states before the heads and between layers,
-    in training alone.
+    only in training.
     """
 
     channels: int
@@ -69,7 +69,7 @@ class CtLstm(nn.Module):
         return onehot.to(windows.dtype)
 
     def generate(self, z: Tensor) -> Tensor:
-        """What the decoder reads beside the drivers: z `(row, class)` itself."""
+        """The decoder's input besides the drivers: z `(row, class)`, unchanged."""
         return z
 
     def decode(self, x: Tensor, z: Tensor | None = None) -> Tensor:

@@ -2,7 +2,7 @@
 
 Rozanov et al. (2026), section Loss Function:
 L = MSE * w_qc * w_igbp * w_koppen + alpha * L_flux with alpha = 0.1, where L_flux penalises
-departures from NEE = RECO - GPP (the sign of that section; the paper's introduction slips).
+departures from NEE = RECO - GPP (the sign of that section; the introduction has it wrong).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 
 ALPHA = 0.1
 
-#: w_qc of a day whose product tells only that it passed a mask, not how good it is.
+#: w_qc of a day whose data product gives only a pass/fail mask, no quality number.
 MASK_ONLY_QUALITY = 0.9
 
 
@@ -41,8 +41,8 @@ def flux_loss(
 
     predicted, target: `(row, day, 3)` scaled (gpp, reco, nee), target NaN where not measured;
     quality: `(row, day)` 0..1, NaN where only a mask is known; class_weight: `(row,)`,
-    w_igbp * w_koppen; flux_mean, flux_std: `(3,)` g m-2 d-1. The balance is asked of every
-    day given, measured or not. Source: section Loss Function, its only equation.
+    w_igbp * w_koppen; flux_mean, flux_std: `(3,)` g m-2 d-1. The balance term covers every
+    day of the batch, measured or not. Source: section Loss Function, its only equation.
     """
     weight = quality_weight(quality) * class_weight[:, None]
     fit = weighted_fit(predicted, target, weight)
@@ -51,7 +51,7 @@ def flux_loss(
 
 
 def weighted_fit(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Mean of weight * squared error over the values measured, each flux on its own; scalar.
+    """Mean of weight * squared error over all measured values of the three fluxes; scalar.
 
     predicted, target: `(row, day, 3)`; weight: `(row, day)`. 0 where nothing was measured.
     """

@@ -1,4 +1,5 @@
-"""What the networks share: sizes, the mean over windows, layers that round alike everywhere."""
+"""Parts that the networks share: checks of sizes, the mean over windows, and linear layers whose
+rounding does not depend on the position in a batch."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 def check_sizes(sizes: Mapping[str, float]) -> None:
     """Refuse impossible sizes of a network (`dropout` is a share, all others are counts).
 
-    ValueError names them.
+    ValueError names the impossible sizes.
     """
     dropout = sizes.get("dropout", 0.0)
     wrong = [f"{name}={size}" for name, size in sizes.items() if name != "dropout" and size < 1]
@@ -31,7 +32,7 @@ def mean_embedding(
 ) -> Tensor:
     """z `(task, latent)`: the mean of `embed` over the windows that are present.
 
-    support: `(task, window, day, channel)` scaled, anything where not present; present:
+    support: `(task, window, day, channel)` scaled, arbitrary where not present; present:
     `(task, window)` bool; onehot: `(task, class)`. A task without any window gets z = 0.
     """
     task, window = torch.nonzero(present, as_tuple=True)
@@ -40,16 +41,16 @@ def mean_embedding(
     return total / present.sum(1, keepdim=True).clamp(min=1).to(total.dtype)
 
 
-#: Outputs below which a matrix product may round by the place of a row in its batch, and the
-#: number of inputs that keeps it from doing so where it divides theirs.
+#: With fewer outputs than `_NARROW`, rounding of a matrix product may depend on the position of
+#: a row in its batch, unless the number of inputs is a multiple of `_VECTOR`.
 _NARROW, _VECTOR = 16, 4
 
 
 def steady_linear(layer: nn.Linear, rows: Tensor) -> Tensor:
-    """The layer applied to `(..., input)`: a row gives the same bits at every place.
+    """The layer applied to `(..., input)`: a row gives the same bits at every position.
 
-    On a CPU the last rows of a batch take another way through a narrow matrix product; with the
-    weights as its left factor all rows take one way.
+    On a CPU a narrow matrix product computes the last rows of a batch in a different way; with
+    the weights as the left factor, all rows are computed in the same way.
     """
     if layer.out_features >= _NARROW or layer.in_features % _VECTOR == 0:
         return layer(rows)  # type: ignore[no-any-return]

@@ -1,7 +1,7 @@
 """TAMLSTM: the decoder of TAM-RL alone, without history, classes or modulation.
 
-The first baseline of Rozanov, Renganathan and Kumar (2026), arXiv 2603.09974, and what stage 1
-of their training trains.
+The first baseline of Rozanov, Renganathan and Kumar (2026), arXiv 2603.09974, and the network of
+stage 1 of their training.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class TamLstmConfig:
 
     channels: width of the scaled input (features and masks); classes: width of the one-hots,
     which are not read; hidden, layers: LSTM; dropout: on the hidden states before the heads
-    and between layers, in training alone.
+    and between layers, only in training.
     """
 
     channels: int
@@ -37,7 +37,7 @@ class TamLstmConfig:
 
     @property
     def latent(self) -> int:
-        """Width of the embedding: one zero, so that a run needs no rule of its own."""
+        """Width of the embedding: a single zero, so that this network runs like any other."""
         return 1
 
     def build(self) -> TamLstm:
@@ -58,7 +58,7 @@ class TamLstm(nn.Module):
         remember(self.decoder)
 
     def encode(self, support: Tensor, present: Tensor, onehot: Tensor) -> Tensor:
-        """Zeros `(task, 1)`: nothing of the place is told to the decoder."""
+        """Zeros `(task, 1)`: the decoder gets no information on the place."""
         return mean_embedding(self.embed, self.config.latent, support, present, onehot)
 
     def embed(self, windows: Tensor, onehot: Tensor) -> Tensor:

@@ -1,10 +1,10 @@
-"""TAM-RL: a decoder of drivers into fluxes, modulated by what the history of a place tells.
+"""TAM-RL: a decoder from drivers to fluxes, modulated by an embedding of the place's history.
 
 Rozanov, Renganathan and Kumar (2026), arXiv 2603.09974, section Task-Aware Modulation using
-Representation Learning; "the paper" below. Where it is silent, this is what stands here:
-the final forward and backward hidden states of the encoder are joined end to end, classes
-enter the encoder on every day, and the "final hidden state" that is modulated is the last
-layer's of every day, since every day of a window is predicted.
+Representation Learning; "the paper" below. The paper leaves three choices open. Here the final
+forward and backward hidden states of the encoder are concatenated, classes enter the encoder on
+every day, and the "final hidden state" that is modulated is that of the last layer on every day,
+because every day of a window is predicted.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class TamRlConfig:
     channels: width of the scaled input (features and masks); classes: width of the one-hots;
     hidden, layers: LSTM decoder; latent: task embedding z; encoder_hidden: each direction of
     the encoder; generator_hidden: the generator's only hidden layer; dropout: on the hidden
-    states before the heads, in training alone; class_skip: classes enter z directly, too, and
-    not only through the encoder, whose states have little room for them.
+    states before the heads, only in training; class_skip: classes enter z directly as well as
+    through the encoder, whose states have little room for them.
     """
 
     channels: int
@@ -66,7 +66,7 @@ class TamRl(nn.Module):
     """Task encoder, generator and decoder of one member of an ensemble."""
 
     def __init__(self, config: TamRlConfig) -> None:
-        """Make encoder, embedding, generator, decoder and heads, in the sizes of `config`."""
+        """Make encoder, embedding, generator, decoder and heads of the sizes in `config`."""
         super().__init__()
         self.config = config
         seen = 2 * config.encoder_hidden + (config.classes if config.class_skip else 0)
@@ -101,10 +101,10 @@ class TamRl(nn.Module):
     def encode(self, support: Tensor, present: Tensor, onehot: Tensor) -> Tensor:
         """Task embedding z `(task, latent)`: the mean over the windows that are present.
 
-        support: `(task, window, day, channel)` scaled, anything where not present;
+        support: `(task, window, day, channel)` scaled, arbitrary where not present;
         present: `(task, window)` bool; onehot: `(task, class)`. A task without any window
-        gets z = 0. With the context rule `query` the support is the one window that is
-        predicted. Source: the paper, modulation network.
+        gets z = 0. With the context rule `query` the support is the predicted window itself.
+        Source: the paper, modulation network.
         """
         return mean_embedding(self.embed, self.config.latent, support, present, onehot)
 
@@ -117,7 +117,7 @@ class TamRl(nn.Module):
         return steady_linear(self.embedding, torch.cat([final[0], final[1], *skipped], dim=1))
 
     def generate(self, z: Tensor) -> Modulation:
-        """FiLM parameters of each z `(row, latent)`; gamma = 1 + what the generator gives.
+        """FiLM parameters of each z `(row, latent)`; gamma = 1 + output of the generator.
 
         Source: the paper, generator G and equations of x' and h'.
         """
@@ -138,7 +138,7 @@ class TamRl(nn.Module):
 
     def decode_days(self, days: Tensor, film: Modulation | None) -> Tensor:
         """As `decode`, time first: `(day, row, channel)` to `(day, row, 3)`."""
-        # a product and a sum, not a fused one: each rounds the same at every place in a batch
+        # a product and a sum, not fused: each rounds the same at every position in a batch
         if film is not None:
             days = days * film.gamma1 + film.beta1
         states, _ = self.decoder(days)

@@ -1,0 +1,1 @@
+"""Import of weights that were trained with the released TAM-RL code."""

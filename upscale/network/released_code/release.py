@@ -1,4 +1,4 @@
-"""From files of weights of the released code to a model release."""
+"""A model release made from weights of the released TAM-RL code."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ _SOURCE = (
 
 @dataclass(frozen=True)
 class Import:
-    """A release made of files of weights, and what the user is to be told.
+    """A release made from files of weights, and the assumptions to report to the user.
 
-    assumed: names whose scaling constants are stand-ins; default_features: True where nobody
-    named the features; left_out: tensors that no prediction reads.
+    assumed: names whose scaling constants are stand-ins; default_features: True if the user
+    named no features; left_out: tensors that predictions do not use.
     """
 
     release: Release
@@ -53,12 +53,11 @@ def import_release(
     scaling: Scaling | None = None,
     name: str | None = None,
 ) -> Import:
-    """Write the release of one member for each file, and load it back.
+    """Write a release with one member for each file, and load it back.
 
-    features: names in the order in which the decoder reads them; name: of the folder `out`
-    unless said. ReleaseError where a file
-    does not hold such weights, the members differ in size, or features, one-hots and
-    constants do not fit.
+    features: names in the order in which the decoder reads them; name: of the release, by
+    default that of the folder `out`. ReleaseError if a file does not hold weights of the
+    released code, the members differ in size, or features, one-hots and constants do not fit.
     """
     members = [read_member(path) for path in files]
     _check_alike(members, files)
@@ -102,7 +101,7 @@ def _check_alike(members: Sequence[Imported], files: Sequence[Path]) -> None:
         if member.config != members[0].config:
             raise ReleaseError(
                 f"{path}: expected the sizes of {files[0]} ({members[0].config}), found "
-                f"{member.config}: import them apart"
+                f"{member.config}: import them as separate releases"
             )
 
 
@@ -111,7 +110,7 @@ def _check_classes(found: int, channels: int, path: Path) -> None:
         raise ReleaseError(
             f"{path}: the encoder reads {found + channels} inputs and the decoder {channels} "
             f"drivers, which leaves {found} one-hots: expected {CARBONFLUXBENCH.width} (16 IGBP, 5 "
-            "main groups, 30 Koeppen classes), the only ones that are known here"
+            "main groups, 30 Koeppen classes), the only layout that can be imported"
         )
 
 
@@ -121,8 +120,8 @@ def _card(spec: ReleaseSpec, assumed: Sequence[str], default: bool) -> str:
     parts = [
         f"# {spec.name}\n",
         f"An ensemble of {len(spec.seeds)} TAM-RL networks in the variant of their released code, "
-        "imported from files of weights. Where they were trained, on what, and how good they are "
-        "is not known here; skill.csv is empty.\n",
+        "imported from files of weights. Their training data and their skill are unknown; "
+        "skill.csv is empty.\n",
         "| file | sha256 |\n|---|---|",
         *(f"| {each['file']} | {each['sha256']} |" for each in files),
         "\n## What was assumed\n",
@@ -138,7 +137,7 @@ def _card(spec: ReleaseSpec, assumed: Sequence[str], default: bool) -> str:
 
 
 def _assumptions(assumed: Sequence[str], default: bool) -> list[str]:
-    """One bullet for each thing that the files of weights leave open."""
+    """One bullet for each assumption about what the files of weights do not state."""
     said = []
     if default:
         said.append(

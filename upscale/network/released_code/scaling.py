@@ -1,8 +1,8 @@
-"""What weights of the released code are fed with: features, and how they are scaled.
+"""Features of the released code, and how they are scaled.
 
 The released code reads, in this order, the variables of an ERA5-Land set, those of MOD09GA,
-latitude and longitude; all of them must be there on every day. It scales them and the fluxes
-with means and standard deviations that are not in the file of weights.
+latitude and longitude; all must be present on every day. It scales them and the fluxes with
+means and standard deviations that are not stored in the file of weights.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MODIS = (
 #: file beside the data that is not published with the code: an assumption.
 MINIMAL = ("ta", "p", "sw_in", "vpd", "lw_in", "pa")
 
-#: Kinds of variables that drive a model: fluxes are what it predicts, static layers its classes.
+#: Kinds of variables that can be features; fluxes are predicted, static layers give classes.
 _DRIVERS = ("meteo", "derived", "satellite")
 
 #: The features of a decoder that reads 20 drivers.
@@ -45,8 +45,8 @@ _UNITS: Mapping[tuple[str, str], tuple[float, float]] = MappingProxyType(
     }
 )
 
-#: Mean and standard deviation where no others are given: of the towers of tamrl-met-v1 for
-#: `ta`, `p`, `sw_in`, `vpd` and the fluxes, likely values for the rest.
+#: Mean and standard deviation for names without given constants: those of the towers of
+#: tamrl-met-v1 for `ta`, `p`, `sw_in`, `vpd` and the fluxes, likely values for the rest.
 STAND_INS: Mapping[str, tuple[float, float]] = MappingProxyType(
     {
         "ta": (12.1, 9.1), "p": (1.6, 5.2), "sw_in": (197.0, 100.0), "vpd": (8.4, 7.7),
@@ -64,8 +64,8 @@ STAND_INS: Mapping[str, tuple[float, float]] = MappingProxyType(
 class Constants(BaseModel):
     """How one feature or flux was scaled: (value - mean) / std.
 
-    units: of mean, std, minimum and maximum, those of `upscale.variables` unless said;
-    minimum, maximum: training range.
+    units: of mean, std, minimum and maximum, by default those of `upscale.variables`; minimum,
+    maximum: training range.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -106,8 +106,8 @@ def read_scaling(path: Path) -> Scaling:
 def choose_features(width: int, asked: Sequence[str], scaling: Scaling) -> tuple[str, ...]:
     """The features of a decoder that reads `width` drivers.
 
-    asked: by the user; else those of `scaling`; else `FEATURES`. ReleaseError where the number
-    does not fit or a name is unknown.
+    asked: names given by the user; without them those of `scaling`, and without either
+    `FEATURES`. ReleaseError if their number is not `width` or a name is unknown.
     """
     names = tuple(asked) or scaling.names or FEATURES
     drivers = [row.name for row in VARIABLES.values() if row.kind in _DRIVERS]
@@ -128,8 +128,8 @@ def choose_features(width: int, asked: Sequence[str], scaling: Scaling) -> tuple
 def make_scaler(names: Sequence[str], scaling: Scaling) -> tuple[Scaler, tuple[str, ...]]:
     """The scaler of some features, and the names whose constants are stand-ins.
 
-    ReleaseError for a feature without constants, for constants that nothing reads, or for a
-    unit that cannot be converted.
+    ReleaseError for a feature without constants, for unused constants, or for a unit that
+    cannot be converted.
     """
     _check_used("features", scaling.features, names)
     _check_used("fluxes", scaling.fluxes, FLUXES)
@@ -150,7 +150,7 @@ def make_scaler(names: Sequence[str], scaling: Scaling) -> tuple[Scaler, tuple[s
 
 
 def _check_used(part: str, given: Sequence[Constants], expected: Sequence[str]) -> None:
-    """Each constant is of something that is scaled, and there is one of it."""
+    """Refuse constants of a name that is not scaled, and repeated names."""
     names = [each.name for each in given]
     unused = [name for name in names if name not in expected]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -167,7 +167,7 @@ def _stand_in(name: str) -> Constants:
 
 
 def _feature(given: Constants) -> Feature:
-    """Without a range, a feature leaves its training range only where it is impossible."""
+    """A feature; without a given range, its training range is its valid range."""
     row, (factor, offset) = variable(given.name), _conversion(given)
     low = row.valid_min if given.minimum is None else factor * given.minimum + offset
     high = row.valid_max if given.maximum is None else factor * given.maximum + offset

@@ -1,9 +1,9 @@
-"""Files of weights of the released code, opened safely and brought into our own names.
+"""Files of weights of the released code, loaded safely and renamed to the names used here.
 
 A file holds two state dicts: `encoder` (there `ae_tamrl`: encoder, its reconstruction branch
 and a static head) and `decoder` (there `tamlstm`: generator, decoder, heads). Names and shapes
 are those of the code published with arXiv 2603.09868. The reconstruction branch and the static
-head are in no prediction: they are checked like the rest and left behind.
+head take part in no prediction: they are checked like the rest and then dropped.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ _MODULES = {
     "heads": ("decoder", "out"),
 }
 
-#: Tensors of `DayNorm` that are called otherwise there.
+#: Tensors of `DayNorm` that have other names in the released code.
 _RENAMED = {"norm.mean": "running_mean", "norm.variance": "running_var"}
 
-#: Counts the batches that the running averages are made of; read by no prediction.
+#: Number of batches in the running averages; no prediction needs it.
 _COUNTER = "instance_encoder.1.num_batches_tracked"
 
 
 @dataclass(frozen=True)
 class Imported:
-    """One member: its sizes, its tensors by our names, the tensors that were left behind."""
+    """One member: its sizes, its tensors by the names used here, and the dropped tensors."""
 
     config: CarbonFluxBenchConfig
     weights: dict[str, Tensor]
@@ -72,7 +72,7 @@ def read_member(path: Path) -> Imported:
 
 
 def _load(path: Path) -> Any:
-    """The content of a file of weights, read without running anything that is in it."""
+    """The content of a file of weights, loaded without running code from it."""
     refuse_unsafe_switch()
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
@@ -80,14 +80,14 @@ def _load(path: Path) -> Any:
         raise
     except Exception as error:  # torch and pickle raise their own for every kind of damage
         raise ReleaseError(
-            f"{path}: expected tensors in dicts, found what safe loading refuses "
-            f"({type(error).__name__}); nothing in it was run. Save the two state dicts alone: "
+            f"{path}: expected tensors in dicts, found content that safe loading refuses "
+            f"({type(error).__name__}); no code from it was run. Save only the two state dicts: "
             "torch.save({'encoder': ..., 'decoder': ...}, path)"
         ) from error
 
 
 def _dicts(content: Any, path: Path) -> State:
-    """The two dicts, of tensors alone."""
+    """The two state dicts; refuses anything but tensors in them."""
     found = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
     if found != ["decoder", "encoder"]:
         raise ReleaseError(
@@ -111,7 +111,7 @@ def _dicts(content: Any, path: Path) -> State:
 
 
 def _sizes(state: State, path: Path) -> CarbonFluxBenchConfig:
-    """The sizes that the shapes of four matrices tell; dropout is not among them."""
+    """The sizes that follow from the shapes of the matrices; dropout is unknown and set to 0."""
     width, encoder_hidden = _matrix(state, "encoder", "instance_encoder.0.weight", path)
     channels, hidden = _matrix(state, "decoder", "dynamic_encoder.weight", path)
     latent, _ = _matrix(state, "decoder", "static_encoder.weight", path)
@@ -139,7 +139,7 @@ def _matrix(state: State, part: str, name: str, path: Path) -> tuple[int, int]:
 
 
 def _names(config: CarbonFluxBenchConfig) -> dict[str, tuple[str, str]]:
-    """Part and name there of each tensor of the network here."""
+    """{our name: (part, name in the released code)} for each tensor of the network."""
     with torch.device("meta"):
         ours = config.build().state_dict()
     found = {}
@@ -151,14 +151,14 @@ def _names(config: CarbonFluxBenchConfig) -> dict[str, tuple[str, str]]:
 
 
 def _shapes(config: CarbonFluxBenchConfig) -> dict[tuple[str, str], Shape]:
-    """Shapes of the tensors that are read, by part and name there."""
+    """Shapes of the tensors that are read, by part and name in the released code."""
     with torch.device("meta"):
         ours = config.build().state_dict()
     return {there: tuple(ours[name].shape) for name, there in _names(config).items()}
 
 
 def _shapes_beside(config: CarbonFluxBenchConfig, state: State) -> dict[tuple[str, str], Shape]:
-    """Shapes of the tensors that may be there and are not read."""
+    """Shapes of the tensors that a file may hold and that are not read."""
     hidden, latent, width = config.encoder_hidden, config.latent, config.channels + config.classes
     static = state["encoder"].get("static_out.weight")
     outputs = len(static) if static is not None and static.ndim else latent
@@ -196,7 +196,7 @@ def _check_names(
 
 
 def _check_tensor(tensor: Tensor, shape: Shape, where: str) -> None:
-    """Refuse a tensor of another shape or type, and values that no training gives."""
+    """Refuse a tensor of another shape or type, and values that training cannot produce."""
     counter = where.endswith(_COUNTER)
     plain = tensor.layout is torch.strided and tensor.device.type == "cpu"
     if tuple(tensor.shape) != shape or not (plain and (counter or tensor.is_floating_point())):

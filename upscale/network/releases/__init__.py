@@ -1,0 +1,1 @@
+"""Model releases: finding, reading, writing and citing them."""

@@ -1,4 +1,4 @@
-"""What model releases say of themselves, without their weights and without torch."""
+"""Summaries of model releases, read without their weights and without torch."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from upscale import shipped
 from upscale.network.releases.resolve import CARD, MANIFEST, ReleaseError
 from upscale.variables import FLUXES
 
-#: Where a model card speaks of licences.
+#: Heading of the section of a model card on licences.
 _LICENCES = "## Licences and citations"
 
 
 @dataclass(frozen=True)
 class ReleaseSummary:
-    """A release as its `release.yaml` describes it; nothing in it is checked.
+    """A release as its `release.yaml` describes it, unchecked.
 
-    name: of its folder, by which a shipped one is found; model: what kind it is; needed,
-    optional: drivers; skill: median R2 by flux over `towers` towers left out; licence: what the
-    card says of it, empty where it says nothing.
+    name: of its folder, by which a shipped release is found; model: kind of model; needed,
+    optional: drivers; skill: median R2 by flux over `towers` left-out towers; licence: paragraph
+    of the model card, empty if there is none.
     """
 
     name: str
@@ -45,8 +45,10 @@ class ReleaseSummary:
 
 
 def release_folders(folder: Path | None = None) -> list[Path]:
-    """Folders of the shipped releases, or `folder` and what lies in it, as far as they hold a
-    `release.yaml`; ReleaseError where none does."""
+    """Folders with a `release.yaml`: the shipped releases, or `folder` and its subfolders.
+
+    ReleaseError if there is none.
+    """
     inside = folder or shipped.folder("models")
     found = sorted(path.parent for path in [*inside.glob(MANIFEST), *inside.glob(f"*/{MANIFEST}")])
     if not found:
@@ -58,7 +60,7 @@ def release_folders(folder: Path | None = None) -> list[Path]:
 
 
 def read_summary(folder: Path) -> ReleaseSummary:
-    """What the release in a folder says of itself; ReleaseError where that is not understood."""
+    """The summary of the release in a folder; ReleaseError if its `release.yaml` is invalid."""
     path = folder / MANIFEST
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -71,7 +73,7 @@ def read_summary(folder: Path) -> ReleaseSummary:
 
 
 def _summary(folder: Path, content: dict[str, Any]) -> ReleaseSummary:
-    """What `upscale models` tells of a release, from the content of its release.yaml."""
+    """The entry of a release in `upscale models`, from the content of its release.yaml."""
     skill, features = content.get("skill") or {}, content["features"]
     by_flux = {flux: skill[flux] for flux in FLUXES if flux in skill}
     return ReleaseSummary(

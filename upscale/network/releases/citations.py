@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-#: Of every network: TAM-RL and the baselines that it was compared with.
+#: The paper of every network: TAM-RL and the baselines that it is compared with.
 PAPER = (
     "Rozanov A., Renganathan A., Kumar V. (2026) Task Aware Modulation using Representation "
     "Learning for Upscaling of Terrestrial Carbon Fluxes, arXiv:2603.09974"

@@ -1,4 +1,4 @@
-"""`release.yaml`: what a release is, how to scale, what to feed it and which files belong to it."""
+"""`release.yaml`: the model of a release, its scaling, its drivers and its files."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ class WindowSpec(_Strict):
 class ContextSpec(_Strict):
     """What the encoder reads: support years, or the query window itself.
 
-    years, most_years, window, windows_per_year: see `upscale.network.support`; they mean
-    nothing under the rule `query`.
+    years, most_years, window, windows_per_year: see `upscale.network.support`; unused with the
+    rule `query`.
     """
 
     rule: Literal["support-years", "query"] = "support-years"
@@ -83,7 +83,7 @@ class TreesFile(_File):
 
 
 class LearnedPlace(_Strict):
-    """Where a site stands whose fluxes the weights saw, degrees."""
+    """Location in degrees of a site whose fluxes the weights were trained on."""
 
     name: str = Field(min_length=1)
     lat: float = Field(ge=-90, le=90)
@@ -93,7 +93,7 @@ class LearnedPlace(_Strict):
 def _parse_sizes(value: Any, info: ValidationInfo) -> Any:
     """The sizes of the model that the field `model` names."""
     model = info.data.get("model")
-    if model is None:  # the field `model` says what is wrong
+    if model is None:  # the error of the field `model` is enough
         return value
     config: Any = TreesConfig if model in TREES else ARCHITECTURES[model]
     try:
@@ -103,13 +103,13 @@ def _parse_sizes(value: Any, info: ValidationInfo) -> Any:
 
 
 class ReleaseSpec(_Strict):
-    """All of `release.yaml` but the files beside it: what training knows of its ensemble.
+    """`release.yaml` without the list of files: all that training knows of the ensemble.
 
     model: a name in `upscale.network.networks.architectures` or a library of boosted trees, whose
     sizes `architecture` holds; training_digest: of the training data; seeds: one for each
-    member, in order; skill: per flux, numbers on towers left out; held_out: clusters of towers
-    that the weights never saw; learned: sites whose fluxes they saw, and learned_places: where
-    those stand; calibration: of the spread, on towers left out.
+    member, in order; skill: scores of each flux at left-out towers; held_out: clusters of towers
+    that the weights were not trained on; learned: sites that they were trained on, and
+    learned_places: the locations of these sites; calibration: of the spread, at left-out towers.
     """
 
     schema_version: Literal[1] = 1
@@ -135,7 +135,7 @@ class ReleaseSpec(_Strict):
 
     @property
     def is_trees(self) -> bool:
-        """Whether the members are boosted trees and no networks."""
+        """Whether the members are boosted trees rather than networks."""
         return self.model in TREES
 
     @field_validator("model")
@@ -175,7 +175,7 @@ class ReleaseManifest(ReleaseSpec):
     """`release.yaml`.
 
     weights: of networks; trees: the regressors for gpp, reco and nee of each member in turn;
-    applicability: where the release has it.
+    applicability: None if the release has no area of applicability.
     """
 
     weights: WeightsFile | None = None
@@ -195,7 +195,7 @@ class ReleaseManifest(ReleaseSpec):
 
 
 def parse_manifest(text: bytes, path: Path) -> ReleaseManifest:
-    """A checked `release.yaml`; ReleaseError with every fault, naming `path`."""
+    """A checked `release.yaml`; ReleaseError lists all faults and names `path`."""
     try:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -204,7 +204,7 @@ def parse_manifest(text: bytes, path: Path) -> ReleaseManifest:
     if version != 1:
         raise ReleaseError(
             f"{path}: expected schema_version 1, found {version!r}: use a version of upscale "
-            "that knows it, or a release made for this one"
+            "that reads this schema, or a release made for this version"
         )
     try:
         return ReleaseManifest.model_validate(content)
@@ -216,7 +216,7 @@ def parse_manifest(text: bytes, path: Path) -> ReleaseManifest:
 
 
 def faults_of(error: ValidationError, whole: str) -> str:
-    """All faults in one line; whole: what to call the thing itself."""
+    """All faults in one line; whole: name for a fault that concerns no single key."""
     return "; ".join(
         f"{'.'.join(map(str, fault['loc'])) or whole}: {fault['msg']}" for fault in error.errors()
     )

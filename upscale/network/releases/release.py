@@ -1,9 +1,9 @@
-"""Model releases: a folder that says all that is needed to run an ensemble.
+"""Model releases: a folder with all that is needed to run an ensemble.
 
-`release.yaml` (what it is, how to scale, what to feed), `members.safetensors` (the weights of
-networks, stacked on a leading member axis) or one file for each regressor of boosted trees in
-the format of their library, `CARD.md` and `skill.csv` (for people). Nothing is pickled, and
-nothing is used before its digest, names, units and shapes are checked.
+`release.yaml` (model, scaling, drivers), `members.safetensors` (the weights of networks, stacked
+on a leading member axis) or one file for each regressor of boosted trees in the format of their
+library, `CARD.md` and `skill.csv` (for people). Nothing is pickled, and nothing is used before
+its digest, names, units and shapes are checked.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ __all__ = [
 WEIGHTS = "members.safetensors"
 APPLICABILITY = "applicability.safetensors"
 
-#: Makes torch.load run pickled code even where the caller asked for weights alone.
+#: Makes torch.load run pickled code even if the caller passed `weights_only=True`.
 UNSAFE_SWITCH = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 
 
-#: What `save_release` takes of a member: the `state_dict()` of a network, or the regressors of
+#: A member as `save_release` takes it: the `state_dict()` of a network, or the regressors of
 #: boosted trees for gpp, reco and nee.
 Member = Mapping[str, Tensor] | Sequence[Trees]
 
@@ -64,8 +64,8 @@ class Release:
 
     weights: {name: `(member, ...)`} of networks, float32, on the CPU; trees: `(member, flux)`
     regressors; applicability_tensors: those of `upscale.network.uncertainty.applicability` as they
-    were saved, empty where the release has none; digest: sha256 over `release.yaml` and the
-    digest of the weights; it names this release in the provenance of all that is made with it.
+    were saved, empty if the release has none; digest: sha256 over `release.yaml` and the digest
+    of the weights, which identifies the release in the provenance of every product.
     """
 
     path: Path
@@ -97,8 +97,8 @@ class Release:
 
     @cached_property
     def applicability(self) -> Applicability | None:
-        """The area of applicability, None where the release has none; ValueError where its
-        tensors are not one."""
+        """The area of applicability, None if the release has none; ValueError if its tensors
+        are invalid."""
         tensors = self.applicability_tensors
         return read_applicability(tensors, len(self.scaler.names)) if tensors else None
 
@@ -116,7 +116,7 @@ class Release:
         return [self._state(member) for member in range(self.members)]
 
     def networks(self) -> list[Network]:
-        """The members as networks of their own, in evaluation mode; none of boosted trees."""
+        """The members as separate networks in evaluation mode; empty for boosted trees."""
         sizes = self.manifest.architecture
         if isinstance(sizes, TreesConfig):
             return []
@@ -140,12 +140,13 @@ def save_release(
     """Write a release and load it back.
 
     members: in the order of `spec.seeds`; card: Markdown; skill: the text of `skill.csv`;
-    applicability: tensors for `applicability.safetensors`. A release that is there already is
-    replaced, weights first, `release.yaml` last. ReleaseError where the members do not fit the
-    description.
+    applicability: tensors for `applicability.safetensors`. An existing release is replaced,
+    weights first, `release.yaml` last. ReleaseError if the members do not fit the description.
     """
     if len(members) != len(spec.seeds):
-        raise ReleaseError(f"expected one seed for each of {len(members)} members: {spec.seeds}")
+        raise ReleaseError(
+            f"expected one seed for each of {len(members)} members, found the seeds {spec.seeds}"
+        )
     content = spec.model_dump(mode="json")
     files = _tree_files(members, spec) if spec.is_trees else _weight_file(members, spec)
     described = [_described(name, payload) for name, payload in files.items()]
@@ -181,10 +182,10 @@ def _described(name: str, payload: bytes) -> dict[str, Any]:
 
 
 def load_release(name_or_path: str | Path) -> Release:
-    """The release at a path, under a shipped name or at a URL, with everything checked.
+    """The checked release at a path, of a shipped name or at a URL.
 
-    ReleaseError: not found, unsafe switch set, `release.yaml` not understood (unknown
-    feature, wrong units, other schema), wrong digest, tensors or trees that do not fit, trees
+    ReleaseError: release not found, `UNSAFE_SWITCH` set, invalid `release.yaml` (unknown
+    feature, wrong units, other schema), wrong digest, tensors or trees that do not fit, or trees
     whose library is not installed.
     """
     refuse_unsafe_switch()
@@ -195,7 +196,7 @@ def load_release(name_or_path: str | Path) -> Release:
     trees = _read_trees(folder, manifest)
     if manifest.weights:
         _check_weights(weights, manifest, str(folder / manifest.weights.file))
-    # the digests of all other files stand in the text itself
+    # the text itself contains the digests of all other files
     digest = hashlib.sha256(text + (manifest.weights.sha256.encode() if manifest.weights else b""))
     tensors = _tensors(folder, manifest.applicability)
     release = Release(folder, manifest, weights, digest.hexdigest(), tensors, trees)
@@ -204,7 +205,7 @@ def load_release(name_or_path: str | Path) -> Release:
 
 
 def _check_applicability(release: Release) -> None:
-    """The area of applicability is one of this model's drivers and embeddings."""
+    """Refuse an area of applicability that does not fit the drivers and embeddings."""
     manifest = release.manifest
     try:
         area = release.applicability
@@ -221,12 +222,12 @@ def _check_applicability(release: Release) -> None:
 
 
 def _tensors(folder: Path, file: WeightsFile | None) -> dict[str, Tensor]:
-    """The tensors of a file with the right digest, none where there is no file."""
+    """The tensors of a file with the expected digest, empty without a file."""
     return safetensors.torch.load(_checked(folder, file)) if file else {}
 
 
 def _read_trees(folder: Path, manifest: ReleaseManifest) -> tuple[tuple[Trees, ...], ...]:
-    """The regressors `(member, flux)` of a release of boosted trees, none of any other."""
+    """The regressors `(member, flux)` of a release of boosted trees, empty for networks."""
     if not manifest.is_trees:
         return ()
     parsed = [_read_regressor(folder, file, manifest) for file in manifest.trees]
@@ -236,17 +237,17 @@ def _read_trees(folder: Path, manifest: ReleaseManifest) -> tuple[tuple[Trees, .
 
 
 def _read_regressor(folder: Path, file: TreesFile, manifest: ReleaseManifest) -> Trees:
-    """Trees of a file whose digest was checked; ReleaseError says why they cannot be read."""
+    """Trees of a file, after its digest is checked; ReleaseError says why they cannot be read."""
     payload, sizes = _checked(folder, file), manifest.architecture
     assert isinstance(sizes, TreesConfig)
     try:
         return TREES[manifest.model].parse(payload, sizes)
-    except (ImportError, OSError) as error:  # not there, or without a library of the system
+    except (ImportError, OSError) as error:  # not installed, or a system library is missing
         raise ReleaseError(
             f"{folder} holds trees of {manifest.model}, which cannot be loaded here ({error}): "
             "pip install 'upscale[train]'"
         ) from None
-    except Exception as error:  # every library raises its own
+    except Exception as error:  # every library raises its own types
         raise ReleaseError(
             f"{folder / file.file}: {manifest.model} cannot read its trees ({error}): fetch the "
             f"release again or train it again, or correct model and architecture in {MANIFEST}"
@@ -273,7 +274,7 @@ def _read(path: Path) -> bytes:
 
 
 def _checked(folder: Path, expected: WeightsFile | TreesFile) -> bytes:
-    """The bytes of a file, once they have the digest that `release.yaml` names."""
+    """The bytes of a file; refused unless they have the digest in `release.yaml`."""
     payload = _read(folder / expected.file)
     found = hashlib.sha256(payload).hexdigest()
     if (len(payload), found) != (expected.bytes, expected.sha256):
@@ -286,7 +287,7 @@ def _checked(folder: Path, expected: WeightsFile | TreesFile) -> bytes:
 
 
 def _check_trees(members: Sequence[Sequence[Trees]], spec: ReleaseSpec, where: str) -> None:
-    """Sizes and outputs as the description asks."""
+    """Refuse trees whose sizes or outputs do not fit the description."""
     sizes = spec.architecture
     assert isinstance(sizes, TreesConfig)
     for number, member in enumerate(members):
@@ -301,7 +302,7 @@ def _check_trees(members: Sequence[Sequence[Trees]], spec: ReleaseSpec, where: s
 
 
 def _check_weights(weights: Mapping[str, Tensor], spec: ReleaseSpec, where: str) -> None:
-    """Names, shapes, types and values as the architecture asks."""
+    """Refuse tensors whose names, shapes, types or values do not fit the architecture."""
     sizes = spec.architecture
     assert not isinstance(sizes, TreesConfig)
     with torch.device("meta"):
@@ -309,7 +310,7 @@ def _check_weights(weights: Mapping[str, Tensor], spec: ReleaseSpec, where: str)
     strange = sorted(expected.keys() ^ weights.keys())
     if strange:
         raise ReleaseError(
-            f"{where}: tensors {', '.join(strange)} are missing or not known; expected those of "
+            f"{where}: tensors {', '.join(strange)} are missing or unknown; expected those of "
             f"the architecture in {MANIFEST}: correct it or fetch the release again"
         )
     for name, tensor in weights.items():
@@ -337,4 +338,4 @@ def _stack(members: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
             for name in members[0]
         }
     except (KeyError, RuntimeError) as error:
-        raise ReleaseError(f"the members are not of one architecture: {error}") from None
+        raise ReleaseError(f"the members differ in architecture: {error}") from None

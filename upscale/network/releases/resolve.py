@@ -1,4 +1,4 @@
-"""Where a model release is: a path, the name of a shipped one, or a URL."""
+"""Finding a model release by its path, its URL or the name of a shipped release."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ CACHE_VARIABLE = "UPSCALE_CACHE"
 
 
 class ReleaseError(ValueError):
-    """A model release that cannot be found or must not be used."""
+    """A model release cannot be found or must not be used."""
 
 
 def find_release(name_or_path: str | Path) -> Path:
     """The folder of a release.
 
-    A folder with a `release.yaml` first, then a name among the shipped releases, then a URL
-    (any that fsspec opens: https, s3, gs), copied into the cache. ReleaseError otherwise.
+    Tried in this order: a folder with a `release.yaml`, a URL (any that fsspec opens: https, s3,
+    gs; copied into the cache), the name of a shipped release. ReleaseError otherwise.
     """
     path = Path(name_or_path).expanduser()
     if (path / MANIFEST).is_file():
@@ -40,7 +40,7 @@ def find_release(name_or_path: str | Path) -> Path:
     if is_url(text):
         return _fetched(text.rstrip("/"))
     known = {folder.name: folder for folder in _shipped()}
-    name = text.removeprefix("models/")  # as a checkout calls it, for those without one
+    name = text.removeprefix("models/")  # the path in a checkout also works without a checkout
     if name in known:
         return known[name]
     raise ReleaseError(
@@ -56,7 +56,7 @@ def _shipped() -> Iterator[Path]:
 
 
 def _fetched(url: str) -> Path:
-    """A copy of the release at `url`; weights that are there already are not fetched again."""
+    """A cached copy of the release at `url`; files already in the cache are not fetched again."""
     cache = Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "upscale")
     folder = cache / "releases" / hashlib.sha256(url.encode()).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
@@ -96,7 +96,7 @@ def _download(url: str) -> bytes:
     try:
         with fsspec.open(url, "rb") as source:
             return bytes(source.read())
-    except Exception as error:  # every protocol raises its own
+    except Exception as error:  # every protocol raises its own types
         raise ReleaseError(
             f"cannot read {url} ({type(error).__name__}: {error}): correct the URL, or fetch "
             "the folder by hand and name its path"

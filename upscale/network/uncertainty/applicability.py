@@ -6,22 +6,22 @@ density of Schumacher et al. (2025), Geoscientific Model Development 18:10185, a
 * A point of *predictor space* is the mean of each driver over the 45 days that end with a step
   of 15 days, the window that this step is predicted from, scaled as the network reads it. A
   point of *embedding space* is the task embedding z of a place, all members side by side.
-* Axes are standardised over the training points and weighted by how much the model leans on
-  them (`upscale.network.importance`).
+* Axes are standardised over the training points and weighted by their importance for the model
+  (`upscale.network.importance`).
 * The dissimilarity index is the distance to the nearest training point over the mean distance
   between training points.
 * The threshold is the upper whisker (largest value up to 1.5 hinge spreads above the upper
-  hinge) of the index of the training points, each against points of *other folds* alone.
+  hinge) of the index of the training points, each compared only with points of *other folds*.
 * The density is the number of training points no farther away than the threshold.
 
-Drivers may be missing. A place without a driver is compared by the others, and the squared
-distance grows by the weight that is lost. A training point without a driver that the place has
-counts on that axis as far away as the place lies outside the range of all training points: it
-says nothing, unless nobody could.
+Drivers may be missing. A place that lacks a driver is compared by its other drivers, and the
+squared distance is scaled up for the missing weight. Where a training point lacks a driver that
+the place has, the distance on that axis is how far the place lies outside the range of all
+training points, and 0 within that range.
 
-Most rows meet a thinned subset of the training points only. What lies inside of it lies inside
-of all points, too; a row that lies outside is computed again with all of them. So the verdict of
-every row, and index and density of those outside, are those of all training points.
+Rows are first compared with a thinned subset of the training points. A row inside the area of
+this subset is inside that of all points, too; a row outside is compared again with all points.
+The verdict of every row, and index and density of rows outside, are thus those of all points.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Floats = NDArray[np.float32]
 POINT_DAYS, LEAST_DAYS = 45, 15
 #: Rows of one fixed, padded batch against the reference points, and against all points.
 CPU_BATCH, GPU_BATCH = (256, 64), (8192, 1024)
-#: Points are filled up to a multiple of this with ones at this squared distance.
+#: Points are padded to a multiple of `_VECTORS` with points at squared distance `_OUT_OF_REACH`.
 _VECTORS, _OUT_OF_REACH = 64, 1e30
 #: Cells whose drivers are averaged at once.
 _CELLS = 512
@@ -55,8 +55,8 @@ class Space:
     """Training points and the metric of one space.
 
     points: `(point, axis)` all training points times the weights, NaN where missing; the first
-    of them, one for each of `counts`, are the reference points; counts: `(reference,)` training
-    points that each stands for; weights: `(axis,)` importance over standard deviation; low,
+    `len(counts)` are the reference points; counts: `(reference,)` number of training points
+    that each represents; weights: `(axis,)` importance over standard deviation; low,
     high: `(axis,)` range of all training points, times the weights; distance: mean distance
     between two training points; threshold: of the dissimilarity index; radius: largest index
     of a training point against the reference points.
@@ -102,12 +102,12 @@ class Space:
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """Points that distances are computed to.
+    """Points to which distances are computed.
 
-    matrix: `(column, point)`, what the columns of a row are multiplied with to give distances;
-    counts: `(point,)` training points that each stands for. Filled up with points that are out
-    of reach and stand for none: what no vector divides would be rounded by the place of a row
-    in its batch.
+    matrix: `(column, point)`, which gives squared distances when multiplied by the columns of a
+    row; counts: `(point,)` number of training points that each represents. Padded with points
+    out of reach that represent none: without a multiple of the vector length, rounding would
+    depend on the position of a row in its batch.
     """
 
     matrix: Tensor
@@ -115,7 +115,7 @@ class Target:
 
 
 def _target(points: Floats, counts: Floats, complete: bool) -> Target:
-    """Training points as the matrix by which distances to them are one product."""
+    """Training points as a matrix, so that the distances to them are a single product."""
     there = np.isfinite(points).astype(np.float32)
     known = np.nan_to_num(points)
     parts = [there, -2 * known, known**2] + ([] if complete else [1 - there])
@@ -131,11 +131,11 @@ def _target(points: Floats, counts: Floats, complete: bool) -> Target:
 
 @dataclass(frozen=True, eq=False)
 class Assessment:
-    """What is said of each row `(row,)`, NaN (and -1) where the row has no value on any axis.
+    """Result for each row `(row,)`, NaN (axis: -1) for a row without a value on any axis.
 
     index: dissimilarity index; density: training points within the threshold; axis: the axis
-    that contributes most to the distance to the nearest training point. Of a row inside a
-    thinned space all three are those of the reference points.
+    that contributes most to the distance to the nearest training point. For a row inside the
+    area of a thinned space, all three refer to the reference points.
     """
 
     index: Floats
@@ -145,8 +145,8 @@ class Assessment:
 
 @dataclass(frozen=True, eq=False)
 class Applicability:
-    """The area of applicability of a release. embedding: None for models without one z for
-    each place; its axes are those of `(member, latent)`, flattened."""
+    """The area of applicability of a release. embedding: None for models that do not have one z
+    for each place; its axes are those of `(member, latent)`, flattened."""
 
     drivers: Space
     embedding: Space | None = None
@@ -165,9 +165,9 @@ class Applicability:
 
 
 def read_applicability(tensors: Mapping[str, Tensor], features: int) -> Applicability:
-    """The applicability of stored tensors; ValueError where they are not one.
+    """The area of applicability from stored tensors; ValueError if they are invalid.
 
-    features: how many the release has; they are the axes of predictor space.
+    features: number of features of the release, which are the axes of predictor space.
     """
     spaces = {name.split(".")[0] for name in tensors}
     if "drivers" not in spaces or not spaces <= {"drivers", "embedding"}:
@@ -185,7 +185,7 @@ def read_applicability(tensors: Mapping[str, Tensor], features: int) -> Applicab
 
 
 def _read_space(tensors: Mapping[str, Tensor], name: str) -> Space:
-    """A space from its saved tensors; ValueError where others are there."""
+    """A space from its saved tensors; ValueError if their names differ from the fields."""
     wanted = {f"{name}.{field.name}" for field in fields(Space)}
     there = {key for key in tensors if key.startswith(f"{name}.")}
     if wanted != there:
@@ -203,8 +203,8 @@ def _read_space(tensors: Mapping[str, Tensor], name: str) -> Space:
 def assess(space: Space, rows: Floats, device: torch.device | str = "cpu") -> Assessment:
     """Assess rows `(row, axis)` in the units of the training data, NaN where missing.
 
-    Rows run in batches of one fixed, padded shape: what is said of a row depends neither on the
-    rows beside it nor on its place among them.
+    Rows run in batches of one fixed, padded shape: the result of a row depends neither on the
+    other rows nor on its position.
     """
     device = torch.device(device)
     few, many = CPU_BATCH if device.type == "cpu" else GPU_BATCH
@@ -233,21 +233,20 @@ def _against(
 
 
 def _scale(space: Space, rows: Floats) -> Floats:
-    """`(row,)` total weight over the weight of the axes that a row has, 0 for none."""
+    """`(row,)` total weight over the weight of the axes that a row has, 0 if it has none."""
     there = np.isfinite(rows)
     total = np.zeros(len(rows), np.float32)
     present = np.zeros(len(rows), np.float32)
-    for axis, weight in enumerate(space.weights**2):  # axis by axis: the same for any shape
+    for axis, weight in enumerate(space.weights**2):  # in a fixed order, whatever the shape
         total += weight
         present += weight * there[:, axis]
     return np.divide(total, present, out=np.zeros_like(total), where=present > 0)
 
 
 class _DistanceBuffers:
-    """A target on the device that computes, and room for one batch of rows.
+    """A target on the device that computes, and buffers for one batch of rows.
 
-    The room is used again by every batch: memory that is asked for anew costs as much as what
-    is computed in it.
+    Every batch reuses the buffers: allocating them costs as much time as the computation.
     """
 
     def __init__(self, target: Target, batch: int, device: torch.device) -> None:
@@ -262,7 +261,7 @@ def _near(
 ) -> tuple[NDArray[np.int64], Floats]:
     """Nearest training point and density of at most one batch of weighted rows.
 
-    A sum of products instead of differences: exact enough to choose the nearest point.
+    Uses products instead of differences, which is exact enough to choose the nearest point.
     """
     padded = np.zeros((buffers.batch, rows.shape[1]), np.float32)
     padded[: len(rows)] = rows
@@ -296,12 +295,12 @@ def _outside(space: Space, rows: Floats) -> Floats:
 def _measure(
     space: Space, rows: Floats, scale: Floats, nearest: NDArray[np.int64], density: Floats
 ) -> Assessment:
-    """The index and the axis to blame from differences to the nearest point."""
+    """The index, and the axis that contributes most, from differences to the nearest point."""
     point = space.points[nearest]
     apart = np.where(np.isfinite(point), rows - point, _outside(space, rows)) ** 2
     parts = np.where(np.isfinite(rows), apart, np.float32(0))
     squares = np.zeros(len(rows), np.float32)
-    for axis in range(parts.shape[1]):  # axis by axis: the same for any shape
+    for axis in range(parts.shape[1]):  # in a fixed order, whatever the shape
         squares += parts[:, axis]
     known = scale > 0
     index = np.sqrt(squares * scale) / np.float32(space.distance)
@@ -316,8 +315,8 @@ def step_points(drivers: Floats, first: int, steps: range, scaler: Scaler) -> Fl
     """Points `(cell, step, feature)` of predictor space, scaled, NaN where missing.
 
     drivers: `(cell, day, feature)` in physical units from day number `first`, NaN = missing;
-    step n covers days 15 n to 15 n + 14 and averages the 45 days up to its end, of which
-    fifteen must have a value. What lies before or after the drivers is missing.
+    step n covers days 15 n to 15 n + 14, and its point averages the 45 days up to its end, of
+    which at least fifteen must have a value. Days before or after the drivers are missing.
     """
     points = np.full((len(drivers), len(steps), drivers.shape[2]), np.nan, np.float32)
     for cell in range(0, len(drivers), _CELLS):
@@ -327,7 +326,7 @@ def step_points(drivers: Floats, first: int, steps: range, scaler: Scaler) -> Fl
 
 
 def _means(drivers: Floats, first: int, steps: range, scaler: Scaler) -> Floats:
-    """Means `(cell, step, feature)` of scaled drivers over the days of a point, NaN of too few."""
+    """Means `(cell, step, feature)` of scaled drivers over the days of a point, NaN if too few."""
     past = POINT_DAYS // STEP_DAYS - 1
     begin = (steps.start - past) * STEP_DAYS - first
     days = (len(steps) + past) * STEP_DAYS
@@ -346,7 +345,7 @@ def _means(drivers: Floats, first: int, steps: range, scaler: Scaler) -> Floats:
 
 def _added(values: Floats, past: int) -> Floats:
     """Sums `(cell, step, feature)` of `(cell, step, day, feature)` over each step and `past`
-    steps before it, day by day, because numpy may take another order for another shape."""
+    steps before it, day by day, because the order of numpy's sum depends on the shape."""
     each = values[:, :, 0].copy()
     for day in range(1, STEP_DAYS):
         each += values[:, :, day]

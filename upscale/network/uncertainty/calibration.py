@@ -1,15 +1,15 @@
-"""From the spread of an ensemble to an interval that measurements fall into.
+"""Prediction intervals for measured fluxes, from the spread of an ensemble.
 
-Three things are told apart. The *spread* is the standard deviation between the members: what
-they disagree about. The *error of a tower-day* is what a measured day differs from the mean of
-the members by, at a tower that no member saw; it also holds all that the members get wrong
-together, and the noise of the measurement. The *error of a mean* over many days is smaller, but
-far less so than for independent days, because a place that is wrong today is wrong tomorrow.
+Three quantities differ. The *spread* is the standard deviation between the members. The *error of
+a tower-day* is the difference between a measured day and the ensemble mean at a tower that no
+member was trained on; it also contains the errors that all members share and the noise of the
+measurement. The *error of a mean* over many days is smaller, but larger than for independent
+days, because the errors of a place persist.
 
-The formula of the interval stands in `upscale.prediction_interval`. Its floor, factor and share
+The formula of the interval is in `upscale.prediction_interval`. Its floor, factor and share
 minimise the negative log-likelihood of a normal distribution, and its k(p) are quantiles of
-|error| / sd. All of it comes from towers that were left out, each of which weighs the same however
-long its record.
+|error| / sd. All are fitted at left-out towers, with equal weight for each tower whatever the
+length of its record.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ LEVELS = (0.5, 0.68, 0.8, 0.9, 0.95)
 MEAN_DAYS = (1, 30, 365)
 #: Days of a tower that enter the fit, evenly spread over its record.
 MOST_DAYS = 250
-#: A mean counts where at least this share of its days was measured.
+#: A mean is used if at least this share of its days was measured.
 _LEAST_MEASURED = 0.5
 
 
 @dataclass(frozen=True)
 class Coverage:
     """Share of measured tower-days inside the central interval of probability `level`, in towers
-    of clusters that the calibration was not fitted on. spread: of normal intervals made from the
-    spread alone; calibrated: after calibration."""
+    of clusters that the calibration was not fitted on. spread: share inside normal intervals from
+    the spread alone; calibrated: share inside calibrated intervals."""
 
     level: float
     spread: float
@@ -54,7 +54,7 @@ class Coverage:
 @dataclass(frozen=True)
 class MeanError:
     """Root mean square error of means over `days` days at one tower, in the unit of the flux;
-    towers: how many have such a mean."""
+    towers: number of towers with a mean of this length."""
 
     days: int
     rmse: float
@@ -92,8 +92,8 @@ class FluxCalibration:
 class Calibration:
     """How the spread of an ensemble becomes an interval; part of `release.yaml`.
 
-    towers, clusters: what it was fitted on; members: of the ensembles that predicted them;
-    folds: of clusters, for the coverage.
+    towers, clusters: number that it was fitted on; members: size of the ensembles that predicted
+    them; folds: number of groups of clusters, for the coverage.
     """
 
     levels: tuple[float, ...]
@@ -124,10 +124,10 @@ class Calibration:
 
 @dataclass(frozen=True, eq=False)
 class PredictedTower:
-    """A tower predicted by members that never saw its cluster.
+    """A tower predicted by members that were not trained on its cluster.
 
-    members: `(member, day, 3)` g m-2 d-1, not clipped, NaN where nothing is predicted;
-    observed: `(day, 3)`, NaN on all days that are not good.
+    members: `(member, day, 3)` g m-2 d-1, not clipped, NaN on days without prediction; observed:
+    `(day, 3)` g m-2 d-1, NaN on days of insufficient quality.
     """
 
     tower: str
@@ -159,18 +159,18 @@ def interval(
 
 
 def ensemble_mean(members: NDArray[np.floating]) -> tuple[Reals, Reals]:
-    """Mean and spread `(day, 3)` of members `(member, day, 3)`, as a run makes them.
+    """Mean and spread `(day, 3)` of members `(member, day, 3)`, as in a run.
 
-    GPP and RECO of each member are clipped at zero first; one member has spread 0.
+    GPP and RECO of each member are first clipped at zero; a single member has spread 0.
     """
     return mean_and_spread(clipped(members))
 
 
 def fit_calibration(towers: Sequence[PredictedTower], folds: int = 10) -> Calibration:
-    """Fit the calibration of an ensemble on towers that it never saw.
+    """Fit the calibration of an ensemble at towers that it was not trained on.
 
-    towers: without suspect ones; folds: the clusters are dealt into so many, each is scored
-    by a fit on the others. ValueError with fewer than three clusters with good days.
+    towers: without suspect towers; folds: number of groups of clusters, each scored by a fit to
+    the others. ValueError with fewer than three clusters with good days.
     """
     records = [record for record in map(_record, towers) if len(record.mean)]
     clusters = sorted({record.cluster for record in records})
@@ -202,7 +202,7 @@ class _Record:
     observed: Reals
 
     def sample(self, flux: int) -> _Days:
-        """At most `MOST_DAYS` days of one flux, evenly spread, that together weigh 1."""
+        """At most `MOST_DAYS` days of one flux, evenly spaced, with a total weight of 1."""
         count = min(MOST_DAYS, len(self.day))
         pick = np.linspace(0, len(self.day) - 1, count).round().astype(int)
         columns = (self.mean, self.spread, self.observed)
@@ -247,7 +247,7 @@ def _gather(records: Sequence[_Record], flux: int) -> _Days:
 def _calibrate(
     name: str, flux: int, records: Sequence[_Record], fold: dict[str, int]
 ) -> FluxCalibration:
-    """Calibration of one flux by the errors at towers that were left out."""
+    """Calibration of one flux, from the errors at left-out towers."""
     days = _gather(records, flux)
     shape = _fit(days)
     ratio = np.abs(days.error) / shape.sd(days)
@@ -266,8 +266,8 @@ def _calibrate(
 def _fit(days: _Days) -> _Shape:
     """The shape with the largest normal likelihood, by a search over the ratios of its parts.
 
-    For given ratios the best scale is known, so only two numbers are searched, first on a
-    coarse, then on a fine lattice of their logarithms.
+    For given ratios the best scale has a closed form, so the search is over two numbers, first
+    on a coarse, then on finer lattices of their logarithms.
     """
     squares = np.stack([np.ones_like(days.mean), days.spread**2, days.mean**2])
     size = np.maximum(squares @ days.weight, 1e-12)
@@ -299,7 +299,7 @@ def _quantiles(values: Reals, weight: Reals, levels: Sequence[float]) -> list[fl
 
 
 def _coverage(flux: int, records: Sequence[_Record], fold: dict[str, int]) -> Iterator[Coverage]:
-    """Coverage of the intervals of 50 % and 90 %, each tower scored by a fit without its fold."""
+    """Coverage of the 50 % and 90 % intervals, each tower scored by a fit without its fold."""
     levels = (0.5, 0.9)
     found = []
     for number in sorted(set(fold.values())):
@@ -335,7 +335,7 @@ def _mean_errors(flux: int, records: Sequence[_Record]) -> Iterator[MeanError]:
 
 
 def _block_means(flux: int, records: Sequence[_Record], length: int) -> Iterator[Reals]:
-    """For each tower, mean errors of its blocks of `length` days that are measured enough."""
+    """For each tower, mean errors of its blocks of `length` days with enough measured days."""
     for record in records:
         block = record.day // length
         error = record.observed[:, flux] - record.mean[:, flux]

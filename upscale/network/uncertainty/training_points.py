@@ -1,8 +1,8 @@
-"""From the towers that a model learned from to its area of applicability.
+"""The area of applicability of a model, fitted to the towers that it learned from.
 
-Which training points there are, how far they lie apart, which of them stand for the others, and
-from which distance on a place counts as unlike all of them; what these are for stands in
-`upscale.network.uncertainty.applicability`.
+Chooses training points and the reference points that represent them, and computes their mean
+distance and the threshold beyond which a place is outside;
+`upscale.network.uncertainty.applicability` explains how these are used.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from upscale.network.uncertainty.applicability import POINT_DAYS, Applicability,
 Floats = NDArray[np.float32]
 Reals = NDArray[np.float64]
 
-#: Reference points, and training points of one tower that are kept.
+#: Largest number of reference points, and of training points from one tower.
 MOST_POINTS, MOST_OF_TOWER = 2000, 120
 
 
@@ -29,8 +29,8 @@ class LearnedTower:
     """A tower that the model learned from.
 
     fold: of the cross-validation; drivers: `(day, feature)` in physical units from day number
-    `first`; used: `(day,)` days with a flux that was learned from; z: `(member, latent)`, or
-    None for models without one.
+    `first`; used: `(day,)` True on days with a flux used in training; z: `(member, latent)`, or
+    None for models without an embedding.
     """
 
     fold: int
@@ -50,9 +50,9 @@ def fit_applicability(
 ) -> Applicability:
     """The area of applicability of a model that learned from `towers`.
 
-    importance: `(feature,)`; latent: importance `(member, latent)` of the embedding, None where
-    there is none; most: reference points; seed: of the choice of at most
-    `MOST_OF_TOWER` points of a tower. ValueError with fewer than two folds.
+    importance: `(feature,)`; latent: importance `(member, latent)` of the embedding, or None;
+    most: largest number of reference points; seed: of the random choice of at most
+    `MOST_OF_TOWER` points from a tower. ValueError with fewer than two folds.
     """
     points = [_points_of(tower, scaler, seed) for tower in towers]
     fold = np.repeat([tower.fold for tower in towers], [len(each) for each in points])
@@ -67,7 +67,7 @@ def fit_applicability(
 
 def _points_of(tower: LearnedTower, scaler: Scaler, seed: int) -> Floats:
     """Training points `(point, feature)` of one tower: steps whose 45 days lie in its record
-    and that hold a day that was learned from."""
+    and that contain a day used in training."""
     last = tower.first + len(tower.drivers)
     steps = range(-(-(tower.first + POINT_DAYS) // STEP_DAYS) - 1, last // STEP_DAYS)
     points = step_points(tower.drivers[None], tower.first, steps, scaler)[0]
@@ -88,11 +88,10 @@ def fit_space(
 ) -> Space:
     """The metric, the reference points and the threshold of training points `(point, axis)`.
 
-    fold: `(point,)`; importance: `(axis,)`, all alike where all are zero. Reference points are
-    chosen farthest first, so that the largest distance of a training point to the nearest of
-    them is small, and stand before the other points; the mean distance and the threshold are
-    those of all training points.
-    ValueError with fewer than two folds.
+    fold: `(point,)`; importance: `(axis,)`, taken as equal if all are zero. Reference points are
+    chosen farthest first, so that every training point has one nearby, and come before the other
+    points; the mean distance and the threshold are those of all training points. ValueError with
+    fewer than two folds.
     """
     if len(set(fold.tolist())) < 2:
         raise ValueError("expected training points of at least two folds, found one")
@@ -116,8 +115,8 @@ def fit_space(
 
 
 def _weights(points: Reals, importance: Reals) -> Reals:
-    """Importance, the largest 1, over the standard deviation of each axis; 0 for an axis that
-    never varies."""
+    """Importance, scaled to a largest value of 1, over the standard deviation of each axis; 0 for
+    a constant axis."""
     leaned = importance / importance.max() if importance.any() else np.ones(len(importance))
     there = np.flatnonzero(np.isfinite(points).any(axis=0))
     spread = np.zeros(points.shape[1])
@@ -128,7 +127,7 @@ def _weights(points: Reals, importance: Reals) -> Reals:
 
 
 def _range(points: Reals) -> tuple[Reals, Reals]:
-    """Smallest and largest value of each axis, 0 where no point has any."""
+    """Smallest and largest value of each axis, 0 for an axis without values."""
     low = np.where(np.isfinite(points), points, np.inf).min(axis=0)
     high = np.where(np.isfinite(points), points, -np.inf).max(axis=0)
     return np.where(low <= high, low, 0.0), np.where(low <= high, high, 0.0)
@@ -136,7 +135,8 @@ def _range(points: Reals) -> tuple[Reals, Reals]:
 
 @dataclass(frozen=True, eq=False)
 class _Metric:
-    """Distances in float64 between weighted points, missing values as the module says."""
+    """Distances in float64 between weighted points; missing values are treated as in
+    `upscale.network.uncertainty.applicability`."""
 
     weights: Reals
     low: Reals
@@ -185,7 +185,7 @@ def _farthest_first(points: Reals, metric: _Metric, most: int) -> NDArray[np.int
 def _to_references(
     points: Reals, chosen: NDArray[np.int64], metric: _Metric
 ) -> tuple[NDArray[np.int64], Reals]:
-    """Of each point `(point,)` the nearest reference point and its distance."""
+    """The nearest reference point of each point `(point,)`, and its distance."""
     nearest, apart = np.zeros(len(points), np.int64), np.zeros(len(points))
     for block in _blocks(len(points)):
         distances = np.sqrt(metric.squares(points[block], points[chosen]))
@@ -196,8 +196,8 @@ def _to_references(
 def upper_whisker(values: NDArray[np.floating]) -> float:
     """The largest value up to 1.5 hinge spreads above the upper hinge (Tukey's box plot).
 
-    Hinges are the medians of the lower and the upper half, the middle value in both; as
-    `boxplot.stats` of R, which `CAST::aoa` uses.
+    Hinges are the medians of the lower and the upper half, both of which include the middle
+    value, as in `boxplot.stats` of R, which `CAST::aoa` uses.
     """
     ordered = np.sort(values)
     half = (len(ordered) + 1) // 2
