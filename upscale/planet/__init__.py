@@ -6,7 +6,7 @@
     planet.satellite(lat, lon, days, ["ndvi"])["ndvi"]
     write_planet("drivers.zarr", product_grid, meteo_grid, (first, last))
 
-Continents, climate, weather and vegetation are made up; what is computed from them says nothing
+Continents, climate, weather and vegetation are invented; results computed from them say nothing
 about the Earth.
 """
 

@@ -1,8 +1,8 @@
-"""The climate that the planet would have without weather.
+"""The mean climate of the planet, without weather.
 
-Drawn on the lattice of `sphere` from the sun, the winds and the continents, and kept as
-harmonics of the year, so that any day of any place is read in a few operations. The recipes are
-shaped after the Earth's climate zones by eye; nothing here is a model of the atmosphere.
+Computed on the lattice of `sphere` from the sun, the winds and the continents, and stored as
+harmonics of the year, so that any day at any place takes a few operations. The formulas are
+tuned by eye to the Earth's climate zones; they are not a model of the atmosphere.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from upscale.planet.sphere import (
 
 Reals = NDArray[np.float64]
 
-#: Cooling with height, K m-1: less than the 0.0065 of the standard atmosphere, as near the ground.
+#: Cooling with height, K m-1: as near the ground, less than the standard atmosphere's 0.0065.
 LAPSE = 0.0058
 
 _DAY = 2.0 * np.pi / 365.25
@@ -58,7 +58,7 @@ class Atlas:
 
 @dataclass(frozen=True)
 class Site:
-    """The unchanging facts of places, all `(pixel, ...)`: as `Atlas`, ta at their height."""
+    """Constant properties of places, all `(pixel, ...)`; fields as in `Atlas`, ta at elevation."""
 
     lat: Reals
     lon: Reals
@@ -74,7 +74,7 @@ class Site:
 
     def root_rain(self, angle: ArrayLike) -> Floats:
         """Square root of the mean rain `(pixel, day)` in mm d-1."""
-        # Three harmonics of a dry season overshoot below zero; the floor keeps the root positive.
+        # Three harmonics undershoot zero in a dry season; the floor keeps the root positive.
         return np.maximum(_evaluate(self.root_p, angle), np.float32(0.08))
 
     def months(self) -> tuple[Floats, Floats]:
@@ -96,12 +96,12 @@ def site(seed: int, lat: Reals, lon: Reals) -> Site:
 
 @lru_cache(maxsize=4)
 def atlas(seed: int) -> Atlas:
-    """Draw the climate of the planet `seed`."""
+    """Compute the climate of the planet `seed`."""
     land, height = _coarse_relief(seed)
     west, east = _inland(land, 1), _inland(land, -1)
     far = np.abs(NODE_LAT)[:, None]
     # Poleward of the subtropics the wind, and with it air from the sea, comes mostly from the
-    # west; in the tropics from both sides alike.
+    # west; in the tropics it comes equally from both sides.
     westerly = _step(far, 22.0, 38.0)
     inland = _smooth(westerly * (0.7 * west + 0.3 * east) + (1 - westerly) * 0.5 * (west + east))
     ta = _temperature(inland)
@@ -119,7 +119,7 @@ def atlas(seed: int) -> Atlas:
 
 
 def _coarse_relief(seed: int) -> tuple[Reals, Reals]:
-    """Land share and mean height in m of the lattice cells."""
+    """Land fraction and mean elevation in m of the lattice cells."""
     lat, lon = nodes()
     share, height = np.zeros(lat.size), np.zeros(lat.size)
     for south, west in ((-1, -1), (-1, 1), (1, -1), (1, 1)):
@@ -136,7 +136,8 @@ def _mottle(key: int, frequency: float, count: int) -> Reals:
 
 
 def _scan(start: float, direction: int, gain: Reals, target: Reals) -> Reals:
-    """What a wind carries round the globe: each cell pulls by `gain` towards `target`."""
+    """A quantity that the wind carries round the globe: each cell relaxes it by the share `gain`
+    towards `target`."""
     carried = np.full(SHAPE[0], start)
     result = np.empty(SHAPE)
     columns = np.arange(SHAPE[1])[::direction]
@@ -147,7 +148,7 @@ def _scan(start: float, direction: int, gain: Reals, target: Reals) -> Reals:
 
 
 def _width_km() -> Reals:
-    """Width of a lattice cell, `(row, 1)`; a degree of a great circle has 111.2 km."""
+    """Width of a lattice cell in km, `(row, 1)`; a degree of a great circle is 111.2 km."""
     return STEP * 111.2 * np.cos(np.radians(NODE_LAT))[:, None]
 
 
@@ -159,9 +160,9 @@ def _inland(land: Reals, direction: int) -> Reals:
 
 
 def _moisture(land: Reals, height: Reals, direction: int) -> Reals:
-    """1 in air from the sea, less behind land and mountains, never below what land breathes."""
-    # Air dries over 2200 km of plain or 2400 m of climb, and is moist again after 700 km of sea.
-    # Over land it keeps at least 0.12, which is what plants give back.
+    """Moisture of the air: 1 from the sea, less downwind of land and mountains, at least 0.12."""
+    # Air dries over 2200 km of plain or 2400 m of ascent, and is moist again after 700 km of sea.
+    # The 0.12 over land is the water that plants transpire.
     rise = np.clip(height - np.roll(height, direction, axis=1), 0.0, None)
     loss = land * _width_km() / 2200.0 + rise / 2400.0
     gain = 1.0 - np.exp(-np.where(land > 0.5, loss, _width_km() / 700.0))
@@ -169,7 +170,7 @@ def _moisture(land: Reals, height: Reals, direction: int) -> Reals:
 
 
 def _uplift(height: Reals) -> Reals:
-    """More rain on rising ground, `(row, column, 1)`."""
+    """Factor on rain, above 1 on rising ground, `(row, column, 1)`."""
     slope = height - (np.roll(height, 2, axis=1) + np.roll(height, -2, axis=1)) / 2
     return 1.0 + 0.5 * np.clip(slope / 800.0, -0.4, 1.2)[..., None]
 
@@ -181,12 +182,12 @@ def _temperature(inland: Reals) -> Reals:
     far, south = np.abs(NODE_LAT)[:, None], -NODE_LAT[:, None]
     ice = _step(south, 62.0, 74.0)
     # A curve through the Earth's zonal means: 26.5 degC at the equator, -19 degC at the pole, 9 K
-    # less over the ice continent; deserts are warmer, coasts of high latitudes too (warm currents).
+    # less over the ice continent; warmer in deserts and at high-latitude coasts (warm currents).
     mean = 26.5 - 45.5 * (np.sin(np.radians(far)) ** 2) ** 1.25 - 9.0 * ice
     mean = mean + 4.0 * inland * np.exp(-(((far - 21.0) / 11.0) ** 2))
     mean = mean + (6.5 - 10.0 * inland) * _step(far, 38.0, 58.0) * (1 - ice)
-    # The swing follows that of the sun, in K per W m-2: four times larger inland than at sea, a
-    # third smaller at the equator. It lags by 55 days at sea and 28 inland: water stores more heat.
+    # The annual range follows that of the sun, in K per W m-2: four times larger inland than at
+    # sea, a third smaller at the equator; 55 days later at sea, 28 inland: water stores more heat.
     swing = (0.026 + 0.078 * inland) * (1 - 0.5 * ice) * (0.65 + 0.35 * _step(far, 3.0, 16.0))
     lag = 55.0 - 27.0 * inland
     first = _turned(swing[..., None] * sun[..., 1:3], lag * _DAY)
@@ -197,10 +198,10 @@ def _temperature(inland: Reals) -> Reals:
 def _rain(inland: Reals, west: Reals, east: Reals, ta: Reals, bend: Reals) -> Reals:
     """Mean rain in mm d-1, `(row, column, 24 phases)`, from the belts that follow the sun.
 
-    west, east: moisture of the winds from there. bend: degrees by which the belts meander.
+    west, east: moisture of westerly and easterly winds. bend: meander of the belts in degrees.
     """
-    # All numbers are by eye, so that the climate zones come out where they are on the Earth: mm d-1
-    # in front, centres and widths of the belts in degrees.
+    # All numbers are tuned by eye to place the climate zones as on the Earth: leading factors in
+    # mm d-1, centres and widths of the belts in degrees.
     lat = NODE_LAT[:, None, None] + bend[..., None]
     far, side = np.abs(lat), np.clip(lat / 5.0, -1.0, 1.0)
     sun = declination(_PHASES - 35.0 * _DAY) / _TILT  # -1 in January, 1 in July: belts lag
@@ -208,16 +209,16 @@ def _rain(inland: Reals, west: Reals, east: Reals, ta: Reals, bend: Reals) -> Re
     summer = 0.5 + 0.5 * season
     inland, west, east = inland[..., None], west[..., None], east[..., None]
     wet = np.maximum(west, east)
-    # The rain belt of the tropics follows the sun, farther over land, which warms more.
+    # The tropical rain belt follows the sun, and moves farther over land, which warms more.
     equator = 1.5 + (4.5 + 7.5 * inland) * sun
     tropics = 11.0 * _bell(lat - equator, 8.5) * (0.3 + 0.7 * wet)
-    # Air sinks at 24.5 degrees, except at east coasts in summer, where the monsoon is.
+    # Air subsides at 24.5 degrees, except at east coasts in summer, which have a monsoon.
     sinking = 0.94 * _bell(far - 24.5 - 6.0 * season, 10.5) * (1 - 0.75 * east**2 * summer)
-    # Westerlies bring winter rain to west coasts; inland, rain falls from summer showers.
+    # Westerlies bring winter rain to west coasts; inland, rain falls as summer showers.
     storms = 4.8 * _bell(far - 47.0 - 8.0 * season, 14.0) * west
     plains = 3.0 * summer * _bell(far - 49.0, 16.0) * (0.05 + 0.95 * wet) * inland**0.6
     monsoon = 4.2 * _bell(far - 29.0, 9.0) * east**2 * (0.35 + 0.65 * summer)
-    # Cold air holds less water: 3 % less rain for each K below 8 degC.
+    # Cold air holds less water vapour: 3 % less rain for each K below 8 degC.
     cold = np.exp(0.03 * np.minimum(_evaluate(ta, _PHASES) - 8.0, 0.0))
     snow = 0.45 * _bell(far - 62.0, 16.0)
     fronts = (1 - sinking) * (storms + plains + snow) * cold
@@ -251,14 +252,14 @@ def _evaluate(coefficients: NDArray[np.floating], angle: ArrayLike) -> Floats:
 
 
 def _turned(pair: Reals, angle: Reals) -> Reals:
-    """A cosine-sine pair `(..., 2)` delayed by `angle`."""
+    """A cosine-sine pair `(..., 2)` delayed by `angle` in radians."""
     cos, sin = np.cos(angle), np.sin(angle)
     a, b = pair[..., 0], pair[..., 1]
     return np.stack([a * cos - b * sin, a * sin + b * cos], axis=-1)
 
 
 def _smooth(field: Reals) -> Reals:
-    """Blur a lattice field by about three degrees and level it at the poles."""
+    """Blur a lattice field by about three degrees, and make it zonally uniform at the poles."""
     for _ in range(4):
         north = np.pad(field, ((1, 1), (0, 0)), mode="edge")
         field = 0.25 * north[:-2] + 0.5 * field + 0.25 * north[2:]

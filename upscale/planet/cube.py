@@ -22,7 +22,7 @@ from upscale.grid import Grid
 from upscale.planet import meteo
 from upscale.planet.world import Planet, PlanetGrid
 
-#: Cells that are made at once: one series of a year takes 117 MB.
+#: Cells computed at once: one series of a year takes 117 MB.
 _CELLS = 80_000
 
 _SOURCE = "upscale.planet: a made-up planet; its totals mean nothing for the Earth"
@@ -44,11 +44,11 @@ def write_planet(
     """Write a synthetic planet as a driver cube at `path` and return its digest.
 
     product_grid: of the static layers and the satellite series; meteo_grid: of the
-    meteorology. period: first and last day. satellite: series to write; without any there is
-    no such group. meteorology: variables to write, of `meteo.NAMES` and `meteo.MORE`.
+    meteorology. period: first and last day. satellite: series to write; if empty, no satellite
+    group is written. meteorology: variables to write, of `meteo.NAMES` and `meteo.MORE`.
     tile: edge of a stored chunk in cells. overwrite: replace a finished driver cube.
-    ValueError where the period ends before it begins, FileExistsError where something is at
-    `path` that must stay.
+    ValueError if the period ends before it begins, FileExistsError if `path` exists and may
+    not be replaced.
     """
     first, last = day_number(period[0]), day_number(period[1])
     if last < first:
@@ -78,7 +78,7 @@ def write_planet(
 def _tiles(planet: Planet, grid: Grid, edge: int) -> Iterator[tuple[int, int, PlanetGrid]]:
     """Row, column and region of parts of a grid: whole chunks, about `_CELLS` cells.
 
-    Large parts, because the weather of the globe is made once more for each.
+    The parts are large, because the weather of the globe is computed again for each.
     """
     height = edge * max(1, min(-(-grid.rows // edge), _CELLS // edge**2))
     width = edge * max(1, min(-(-grid.cols // edge), _CELLS // (edge * height)))
@@ -130,7 +130,7 @@ def _write_block(
         for name, values in region.meteo(days, spec.variables).items():
             write_series(path, spec.group, name, at, values)
         return
-    for k in range(0, len(spec.variables), 4):  # all bands at once would not fit into memory
+    for k in range(0, len(spec.variables), 4):  # all bands at once would not fit in memory
         few = spec.variables[k : k + 4]
         for name, (values, filled) in region.satellite(days, few).items():
             write_series(path, spec.group, name, at, values, filled)

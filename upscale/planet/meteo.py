@@ -1,4 +1,4 @@
-"""Daily meteorology: the climate of a place with the weather of the day."""
+"""Daily meteorology: the mean climate of a place plus the weather of the day."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from upscale.planet.climate import Site
 from upscale.planet.sphere import Floats, ramp
 from upscale.planet.weather import BLOCK, weather
 
-#: What `meteorology` makes, in the order of the network's features.
+#: Variables that `meteorology` computes by default, in the order of the network's features.
 NAMES = ("ta", "sw_in", "vpd", "p")
 
-#: What it makes beside them where it is asked for.
+#: Further variables that `meteorology` computes on request.
 MORE = ("lw_in", "pa")
 
 _STEFAN_BOLTZMANN = 5.670374e-8  # W m-2 K-4
@@ -36,7 +36,7 @@ class Sky:
 
 
 def sky(seed: int, place: Site, days: NDArray[np.int64]) -> Sky:
-    """Weather of `days` `(day,)`, all in one block of `BLOCK` days."""
+    """Weather of `days` `(day,)`, all of which lie in the same block of `BLOCK` days."""
     block = int(days[0]) // BLOCK
     made, index = weather(seed, block), days - block * BLOCK
     read = place.at.read
@@ -49,7 +49,7 @@ def sky(seed: int, place: Site, days: NDArray[np.int64]) -> Sky:
 def meteorology(
     seed: int, place: Site, days: NDArray[np.int64], names: Iterable[str] = NAMES
 ) -> dict[str, Floats]:
-    """`names` in the units of the table, `(pixel, day)`, for days of one block.
+    """`names` in the units of `upscale.variables`, `(pixel, day)`, for days of one block.
 
     Raises KeyError for a name that is in neither `NAMES` nor `MORE`.
     """
@@ -71,16 +71,16 @@ def meteorology(
 
 
 def wetness_of(usual: Floats, root: Floats) -> Floats:
-    """0 in a desert to 1 in a rain forest, from mean temperature and root of mean rain."""
+    """Wetness, 0 in a desert to 1 in a rain forest, from mean temperature and root of rain."""
     rain = root * root
-    # Evaporation in mm d-1 that the warmth allows, by eye: 0.3 in frost, 2.4 in the tropics.
+    # Potential evaporation in mm d-1, by eye: 0.3 in frost, 2.4 in the tropics.
     thirst = 0.3 + 0.08 * np.maximum(usual, 0.0)
     return np.asarray(rain / (rain + thirst), np.float32)
 
 
 def cloud(place: Site, humid: Floats, storm: Floats) -> Floats:
-    """Share of the sky under cloud, 0..1, `(pixel, day)`."""
-    # By eye: subtropical deserts have 10 % of cloud, rain forests 60 %, the storm tracks 20 % more.
+    """Cloud fraction, 0..1, `(pixel, day)`."""
+    # By eye: subtropical deserts have 10 % cloud, rain forests 60 %, the storm tracks 20 % more.
     haze = 0.08 + 0.20 * ramp(np.abs(place.lat).astype(np.float32), 35.0, 60.0)
     usual = haze[:, None] + 0.57 * humid
     return np.asarray(np.clip(usual + (0.12 + 0.20 * humid) * storm, 0.0, 1.0), np.float32)
@@ -89,7 +89,7 @@ def cloud(place: Site, humid: Floats, storm: Floats) -> Floats:
 def _clearness(place: Site, cover: Floats) -> Floats:
     """Share of the potential radiation that reaches the ground."""
     # Near the 0.75 + 2e-5 z of a clear sky (Allen et al. 1998, FAO Irrigation and Drainage Paper
-    # 56, eq. 37). A closed deck keeps 3/4 back, broken cloud less than its share, hence the power
+    # 56, eq. 37). Overcast blocks 3/4, broken cloud less than its fraction, hence the power
     # (Kasten and Czeplak 1980, Sol. Energy 24, 177, have 0.75 and a power of 3.4).
     clear = np.minimum(0.745 + 1.6e-5 * place.elevation, 0.82)[:, None]
     return np.asarray(clear * (1.0 - 0.74 * cover * np.sqrt(cover)), np.float32)
@@ -100,22 +100,22 @@ def _anomaly(place: Site, angle: NDArray[np.float64], above: Sky) -> Floats:
     north = np.sin(np.radians(place.lat)).astype(np.float32)[:, None]
     summer = north * (declination(angle) / _TILT).astype(np.float32)
     inland = place.inland[:, None]
-    # By eye: a standard deviation of 1 K in the tropics and 5 K at 60 degrees inland; summers less.
-    # Cloud cools summers: the storm noise enters with the other sign.
+    # By eye: a standard deviation of 1 K in the tropics, 5 K inland at 60 degrees; less in summer.
+    # Cloud cools in summer and warms in winter, so the storm noise changes sign with the season.
     spread = (0.9 + 4.6 * north * north * (0.55 + 0.45 * inland)) * (1.0 - 0.4 * summer)
     noise = 0.95 * above.air - 0.35 * summer * above.storm
     return np.asarray(spread * noise + (0.4 + 0.5 * north * north) * above.warmth, np.float32)
 
 
 def _sky_glow(ta: Floats, cover: Floats) -> Floats:
-    """Longwave radiation in W m-2 of a grey sky that clouds make blacker."""
-    # Emissivity, by eye: 0.72 of a clear sky, 0.94 under a closed deck.
+    """Downward longwave radiation in W m-2 of a grey sky whose emissivity rises with cloud."""
+    # Emissivity, by eye: 0.72 for a clear sky, 0.94 for overcast.
     kelvin = ta + np.float32(273.15)
     return np.asarray((0.72 + 0.22 * cover) * _STEFAN_BOLTZMANN * kelvin**4, np.float32)
 
 
 def _pressure(place: Site, above: Sky) -> Floats:
-    """Air pressure in kPa: of the standard atmosphere (ISO 2533), lower in storms."""
+    """Air pressure in kPa: standard atmosphere (ISO 2533), lower in storms."""
     usual = 101.325 * (1.0 - 2.25577e-5 * place.elevation) ** 5.25588
     return np.asarray(usual[:, None] * (1.0 - 0.004 * above.storm), np.float32)
 
@@ -128,7 +128,8 @@ def _deficit(ta: Floats, humid: Floats, above: Sky) -> Floats:
 
 
 def _rain(root: Floats, above: Sky) -> Floats:
-    """Rain falls where the storm noise exceeds what the climate asks for; the mean stays."""
+    """Rain in mm d-1: it falls where the storm noise exceeds a threshold, and threshold and gain
+    keep the mean rain of the climate."""
     anomaly = np.exp(0.16 * above.wetness)
     position = np.minimum(root * np.float32(_PER_ROOT), np.float32(_ROOTS.size - 1.001))
     index = position.astype(np.int16)
@@ -138,19 +139,19 @@ def _rain(root: Floats, above: Sky) -> Floats:
     excess = np.maximum(above.storm - threshold, 0.0)
     # The square gives heavy rain a longer tail, which is cut at 400 mm d-1.
     rain = np.minimum(gain * excess * (1.0 + 0.5 * excess) * anomaly, 400.0)
-    return np.where(rain < 0.02, np.float32(0.0), rain)  # below what a gauge notices
+    return np.where(rain < 0.02, np.float32(0.0), rain)  # below what a gauge detects
 
 
 def _tables() -> tuple[Floats, Floats]:
     """Threshold and gain of the storm noise by root of the mean rain (`_ROOTS`).
 
-    The share of wet days grows with the mean; the gain makes the mean of
-    gain * (excess + excess^2 / 2) over standard normal noise the mean rain.
+    The share of wet days grows with the mean rain. The gain is such that
+    gain * (excess + excess^2 / 2) over standard normal noise has the mean rain as its mean.
     """
     normal = NormalDist()
     threshold, gain = [], []
     for rain in _ROOTS**2:
-        # 1 % of wet days in the desert, half of them at 8 mm d-1.
+        # 1 % of days are wet in the desert, half of all days at 8 mm d-1.
         edge = -normal.inv_cdf(0.012 + 0.68 * rain / (rain + 3.0))
         above, density = 1 - normal.cdf(edge), normal.pdf(edge)
         # E[max(z - edge, 0)] and E[max(z - edge, 0)^2] of a standard normal z.

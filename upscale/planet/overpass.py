@@ -1,7 +1,7 @@
-"""Where sensor and sun stand when a satellite like Terra passes at half past ten local time.
+"""Angles of sensor and sun when a satellite like Terra passes at half past ten local time.
 
 The sun: Iqbal (1983), "An Introduction to Solar Radiation", chapter 1. The sensor: a swath that
-comes back after 16 days, so that a place is seen from the side and from above in turn.
+repeats after 16 days, so that the view of a place alternates between oblique and nadir.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from upscale.drivers.astronomy import declination, year_angle
 from upscale.planet.climate import Site
 from upscale.planet.sphere import Floats
 
-#: What `angles` makes, degrees.
+#: Angles that `angles` computes, degrees.
 NAMES = ("sensor_zenith", "sensor_azimuth", "solar_zenith", "solar_azimuth")
 
 _HOUR = np.radians(-22.5)  # an hour and a half before noon
-# The track repeats after 16 days; 7 has no factor in common with 16, so that a place is seen in all
-# parts of the swath before that.
+# The track repeats after 16 days. As 7 has no factor in common with 16, a place is seen from all
+# parts of the swath within this cycle.
 _CYCLE, _STEP = 16, 7
 _WIDEST = 64.0  # degrees: MODIS scans to 55, which is about 65 on the curved ground
 _HEADING = 98.0  # inclination of Terra's orbit in degrees
@@ -38,7 +38,7 @@ def angles(place: Site, days: NDArray[np.int64]) -> dict[str, Floats]:
 
 
 def _sun(place: Site, days: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Zenith, and azimuth clockwise from north, of the sun."""
+    """Zenith and azimuth (clockwise from north) of the sun in degrees, `(pixel, day)`."""
     lat, sun = np.radians(place.lat)[:, None], declination(year_angle(days))
     up = np.sin(lat) * np.sin(sun) + np.cos(lat) * np.cos(sun) * np.cos(_HOUR)
     north = np.cos(lat) * np.sin(sun) - np.sin(lat) * np.cos(sun) * np.cos(_HOUR)
@@ -47,6 +47,6 @@ def _sun(place: Site, days: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDA
 
 
 def _side(place: Site, days: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Place in the swath, -1 at its western to 1 at its eastern edge, `(pixel, day)`."""
+    """Position in the swath, from -1 at its western to 1 at its eastern edge, `(pixel, day)`."""
     phase = (days * _STEP)[None] / _CYCLE + place.lon[:, None] / 25.0
     return 2.0 * (phase % 1.0) - 1.0

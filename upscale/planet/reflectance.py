@@ -1,8 +1,8 @@
-"""What a satellite would see: MODIS bands, indices that follow from them, angles and clouds.
+"""Synthetic satellite data: MODIS bands, vegetation indices, angles and clouds.
 
-Bands are mixed of soil, leaves and snow; the indices are computed from the bands, so that they
-agree with one another: NDVI (Tucker 1979), EVI (Huete et al. 2002), NIRv (Badgley et al. 2017),
-fAPAR as a line through NDVI (Myneni & Williams 1994).
+Reflectances are mixtures of soil, leaves and snow. Indices are computed from the bands, so that
+they are consistent: NDVI (Tucker 1979), EVI (Huete et al. 2002), NIRv (Badgley et al. 2017),
+fAPAR as a linear function of NDVI (Myneni & Williams 1994).
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from upscale.planet.relief import key_of
 from upscale.planet.sphere import Floats, ramp, speckle
 from upscale.planet.vegetation import Cover
 
-#: Indices and bands, which are mixed of soil, leaves and snow.
+#: Indices and bands, which are mixtures of soil, leaves and snow.
 MIXED = ("ndvi", "evi", "nirv", "fapar", *(f"sur_refl_b{band:02d}" for band in range(1, 8)))
 
-#: What `seen` can make.
+#: Variables that `seen` can compute.
 NAMES = (*MIXED, *overpass.NAMES, "clouds")
 
 _MONTH = 2.0 * np.pi / 12
@@ -39,20 +39,20 @@ _SNOW = np.array([0.72, 0.66, 0.75, 0.74, 0.40, 0.10, 0.08], np.float32)
 def seen(
     seed: int, place: Site, plants: Cover, days: NDArray[np.int64], names: Iterable[str]
 ) -> tuple[dict[str, Floats], NDArray[np.bool_]]:
-    """Series `(pixel, day)` of `names`, and where they were filled, for days of one block.
+    """Series `(pixel, day)` of `names`, and True where they are filled, for days of one block.
 
-    Filled are days under cloud and of polar night; a filled value is the smooth course of the
-    season, as a gap filler gives it, while an observed one carries noise.
+    Days under cloud and in polar night are filled: a filled value is the smooth seasonal course,
+    as from a gap filler, while an observed value carries noise.
     """
     angle, above = year_angle(days), sky(seed, place, days)
     usual = place.temperature(angle)
     humid = wetness_of(usual, place.root_rain(angle))
     cover = cloud(place, humid, above.storm)
-    # No clear pixel under a sky that is mostly cloud, none without sun at the overpass.
+    # There is no clear pixel under a mostly cloudy sky or without sun at the overpass.
     filled = (cover > 0.62) | (day_length(place.lat, days) < 4.0)
     green = _course(plants.green, angle)
     green = np.clip(green * (1.0 + 0.22 * (1.0 - humid) * above.wetness), 0.0, 0.97)
-    # Snow lies where the season is below freezing and hides less where leaves stand above it.
+    # Snow lies where the seasonal temperature is below freezing, and covers less under leaves.
     snow = 0.88 * ramp(-usual, 1.0, 8.0) * (1.0 - green) * np.sqrt(1.0 - green)
     noise = 1.0 + 0.03 * speckle(place.lat, place.lon, days, key_of(seed) + 13) * ~filled
     bands = _Bands(green, snow, _brightness(plants), noise)
@@ -62,7 +62,7 @@ def seen(
 
 
 class _Bands:
-    """Reflectances of a block, made when they are asked for."""
+    """Reflectances of a block, computed on first use."""
 
     def __init__(self, green: Floats, snow: Floats, bright: Floats, noise: Floats) -> None:
         self._green, self._snow = green, snow
@@ -99,6 +99,6 @@ def _course(green: Floats, angle: NDArray[np.float64]) -> Floats:
 
 
 def _brightness(plants: Cover) -> Floats:
-    """Bare ground is brighter where little grows in the whole year, `(pixel, 1)`."""
+    """Factor on soil reflectance `(pixel, 1)`: brighter where little grows all year."""
     bare = np.exp(-plants.green.mean(axis=0) / 0.12)
     return np.asarray(0.75 + 0.45 * bare, np.float32)[:, None]

@@ -1,7 +1,7 @@
 """Continents, islands, mountains and ice caps of the planet.
 
-Land is spread over the latitudes about as on the Earth, so that every climate finds a place
-whatever the seed: an ice continent in the far south, open sea around it, most land in the north.
+Land is distributed over the latitudes about as on the Earth, so that every climate occurs with
+any seed: an ice continent in the far south, open sea around it, most land in the north.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from upscale.planet.sphere import octaves, points, ramp
 Floats = NDArray[np.float32]
 Reals = NDArray[np.float64]
 
-#: About that of the Earth (0.29).
+#: Land fraction, about that of the Earth (0.29).
 LAND_SHARE = 0.30
 
-#: Latitude and the share of it that is land, smoothed from the Earth's.
+#: Latitude and its land fraction, smoothed from the Earth's.
 _LAND_BY_LATITUDE = (
     (-90, 0.99), (-80, 0.97), (-72, 0.70), (-65, 0.22), (-58, 0.03), (-45, 0.07), (-30, 0.18),
     (-15, 0.25), (0, 0.26), (15, 0.30), (30, 0.42), (45, 0.50), (60, 0.58), (70, 0.50),
@@ -58,19 +58,19 @@ def height_above_coast(seed: int, lat: Reals, lon: Reals) -> Floats:
 
 
 def _height(seed: int, at: Floats, lat: Reals) -> Floats:
-    """Noise over the height that the sea has at each latitude, before the sea level is set."""
-    # Drift bends the noise by noise, which gives coasts gulfs and peninsulas instead of blobs.
+    """Noise above the coast line of each latitude, before the sea level is set."""
+    # Drift distorts the noise by other noise, so that coasts have gulfs and peninsulas.
     drift = np.stack([octaves(at, key_of(seed) + k, 2.0, 3, 0.5) for k in (1, 2, 3)])
     continents = octaves(at + 0.09 * drift, key_of(seed), 1.25, 9, 0.52)
     knots, shares = np.array(_LAND_BY_LATITUDE).T
-    # The noise is nearly normal: what lies above this quantile is the wanted share of a latitude.
+    # The noise is nearly normal: above this quantile lies the wanted land fraction of a latitude.
     coast = [-NormalDist().inv_cdf(share) for share in shares]
     return continents - np.interp(lat, knots, coast).astype(np.float32)
 
 
 @lru_cache(maxsize=16)
 def _sea_level(seed: int) -> float:
-    """The height above which `LAND_SHARE` of the sphere lies, from points spread evenly."""
+    """The height above which `LAND_SHARE` of the sphere lies, from evenly spaced points."""
     # A Fibonacci lattice: equal steps in the sine of latitude, the golden angle in longitude.
     index = np.arange(20_000) + 0.5
     lat = np.degrees(np.arcsin(1.0 - 2.0 * index / index.size))
@@ -79,12 +79,12 @@ def _sea_level(seed: int) -> float:
 
 
 def _elevation(seed: int, at: Floats, height: Floats, lat: Reals) -> Floats:
-    """Plains that rise inland, mountain chains along the ridges of a noise, ice domes.
+    """Elevation in m: plains that rise inland, mountain chains along ridges of noise, ice domes.
 
-    Metres were chosen by eye: chains of 3 to 4 km where the ground is young, plateaus of about
-    1 km beside them, an ice dome of over 2 km as on Antarctica.
+    Heights are chosen by eye: chains of 3 to 4 km in young mountains, plateaus of about 1 km
+    beside them, an ice dome of over 2 km as in Antarctica.
     """
-    # 1 - |noise| is largest where the noise changes sign: along lines, which look like ridges.
+    # 1 - |noise| is largest along the lines where the noise changes sign, which form ridges.
     inland = ramp(height, 0.0, 0.4)
     young = ramp(octaves(at, key_of(seed) + 6, 1.9, 3, 0.5), -0.4, 1.3)
     chain = ramp(1.0 - np.abs(octaves(at, key_of(seed) + 4, 1.5, 5, 0.45)), 0.62, 1.02)

@@ -1,8 +1,8 @@
 """Noise on the sphere, and the lattice on which the planet's climate is drawn.
 
 Noise is gradient noise (Perlin 2002, "Improving noise", ACM Trans. Graph. 21) in three
-dimensions, read at points of the unit sphere: it knows neither the date line nor the poles.
-Every value is made element by element, so that it never depends on the cells beside it.
+dimensions, evaluated on the unit sphere: it has no seam at the date line or the poles. Every
+value is computed element by element, so that it never depends on neighbouring cells.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ Floats = NDArray[np.float32]
 Reals = NDArray[np.float64]
 Words = NDArray[np.uint32]
 
-#: Nodes of the lattice: rows from -90 to 90, columns from -180, 1.5 degrees apart: fronts
-#: and rain belts are wider than that, and a field of the globe takes 116 kB.
+#: Nodes of the lattice: rows from -90 to 90, columns from -180, 1.5 degrees apart. Fronts and
+#: rain belts are wider than this spacing, and a global field takes only 116 kB.
 STEP = 1.5
 NODE_LAT = np.linspace(-90.0, 90.0, 121)
 NODE_LON = np.arange(-180.0, 180.0, STEP)
@@ -50,9 +50,9 @@ def octaves(at: Floats, key: int, frequency: float, count: int, persistence: flo
 
 
 def ruffled(lat: ArrayLike, lon: ArrayLike, key: int) -> tuple[Reals, Reals]:
-    """The places `(pixel,)` moved by about half a degree, in eddies of all sizes down to it.
+    """The places `(pixel,)` displaced by about half a degree, by noise of several scales.
 
-    What is read from the lattice there shows no trace of its rows and columns.
+    Lattice fields read at the displaced places show no trace of rows and columns.
     """
     # 0.008 of the radius is about half a degree, a third of the distance between nodes.
     at = points(lat, lon)
@@ -64,7 +64,7 @@ def ruffled(lat: ArrayLike, lon: ArrayLike, key: int) -> tuple[Reals, Reals]:
 def speckle(lat: ArrayLike, lon: ArrayLike, days: ArrayLike, key: int) -> Floats:
     """White noise with zero mean and unit variance for places and days, `(pixel, day)`.
 
-    lat, lon: `(pixel,)` degrees, told apart down to 1e-4 degrees. days: `(day,)`.
+    lat, lon: `(pixel,)` degrees, distinguished to 1e-4 degrees. days: `(day,)`.
     """
     row = np.rint(np.asarray(lat, float) * 1e4).astype(np.int64).astype(np.uint32)
     column = np.rint(np.asarray(lon, float) * 1e4).astype(np.int64).astype(np.uint32)
@@ -92,7 +92,7 @@ class Footing:
 
 
 def footing(lat: ArrayLike, lon: ArrayLike) -> Footing:
-    """Where `lat`, `lon` `(pixel,)` in degrees stand on the lattice."""
+    """Lattice nodes and weights for `lat`, `lon` `(pixel,)` in degrees."""
     y = (np.asarray(lat, float) + 90.0) / STEP
     x = (np.asarray(lon, float) + 180.0) / STEP
     row = np.clip(np.floor(y), 0, SHAPE[0] - 2).astype(np.int32)
@@ -113,14 +113,14 @@ def nodes() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def ramp(values: NDArray[np.floating], low: float, high: float) -> Floats:
-    """0 below `low`, 1 above `high`, smooth between."""
+    """0 below `low`, 1 above `high`, with a smooth transition."""
     t = np.clip((values - low) / (high - low), 0.0, 1.0)
     return np.asarray(t * t * (3.0 - 2.0 * t), np.float32)  # Hermite: slope 0 at both ends
 
 
 def _gradient_noise(at: Floats, key: int) -> Floats:
     """One octave: the gradients of the eight corners of the cell, blended, `(pixel,)`."""
-    at = at + np.float32(0.37)  # gradient noise is 0 on its lattice, and the axes would lie on it
+    at = at + np.float32(0.37)  # gradient noise is 0 on its lattice, on which the axes would lie
     base = np.floor(at)
     inside = at - base
     # Perlin's quintic: first and second derivative vanish at cell faces, so no face shows.

@@ -1,4 +1,4 @@
-"""What grows where: water balance, land cover class and the greenness of the year."""
+"""Vegetation of the planet: water balance, land cover class and seasonal green cover."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ _EVERGREEN = {"ENF": 0.78, "EBF": 0.92, "MF": 0.5, "CSH": 0.5, "WSA": 0.3, "SAV"
 
 @dataclass(frozen=True)
 class Growth:
-    """The year of the plants, from the monthly climate.
+    """Monthly growing conditions, from the climate.
 
-    ta: `(12, pixel)` degC. p: `(12, pixel)` mm per month. use: `(pixel,)` mm per year of water
-    that plants use. thirst: `(pixel,)` mm per year that they would. season: `(12, pixel)` 0..1.
+    ta: `(12, pixel)` degC. p: `(12, pixel)` mm per month. use: `(pixel,)` evapotranspiration in
+    mm per year, without frost months. thirst: `(pixel,)` potential evapotranspiration in mm per
+    year. season: `(12, pixel)` growth, 0..1.
     """
 
     ta: Floats
@@ -59,7 +60,7 @@ def growth(place: Site) -> Growth:
     """Monthly water balance: potential evaporation after Oudin et al. (2005), J. Hydrol. 303,
     290-306; the soil dries after Thornthwaite & Mather (1955)."""
     ta, p = place.months()
-    # 0.0864: W m-2 to MJ m-2 d-1; 2.45 MJ evaporate a kilogram, which is a mm on a square metre.
+    # 0.0864: W m-2 to MJ m-2 d-1; 2.45 MJ evaporate 1 kg of water, which is 1 mm on 1 m2.
     energy = potential_radiation(place.lat, _MID_MONTH).T * np.float32(0.0864 / 2.45)
     thirst = energy * np.maximum(ta + 5.0, 0.0) / 100.0 * _MONTH_LENGTH
     use = _water_use(ta, p, thirst)
@@ -69,28 +70,26 @@ def growth(place: Site) -> Growth:
 
 
 def _water_use(ta: Floats, p: Floats, thirst: Floats) -> Floats:
-    """Water that evaporates in each month, `(12, pixel)`, of a year that repeats itself."""
+    """Evaporation in mm per month, `(12, pixel)`, in the equilibrium of a repeated year."""
     soil = np.full(p.shape[1], _CAPACITY / 2, np.float32)
     snow = np.zeros_like(soil)
     use = np.zeros_like(p)
-    for month in [*range(12)] * 3:  # the third year no longer knows how the soil began
+    for month in [*range(12)] * 3:  # the third year no longer depends on the initial soil water
         frozen = ramp(-ta[month], -1.0, 3.0)
         melt = snow * ramp(ta[month], -2.0, 4.0)
         snow = snow - melt + p[month] * frozen
         water = p[month] * (1 - frozen) + melt
         lack = np.maximum(thirst[month] - water, 0.0)
-        dried = soil * np.exp(-lack / _CAPACITY)  # the drier the soil, the less it gives
+        dried = soil * np.exp(-lack / _CAPACITY)  # the drier the soil, the less it loses
         use[month] = np.minimum(water, thirst[month]) + soil - dried
         soil = np.minimum(dried + np.maximum(water - thirst[month], 0.0), _CAPACITY)
     return use
 
 
 def _land_cover(seed: int, place: Site, year: Growth, koppen: Codes) -> Codes:
-    """IGBP classes by the first rule that holds, with edges roughened by noise."""
-    # Thresholds are by eye, so that each class stands where it does on the Earth: temperatures in
-    # degC, supply is rain over potential evaporation, dry counts months with less than 50 mm, grows
-    # is mm of water that plants use in a year. Rules that look alike further down catch what those
-    # above have left.
+    """IGBP classes by the first rule that holds; noise roughens the boundaries."""
+    # Thresholds are tuned by eye to the Earth: temperatures in degC; supply: rain over potential
+    # evaporation; dry: months with less than 50 mm; grows: evapotranspiration in mm per year.
     at, key = points(place.lat, place.lon), key_of(seed)
     rough, field, bog = (octaves(at, key + k, f, 5, 0.6) for k, f in ((10, 9), (11, 11), (12, 16)))
     cold, hot, mean = year.ta.min(axis=0), year.ta.max(axis=0), year.ta.mean(axis=0)
@@ -129,14 +128,14 @@ def _land_cover(seed: int, place: Site, year: Growth, koppen: Codes) -> Codes:
 
 
 def _green(year: Growth, igbp: Codes) -> Floats:
-    """Green cover of each month: as much as the water feeds, part of it kept out of season."""
+    """Green cover of each month: limited by water, and partly kept out of season."""
     kept = np.zeros(len(IGBP) + 1, np.float32)
     for name, share in _EVERGREEN.items():
         kept[IGBP.index(name) + 1] = share
-    # 420 mm of water a year feed plants that cover 63 % of the ground (by eye).
+    # 420 mm of water per year support plants that cover 63 % of the ground (by eye).
     most = 1.0 - np.exp(-((year.use / 420.0) ** 1.3))
     peak = np.maximum(year.season.max(axis=0), 0.05)
-    # Leaves follow the weather by about ten days.
+    # Leaves lag behind the weather by about ten days.
     lagged = 0.65 * year.season + 0.35 * np.roll(year.season, 1, axis=0)
     still = kept[igbp]
     green = most * (still + (1.0 - still) * lagged / peak) * ramp(peak, 0.0, 0.35)

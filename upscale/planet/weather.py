@@ -1,8 +1,8 @@
 """Weather as travelling red noise on the sphere.
 
 Each day has its own random spherical harmonics, drawn from (seed, stream, day) alone. The
-weather of a day is the sum of the noise of that day and of some days before, faded and carried
-along by the winds: fronts drift, persist and shear, and no day needs a history to be known.
+weather of a day is the sum of the noise of that day and of the days before, damped and advected
+by the winds: fronts drift, persist and shear, and any day can be computed without its history.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ BLOCK = 30
 
 @dataclass(frozen=True)
 class Noise:
-    """A kind of random field: `peak` and `top` degree of its spectrum, `memory` from one step
-    to the next, `depth` steps looked back, `drift` with the winds."""
+    """A kind of random field. peak, top: most energetic and highest degree of its spectrum;
+    memory: correlation from one step to the next; depth: number of past steps; drift: whether
+    the winds advect it."""
 
     stream: int
     peak: float
@@ -36,8 +37,8 @@ class Noise:
 
 
 # Degree n has waves of 360 / n degrees: air masses of 60, storms of 33, slow anomalies of about
-# 100 degrees. Memory is for each day in the first two, for each block of 30 days in the others. The
-# first step beyond the depth would weigh less than 5 % of the newest one.
+# 100 degrees. A step is one day for the first two, one block of 30 days for the others. The first
+# step beyond `depth` would have less than 5 % of the weight of the newest.
 _AIR = Noise(stream=1, peak=6.0, top=36, memory=0.78, depth=12, drift=True)
 _STORM = Noise(stream=2, peak=11.0, top=56, memory=0.5, depth=6, drift=True)
 _WARMTH = Noise(stream=3, peak=3.0, top=9, memory=0.75, depth=12, drift=False)
@@ -49,7 +50,7 @@ class PlanetWeather:
     """Fields of a block, zero mean and unit variance.
 
     air, storm: `(node, BLOCK)` daily, of temperature and of cloud and rain. warmth, wetness:
-    `(node, 2)` slow anomalies at the begin and the end of the block.
+    `(node, 2)` slow anomalies at the beginning and the end of the block.
     """
 
     air: Floats
@@ -60,7 +61,7 @@ class PlanetWeather:
 
 @lru_cache(maxsize=14)
 def weather(seed: int, block: int) -> PlanetWeather:
-    """The weather of the days `block * BLOCK` and on."""
+    """The weather of the `BLOCK` days from day `block * BLOCK`."""
     first = block * BLOCK
     return PlanetWeather(
         _field(_AIR, seed, first, BLOCK),
@@ -83,7 +84,7 @@ def _field(noise: Noise, seed: int, first: int, count: int) -> Floats:
         start = noise.depth - age
         total = carry * total + fade[age] * rows[:, start : start + count]
     values = np.fft.irfft(total * SHAPE[1], SHAPE[1], axis=0)
-    # Rounded, so that the last bits do not depend on how a matrix product was blocked.
+    # Rounded, so that no bit depends on how the library splits a matrix product.
     exact = np.round(values.transpose(2, 0, 1) * 4096.0) / 4096.0
     return exact.reshape(-1, count).astype(np.float32)
 
@@ -104,9 +105,8 @@ def _draw(noise: Noise, seed: int, step: int) -> Waves:
 def _amplitude(noise: Noise) -> Reals:
     """Amplitude by degree, for unit variance on the sphere."""
     degree = np.arange(noise.top + 1)
-    # Of one coefficient: it rises up to the peak and falls with the third power of the degree
-    # beyond, so that fields are smooth. A degree has 2 n + 1 coefficients; the sphere's area is
-    # 4 pi.
+    # Power of one coefficient: it rises up to the peak and then falls with the third power of the
+    # degree, so that fields are smooth. Degree n has 2 n + 1 coefficients; the area is 4 pi.
     power = (degree / noise.peak) ** 2 / (1 + (degree / noise.peak) ** 5)
     amplitude: Reals = np.sqrt(power * 4 * np.pi / ((2 * degree + 1) * power).sum())
     return amplitude
@@ -122,9 +122,9 @@ def _rows(noise: Noise, waves: Waves) -> Waves:
 
 
 def _carry(noise: Noise) -> Waves:
-    """The turn `(order, row)` of a wave in one step: eastwards in mid-latitudes."""
+    """Phase shift `(order, row)` of a wave in one step: eastwards in mid-latitudes."""
     far = np.abs(NODE_LAT)
-    # Degrees a day: 10 eastwards at 47 degrees, where storms travel, 4 westwards in the trades.
+    # Degrees per day: 10 eastwards at 47 degrees, the storm track, 4 westwards in the trades.
     speed = -4.0 + 14.0 * np.exp(-(((far - 47.0) / 17.0) ** 2)) if noise.drift else 0.0 * far
     turn: Waves = np.exp(-1j * np.radians(speed) * np.arange(noise.top + 1)[:, None])
     return turn
@@ -133,7 +133,7 @@ def _carry(noise: Noise) -> Waves:
 @lru_cache(maxsize=8)
 def _legendre(top: int) -> tuple[Reals, ...]:
     """Orthonormal Legendre functions `(degree >= order, row)` of each order, by recursion."""
-    # The stable recursion upwards in degree, normalised as it goes: factorials would overflow.
+    # The stable recursion upwards in degree, normalised at each step: factorials would overflow.
     z, across = np.sin(np.radians(NODE_LAT)), np.cos(np.radians(NODE_LAT))
     tables, sector = [], np.full(z.size, np.sqrt(0.25 / np.pi))
     for m in range(top + 1):

@@ -1,4 +1,4 @@
-"""The planet as one value, read on any regular grid for any days."""
+"""The planet as a value that can be evaluated on any regular grid for any days."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ Bools = NDArray[np.bool_]
 Codes = NDArray[np.uint8]
 Reals = NDArray[np.float64]
 
-_PARTS = (np.arange(5) - 2) / 5  # where in a cell the share of land is sampled
+_PARTS = (np.arange(5) - 2) / 5  # positions in a cell at which the land fraction is sampled
 
 
 @dataclass(frozen=True)
 class PlanetSurface:
     """Static layers `(row, col)`.
 
-    sftlf: share of land in %. elevation: m, 0 at sea. igbp: class codes, WAT at sea. koppen:
+    sftlf: land fraction in %. elevation: m, 0 at sea. igbp: class codes, WAT at sea. koppen:
     class codes, 0 at sea.
     """
 
@@ -42,10 +42,10 @@ class PlanetSurface:
 
 @dataclass(frozen=True)
 class Planet:
-    """A synthetic planet: another one for every `seed`.
+    """A synthetic planet, different for every `seed`.
 
-    A day's value depends on the seed, the day and the place alone, to the last bit: on no
-    period, tile or order in which it is asked for.
+    A value depends only on seed, day and place, to the last bit, and not on the period, tile or
+    order in which it is requested.
     """
 
     seed: int = 0
@@ -53,8 +53,7 @@ class Planet:
     def region(self, lat: ArrayLike, lon: ArrayLike) -> PlanetGrid:
         """The cells around centres `lat` `(row,)` and `lon` `(col,)`, degrees, -180..180.
 
-        What does not change with time is worked out once here: keep the region to read it
-        more than once.
+        The region computes constant properties once: keep it for repeated use.
         """
         return PlanetGrid(self.seed, np.asarray(lat, float), np.asarray(lon, float))
 
@@ -102,10 +101,10 @@ class PlanetGrid:
         return PlanetSurface(self._share, np.where(self.land, elevation, 0), igbp, koppen)
 
     def meteo(self, days: ArrayLike, names: Iterable[str] = NAMES) -> dict[str, Floats]:
-        """ta, sw_in, vpd, p `(day, row, col)` in the units of the table, NaN over the sea.
+        """ta, sw_in, vpd, p `(day, row, col)` in the units of `upscale.variables`, NaN at sea.
 
-        days: `(day,)` day numbers since 2000-01-01, in any order. names: others of
-        `meteo.NAMES` and `meteo.MORE`; KeyError for what is in neither.
+        days: `(day,)` day numbers since 2000-01-01, in any order. names: a selection from
+        `meteo.NAMES` and `meteo.MORE`; KeyError for any other name.
         """
         numbers, wanted = np.asarray(days, np.int64), tuple(names)
         result = {name: self._empty(numbers.size, self._shape) for name in wanted}
@@ -161,12 +160,12 @@ class PlanetGrid:
 
     @cached_property
     def _share(self) -> Floats:
-        """Share of land `(row, col)` in %, sampled at 25 points of the cells near a coast."""
+        """Land fraction `(row, col)` in %, sampled at 25 points in cells near a coast."""
         lat, lon = self._centres
         height = height_above_coast(self.seed, lat, lon)
         share = np.where(height > 0, 100.0, 0.0).astype(np.float32)
         cell = self._cell()
-        # Only cells whose height is this near zero may hold a coast.
+        # Only cells whose height is this close to zero can contain a coast.
         coast = np.flatnonzero(np.abs(height) < 0.3 * cell**0.9)
         parts = [(y * cell, x * cell) for y in _PARTS for x in _PARTS]
         samples = [self._is_land(lat[coast] + y, lon[coast] + x) for y, x in parts]
