@@ -106,7 +106,7 @@ def orphan(tree: dict[str, Any]) -> None:
 
 BAD: dict[str, tuple[str, Callable[[str], str], str]] = {
     "xgboost-column": ("xgboost", in_json(far_column), "tree 2: .*split_indices within 16"),
-    "xgboost-child": ("xgboost", in_json(far_child), "tree 2: .*a child that is not there"),
+    "xgboost-child": ("xgboost", in_json(far_child), "tree 2: .*a missing child"),
     "xgboost-loop": ("xgboost", in_json(loop), "tree 2: .*a loop"),
     "xgboost-infinite": ("xgboost", in_json(endless), "finite numbers in split_conditions"),
     "xgboost-short": ("xgboost", in_json(short), "float in split_conditions"),
@@ -145,7 +145,7 @@ BAD: dict[str, tuple[str, Callable[[str], str], str]] = {
         "a loop",
     ),
     "lightgbm-far-leaf": (
-        "lightgbm", in_text((r"(right_child=)-?\d+", r"\g<1>-900")), "a child that is not there",
+        "lightgbm", in_text((r"(right_child=)-?\d+", r"\g<1>-900")), "a missing child",
     ),
     "lightgbm-infinite": (
         "lightgbm", in_text((r"(leaf_value=)\S+", r"\g<1>1e999")), "finite numbers in leaf_value",
