@@ -1,0 +1,1 @@
+"""Synthetic archives, towers, releases and stores for tests, benchmarks and examples."""

@@ -1,4 +1,4 @@
-"""A small archive of MODIS and ERA5-Land, and its ingest without a cluster."""
+"""A small synthetic archive of MODIS and ERA5-Land, and its ingest without a cluster."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ BOX = SceneBounds(south=49.6, north=50.4, west=15.1, east=16.1)
 
 @dataclass(frozen=True)
 class Archive:
-    """Where a made archive lies, and its first and last day."""
+    """Location of a synthetic archive, and its first and last day."""
 
     folder: Path
     first: dt.date
@@ -71,7 +71,8 @@ def _climate(lat: Any, lon: Any) -> Any:
 
 
 def write_hours(archive: Archive, layout: Layout = "netcdf", box: SceneBounds = BOX) -> list[Path]:
-    """Hourly ERA5-Land of the days of an archive and one on either side, a file a month."""
+    """Write hourly ERA5-Land for the days of an archive and one more on either side, one file per
+    month."""
     lat = np.arange(round(box.north * 10) + 2, round(box.south * 10) - 3, -1) / 10
     lon = np.arange(round(box.west * 10) - 2, round(box.east * 10) + 3) / 10
     start, end = (
@@ -83,12 +84,12 @@ def write_hours(archive: Archive, layout: Layout = "netcdf", box: SceneBounds = 
 
 
 def config_of(archive: Archive, cube: Path | str, **keys: Any) -> Ingest:
-    """An ingest of a made archive with small chunks; `keys` replace those of INGEST.yaml."""
+    """An ingest of a synthetic archive with small chunks; `keys` replace those of INGEST.yaml."""
     return parse_ingest(content_of(archive, cube) | keys, "the made archive")
 
 
 def content_of(archive: Archive, cube: Path | str, box: SceneBounds = BOX) -> dict[str, Any]:
-    """INGEST.yaml of a made archive as plain values."""
+    """INGEST.yaml of a synthetic archive as plain values."""
     folder = archive.folder
     return {
         "cube": str(cube),
@@ -107,12 +108,12 @@ def content_of(archive: Archive, cube: Path | str, box: SceneBounds = BOX) -> di
 
 
 def ingest_here(ingest: Ingest, runner: Any = None) -> IngestOutcome:
-    """An ingest in this process, one work item after the other."""
+    """Run an ingest in this process, one work item after the other."""
     return bring_in(scan(ingest), make_progress(1e9, StringIO()), runner or in_turn)
 
 
 def in_turn(job: IngestJob, tasks: Sequence[IngestTask]) -> Iterator[IngestEntry]:
-    """Does tasks one after the other."""
+    """Run tasks one after the other."""
     for task in tasks:
         try:
             yield process(job, task)
@@ -121,7 +122,7 @@ def in_turn(job: IngestJob, tasks: Sequence[IngestTask]) -> Iterator[IngestEntry
 
 
 def contents(cube: Path | str, but: Iterable[str] = ()) -> dict[str, Any]:
-    """Every array of a cube, and the digest it was sealed with."""
+    """Every array of a cube, and its digest."""
     root: Any = zarr.open_group(str(cube), mode="r")
     arrays = {f"{g}/{name}": a[...] for g, group in root.groups() for name, a in group.arrays()}
     return {name: a for name, a in arrays.items() if name not in but} | {
@@ -130,7 +131,7 @@ def contents(cube: Path | str, but: Iterable[str] = ()) -> dict[str, Any]:
 
 
 def same_contents(one: Path | str, other: Path | str) -> list[str]:
-    """Names of what differs between two cubes, bit for bit."""
+    """Names of the arrays that differ between two cubes in any bit."""
     first, second = contents(one), contents(other)
     names = sorted(first.keys() | second.keys())
     return [name for name in names if not _same(first.get(name), second.get(name))]

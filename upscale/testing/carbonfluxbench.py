@@ -1,4 +1,4 @@
-"""Files of weights as the released TAM-RL code leaves them, made up."""
+"""Synthetic weights in the layout of the released TAM-RL code."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def released_state(
     classes: int = 51,
 ) -> State:
     """State dicts `encoder` and `decoder` with the names and shapes of the released code
-    (arXiv 2603.09868), the parts that no prediction reads included; weights follow from `seed`.
+    (arXiv 2603.09868), including the parts that predictions do not use; weights from `seed`.
 
-    encoder_hidden: `latent` unless said, as there.
+    encoder_hidden: by default `latent`, as in the released code.
     """
     width, inner = drivers + classes, encoder_hidden or latent
     with torch.random.fork_rng(devices=[]):
@@ -50,7 +50,7 @@ def released_state(
 
 
 def _trained_norm(width: int) -> nn.BatchNorm1d:
-    """As after training: statistics and weights away from 0 and 1."""
+    """A normalisation as after training, with statistics and weights different from 0 and 1."""
     norm = nn.BatchNorm1d(width)
     assert norm.running_mean is not None
     assert norm.running_var is not None

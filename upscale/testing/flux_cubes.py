@@ -1,7 +1,7 @@
-"""Small flux cubes made from formulas, for tests and for trying out what is published.
+"""Small flux cubes made from formulas, for tests of the published product.
 
-Land, ice, seasons and a sink in the tropics are drawn with sines; every number follows from
-the formulas here, so that what is read back can be computed again.
+Land, ice, seasons and a sink in the tropics are made of sines; every number follows from the
+formulas here, so that a test can compute the expected values.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ ATTRIBUTES: dict[str, Any] = {
 }
 
 
-#: Of no model: thresholds that some cells exceed, and a round calibration.
+#: Uncertainty of no real model: thresholds that some cells exceed, and a round calibration.
 MADE_UNCERTAINTY = StoredUncertainty(
     drivers=("ta", "sw_in", "vpd"),
     threshold=0.5,
@@ -61,7 +61,7 @@ MADE_UNCERTAINTY = StoredUncertainty(
 class MadeFields:
     """Fields of the formulas on a grid, `(row, col)`.
 
-    sftlf: %; ice: permanent ice; gap: cells whose drivers fail in the first 40 days.
+    sftlf: %; ice: permanent ice; gap: cells without drivers in the first 40 days.
     """
 
     grid: Grid
@@ -80,7 +80,8 @@ def small_layout(
     members: int = 3,
     block: int = 60,
 ) -> FluxLayout:
-    """A global grid of `rows` x 2 `rows` cells; tiles and blocks that do not divide it."""
+    """A layout on a global grid of `rows` x 2 `rows` cells that tiles and blocks do not divide
+    evenly."""
     grid = Grid("made", rows, 2 * rows, 180 / rows)
     count = days_between(start, end)
     return FluxLayout(grid, day_number(start), count, tile, members, sums, block)
@@ -100,7 +101,7 @@ def made_world(grid: Grid) -> MadeFields:
 def made_fluxes(
     world: MadeFields, days: NDArray[np.int64], member: float = 0.0
 ) -> dict[str, Floats]:
-    """GPP, RECO and NEE `(day, row, col)` in g m-2 d-1 of one member, everywhere."""
+    """GPP, RECO and NEE `(day, row, col)` in g m-2 d-1 of one member, in all cells."""
     lat = np.radians(world.grid.lat)[None, :, None]
     phase = 2 * np.pi * (day_of_year(days) - 196)[:, None, None] / 365.25
     summer = np.clip(0.5 + 0.5 * np.sin(lat) * 1.4 * np.cos(phase) + 0.3 * np.cos(2 * lat), 0, None)
@@ -119,7 +120,7 @@ def make_flux_cube(
 ) -> FluxLayout:
     """Write a whole flux cube from the formulas; returns its layout.
 
-    uncertainty: what the made-up model says of its own, such as `MADE_UNCERTAINTY`.
+    uncertainty: that of the synthetic model, such as `MADE_UNCERTAINTY`.
     """
     world = made_world(layout.grid)
     create_flux_cube(url, layout, ATTRIBUTES | dict(attributes or {}), uncertainty=uncertainty)
@@ -142,7 +143,7 @@ def _write_layers(url: str, world: MadeFields, rows: slice, cols: slice) -> None
 
 
 def made_item(layout: FluxLayout, world: MadeFields, item: WorkItem) -> TileFluxes:
-    """What one work item writes."""
+    """The fluxes that one work item writes."""
     span, rows, cols = layout.region(item)
     days = layout.first + np.arange(span.start, span.stop)
     quality = _quality(layout, world, days, rows, cols)
@@ -181,7 +182,7 @@ def _gather(
 
 
 def _spread(members: Floats) -> Floats:
-    """Sample standard deviation over members; NaN for one alone."""
+    """Sample standard deviation over members; NaN for a single member."""
     if len(members) < 2:
         return np.full(members.shape[1:], np.nan, np.float32)
     spread: Floats = members.std(axis=0, ddof=1, dtype=np.float32)
@@ -204,7 +205,7 @@ def _segment_sums(
 def with_steps(
     made: TileFluxes, layout: FluxLayout, item: WorkItem, uncertainty: StoredUncertainty
 ) -> TileFluxes:
-    """What an item writes, with indices that follow from row, column and step."""
+    """The fluxes of an item with applicability indices that follow from row, column and step."""
     if not uncertainty.arrays:
         return made
     numbers, there = layout.step_numbers(item.block), np.isfinite(made.daily["gpp"])

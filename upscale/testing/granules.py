@@ -1,7 +1,7 @@
-"""MODIS and VIIRS granules to their documented layouts, written for tests.
+"""MODIS and VIIRS granules in their documented layouts, written for tests.
 
-Real HDF4 and HDF5 files with the grids, names, types, attributes and StructMetadata.0 that the
-archives have, and with numbers that a test chooses.
+Real HDF4 and HDF5 files with the grids, names, types, attributes and StructMetadata.0 of the
+archives, and with values that a test chooses.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = [
 
 
 def write_viirs(path: Path, *grids: StoredGrid) -> str:
-    """An HDF-EOS5 granule with its grids in HDFEOS/GRIDS. Its path as text."""
+    """Write an HDF-EOS5 granule with its grids in HDFEOS/GRIDS; returns its path."""
     with netCDF4.Dataset(path, "w") as file:
         information = file.createGroup("HDFEOS INFORMATION")
         text = information.createVariable("StructMetadata.0", str)

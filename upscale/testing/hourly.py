@@ -1,7 +1,7 @@
-"""Hourly weather of a made region, written to every layout in which ERA5 is published.
+"""Synthetic hourly weather of a region, written in every layout in which ERA5 is published.
 
-`make_hourly` makes a world and `write_layout` writes it, or a part of it, as ERA5-Land (running
-totals) or as ERA5 (amounts of each hour) comes from an archive.
+`make_hourly` makes the data, and `write_layout` writes all or part of them in the form in which
+archives deliver ERA5-Land (running totals) or ERA5 (amounts of each hour).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 Layout = Literal["netcdf", "zip", "legacy", "legacy-expver", "grib", "earthdatahub", "arco"]
 Accumulation = Literal["running", "hourly"]
 
-#: What the name of a file or store of each layout ends in.
+#: Suffix of a file or store of each layout.
 SUFFIXES: Mapping[Layout, str] = {
     "netcdf": ".nc", "zip": ".zip", "legacy": ".nc", "legacy-expver": ".nc", "grib": ".grib",
     "earthdatahub": ".zarr", "arco": ".zarr-v3",
@@ -47,7 +47,7 @@ _MISSING = 1e34
 
 @dataclass(frozen=True, eq=False)
 class HourlyWorld:
-    """Hourly truth: instants at the stamp, amounts of the hour that ends at the stamp.
+    """Hourly data: instantaneous values at the stamp, amounts of the hour that ends at the stamp.
 
     lat, lon: degrees `(row,)`, `(col,)`, in the order in which they are written. first: the
     first stamp, UTC. values: `(hour, row, col)` by short name, in the units of `UNITS`.
@@ -60,7 +60,7 @@ class HourlyWorld:
 
     @property
     def count(self) -> int:
-        """How many stamps there are."""
+        """Number of stamps."""
         return int(next(iter(self.values.values())).shape[0])
 
     @property
@@ -78,13 +78,14 @@ class HourlyWorld:
         return slice((first - self.first) // _HOUR, (last - self.first) // _HOUR + 1)
 
     def months(self) -> list[slice]:
-        """Positions of the stamps of each calendar month, as people fetch them."""
+        """Positions of the stamps of each calendar month, as files are usually requested."""
         times = [self.first + k * _HOUR for k in range(self.count)]
         starts = [k for k, t in enumerate(times) if k == 0 or (t.day, t.hour) == (1, 0)]
         return [slice(*ends) for ends in zip(starts, [*starts[1:], self.count], strict=True)]
 
     def running(self) -> HourlyWorld:
-        """The same with amounts as ERA5-Land gives them: since 00 UTC, 00 UTC closes the day."""
+        """The same data with the amounts of ERA5-Land: totals since 00 UTC, where the stamp
+        00 UTC holds the total of the day before."""
         opens = (self.first.hour + np.arange(self.count)) % 24 == 1
         made = dict(self.values)
         for name in AMOUNTS:
@@ -104,9 +105,9 @@ def _since_midnight(amounts: Floats, opens: NDArray[np.bool_]) -> Floats:
 def make_hourly(
     lat: ArrayLike, lon: ArrayLike, first: dt.datetime, last: dt.datetime, seed: int = 7
 ) -> HourlyWorld:
-    """Random weather with a day in it, all of `UNITS`, from stamp `first` to stamp `last`.
+    """Random weather with a diurnal cycle, all of `UNITS`, from stamp `first` to stamp `last`.
 
-    lat, lon: degrees. Of the amounts that end at the first stamp nothing is known: NaN.
+    lat, lon: degrees. Amounts of the hour that ends at the first stamp are NaN.
     """
     random = np.random.default_rng(seed)
     rows, cols = np.asarray(lat, np.float64), np.asarray(lon, np.float64)
@@ -139,12 +140,12 @@ def write_layout(
     names: Sequence[str] | None = None,
     preliminary: int = 0,
 ) -> Path:
-    """Write a world, or a part of it, as an archive does. Returns `path`.
+    """Write hourly data, or a part of them, in the layout of an archive. Returns `path`.
 
-    accumulation: amounts since 00 UTC (ERA5-Land) or of each hour (ERA5), as the values of the
-    world are. hours: positions of the stamps to write (`world.between`), of all by default;
-    names: variables to write. preliminary: how many of the last stamps are ERA5T, where the
-    layout can tell. GRIB needs evenly spaced axes and `eccodes`.
+    accumulation: whether amounts are totals since 00 UTC (ERA5-Land) or of each hour (ERA5), as
+    in `world`. hours: positions of the stamps to write (`world.between`), by default all; names:
+    variables to write. preliminary: number of stamps at the end that are marked as ERA5T, in
+    layouts that distinguish it. GRIB needs evenly spaced axes and `eccodes`.
     """
     stored = world.running() if accumulation == "running" else world
     part = _HourlyPart(
@@ -164,7 +165,7 @@ def write_months(
     *,
     by_variable: bool = False,
 ) -> list[Path]:
-    """One file for each month, or for each month and variable, named after both."""
+    """Write one file per month, or per month and variable, named accordingly."""
     groups = [(name,) for name in world.values] if by_variable else [tuple(world.values)]
     paths = []
     for hours in world.months():
@@ -178,7 +179,7 @@ def write_months(
 
 @dataclass(frozen=True, eq=False)
 class _HourlyPart:
-    """What goes into one file: stamps in hours since 1970 and the values as they are stored."""
+    """Content of one file: stamps in hours since 1970 and the values as stored."""
 
     lat: Floats
     lon: Floats
@@ -192,7 +193,7 @@ class _HourlyPart:
 
 
 def _write_netcdf(path: Path, part: _HourlyPart) -> None:
-    """As the CDS writes NetCDF since 2024."""
+    """Write NetCDF in the layout of the Climate Data Store (CDS) since 2024."""
     with netCDF4.Dataset(path, "w") as file:
         sizes = {"valid_time": part.stamps.size, "latitude": part.lat.size,
                  "longitude": part.lon.size}  # fmt: skip
@@ -212,13 +213,13 @@ def _write_netcdf(path: Path, part: _HourlyPart) -> None:
 
 
 def _streams(part: _HourlyPart) -> NDArray[np.str_]:
-    """The number of the experiment of each stamp: final, or preliminary at the end."""
+    """The experiment version of each stamp: final, or preliminary for the last stamps."""
     late = np.arange(part.stamps.size) >= part.stamps.size - part.preliminary
     return np.where(late, "0005", "0001")
 
 
 def _write_zip(path: Path, part: _HourlyPart) -> None:
-    """As the CDS answers a request of instants and accumulations."""
+    """Write the ZIP that the CDS returns for instantaneous and accumulated variables together."""
     kinds = {"instant": [name for name in part.values if name not in AMOUNTS],
              "accum": [name for name in part.values if name in AMOUNTS]}  # fmt: skip
     with zipfile.ZipFile(path, "w") as archive:
@@ -231,7 +232,8 @@ def _write_zip(path: Path, part: _HourlyPart) -> None:
 
 
 def _write_legacy(path: Path, part: _HourlyPart, *, streams: bool = False) -> None:
-    """As the old CDS wrote it: hours since 1900, int16 packed, perhaps an expver dimension."""
+    """Write the layout of the CDS before 2024: hours since 1900, packed int16, and an expver
+    dimension if `streams`."""
     sizes = {"time": part.stamps.size, "latitude": part.lat.size, "longitude": part.lon.size}
     with netCDF4.Dataset(path, "w", format="NETCDF3_64BIT_OFFSET") as file:
         for dim, size in sizes.items():
@@ -270,7 +272,8 @@ def _write_legacy_streams(path: Path, part: _HourlyPart) -> None:
 
 
 def _write_zarr(path: Path, part: _HourlyPart, *, arco: bool = False) -> None:
-    """By time for the Earth Data Hub (short names, valid_time), or by map (ARCO: long names)."""
+    """Write Zarr chunked by time (Earth Data Hub: short names, valid_time) or by map (ARCO: long
+    names)."""
     dims = ("time" if arco else "valid_time", "latitude", "longitude")
     times = (part.stamps * 3600).astype("datetime64[s]").astype("datetime64[ns]")
     axes = dict(zip(dims, (times, part.lat, part.lon % 360), strict=True))
@@ -289,7 +292,7 @@ def _write_arco(path: Path, part: _HourlyPart) -> None:
 
 
 def _write_grib(path: Path, part: _HourlyPart) -> None:
-    """One message for each variable and stamp, hour by hour, missing values by bitmap.
+    """Write one message for each variable and stamp, hour by hour; a bitmap marks missing values.
 
     ERA5-Land: all are forecasts of 1 to 24 hours from 00 UTC. ERA5: instants are analyses,
     amounts forecasts of 1 to 12 hours from 06 or 18 UTC.
@@ -309,7 +312,7 @@ def _write_grib(path: Path, part: _HourlyPart) -> None:
 
 
 def _step(stamp: int, amount: bool, running: bool) -> tuple[int, int, int]:
-    """Base time (hours since 1970), start and end (hours from it) of what a message holds."""
+    """Base time (hours since 1970), start and end (hours from base time) of a message."""
     if running:
         step = (stamp - 1) % 24 + 1
         return stamp - step, 0, step
@@ -334,7 +337,7 @@ def _set_values(eccodes: Any, handle: int, values: Floats) -> None:
 
 
 def _message(eccodes: Any, part: _HourlyPart, name: str) -> int:
-    """A message of GRIB 1 on the nodes of a part, as yet without time and values."""
+    """A GRIB 1 message on the nodes of a part, still without time and values."""
     handle: int = eccodes.codes_grib_new_from_samples("regular_ll_sfc_grib1")
     keys: dict[str, Any] = _nodes(part) | {
         "setLocalDefinition": 1, "localDefinitionNumber": 1, "class": "ea", "stream": "oper",
@@ -348,7 +351,7 @@ def _message(eccodes: Any, part: _HourlyPart, name: str) -> int:
 
 
 def _nodes(part: _HourlyPart) -> dict[str, Any]:
-    """The grid section; ValueError where the nodes are not evenly spaced."""
+    """The grid section; ValueError if the nodes are not evenly spaced."""
     keys: dict[str, Any] = {"Ni": part.lon.size, "Nj": part.lat.size,
                             "jScansPositively": int(part.lat[-1] > part.lat[0])}  # fmt: skip
     axes = {"latitude": part.lat, "longitude": np.unwrap(part.lon, period=360)}

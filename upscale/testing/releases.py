@@ -1,6 +1,6 @@
-"""Releases with made weights, for tests, benchmarks and trying things out.
+"""Releases with synthetic weights, for tests, benchmarks and trials.
 
-Their fluxes mean nothing; everything else about them is real.
+Their fluxes are meaningless; everything else about them is real.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ _LIKELY: dict[str, tuple[float, float, Transform]] = {
     "day_length": (12.0, 3.0, "identity"),
 }
 
-#: Classes that the made releases know.
+#: Classes that the synthetic releases know.
 CLASSES = Classes(("ENF", "DBF", "GRA", "CRO"), ("Aw", "BSk", "Csa", "Cfb", "Dfb", "Dfc"))
 
 _NO_SKILL = "tower,cluster,flux,model,split,n,rmse,r2,bias\n"
 
-#: Days that made trees are fitted to.
+#: Number of synthetic days that trees are fitted to.
 _MADE_DAYS = 3000
 
-#: Made weights are torch's own start times this, so that outputs answer to their inputs.
+#: Factor on torch's initial weights, so that outputs respond to their inputs.
 _GAIN = 2.0
 
 
@@ -62,7 +62,7 @@ def fake_release(
     """Write and load a release whose weights follow from `seed`.
 
     features: names of `upscale.variables`, TA and SW_IN required; hidden: all hidden sizes;
-    overrides: fields of `ReleaseSpec` in place of the made ones.
+    overrides: fields of `ReleaseSpec` that replace the synthetic ones.
     """
     scaler = Scaler(tuple(_feature(name) for name in features), _flux_scales())
     config = TamRlConfig(
@@ -91,7 +91,7 @@ def fake_tree_release(
     seed: int = 0,
     **overrides: Any,
 ) -> Release:
-    """Write and load a release of boosted trees that are fitted to made days from `seed`.
+    """Write and load a release of boosted trees fitted to synthetic days from `seed`.
 
     library: `xgboost` or `lightgbm`; the rest as in `fake_release`.
     """

@@ -16,7 +16,7 @@ from upscale.engine.validate import Checked, validate
 from upscale.engine.worker import open_session, process
 from upscale.product.layout import WorkItem
 
-#: Attributes that say when, not what.
+#: Attributes that depend on the time of the run and are not compared.
 _STAMPS = ("date_created", "date_modified", "history")
 
 
@@ -49,9 +49,9 @@ def prepare(model: Path | str, drivers: Path | str, store: Path | str, **keys: A
 
 
 def differences(one: str, other: str) -> list[str]:
-    """Names of the arrays and attributes in which two stores differ, bit for bit.
+    """Names of the arrays and attributes that differ between two stores in any bit.
 
-    Time stamps (`history`, `date_*`) are left out.
+    Time stamps (`history`, `date_*`) are ignored.
     """
     first, second = (zarr.open_group(url, mode="r") for url in (one, other))
     names = sorted({name for group in (first, second) for name in group.array_keys()})

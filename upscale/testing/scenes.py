@@ -1,7 +1,7 @@
-"""A made land surface as sensors on sinusoidal grids publish it: whole archives for tests.
+"""A synthetic land surface in granules on sinusoidal grids: whole archives for tests.
 
-Granules are cut-outs of their tiles around a box, of the documented layouts. What a pixel shows
-is a smooth function of place and day, so that a test can work out any cell by itself.
+Granules are cut-outs of their tiles around a box, in the documented layouts. The value of a
+pixel is a smooth function of place and day, so that a test can compute any cell independently.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _QC = {"_FillValue": 787410671, "valid_range": (0, 4294966019)}
 
 @dataclass(frozen=True)
 class SceneBounds:
-    """Degrees: the part of the Earth that a made archive covers."""
+    """Bounds in degrees of the region that a synthetic archive covers."""
 
     south: float
     north: float
@@ -44,7 +44,7 @@ class SceneBounds:
 
     @property
     def tiles(self) -> list[tuple[int, int]]:
-        """Sinusoidal tiles (h, v) that it touches."""
+        """Sinusoidal tiles (h, v) that the region touches."""
         return sorted(tiles_over(self.north, self.south, self.west, self.east))
 
 
@@ -61,7 +61,7 @@ def reflectance(band: int, lat: Floats, lon: Floats, date: dt.date) -> Floats:
 
 
 def cloudy(lat: Floats, lon: Floats, date: dt.date) -> Bools:
-    """Where clouds hide the land: other bands of them every day, all of it on some days."""
+    """True under cloud: bands of cloud that change every day, and full cover on some days."""
     day = date.toordinal()
     if day % 11 == 3:
         return np.ones(np.broadcast(lat, lon).shape, bool)
@@ -105,7 +105,7 @@ def write_mod09ga(
 ) -> Path:
     """Daily reflectance of a tile: bands 1, 2, 3 and 7, state and QC.
 
-    brighter: what a new version adds to every band.
+    brighter: reflectance added to every band, as by a new version.
     """
     fine = cut_out(box, tile, 2400, 2)
     lat, lon = pixel_centres(fine)
@@ -136,7 +136,7 @@ def write_mcd15a2h(
     date: dt.date,
     produced: str = "2020001000000",
 ) -> Path:
-    """fAPAR of 8 days of a tile, main algorithm throughout."""
+    """fAPAR of 8 days of a tile, all from the main algorithm."""
     geometry = cut_out(box, tile, 2400, 2)
     lat, lon = pixel_centres(geometry)
     value = fapar(np.broadcast_to(lat[:, None], lon.shape), lon, date)

@@ -1,4 +1,4 @@
-"""Made towers in the layouts of archives: ONEFlux daily files and CarbonFluxBench tables."""
+"""Synthetic towers in the layouts of archives: ONEFlux daily files, CarbonFluxBench tables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from upscale.testing.towers import write_towers
 
 Packing = Literal["csv", "gz", "zip"]
 
-#: Columns of the made table by those of a daily file; `{}` is the version of the fluxes.
+#: Columns of the synthetic table by those of a daily file; `{}` is the version of the fluxes.
 _FLUXES = {
     "GPP_NT_{}": "GPP",
     "RECO_NT_{}": "RECO",
@@ -40,7 +40,7 @@ def write_oneflux(
     count: int = 4,
     seed: int = 0,
 ) -> Path:
-    """Write made towers as ONEFlux daily files and a `sites.csv`; returns the folder.
+    """Write synthetic towers as ONEFlux daily files and a `sites.csv`; returns the folder.
 
     group: FULLSET, SUBSET or FLUXMET, which decides the columns. The fluxes, weather and
     coordinates are those of `write_towers` with the same count and seed; the reference
@@ -56,9 +56,9 @@ def write_oneflux(
 
 
 def daily_csv(rows: pd.DataFrame, versions: tuple[str, ...] = ("VUT_USTAR50", "VUT_REF")) -> str:
-    """The text of a daily file with the days of one made tower; rows as in `towers.parquet`.
+    """The text of a daily file with the days of one synthetic tower; rows as in `towers.parquet`.
 
-    versions: of the fluxes; all but the first are moved up by 0.5 g m-2 d-1.
+    versions: of the fluxes; all but the first are larger by 0.5 g m-2 d-1.
     """
     table = pd.DataFrame({"TIMESTAMP": rows["date"].dt.strftime("%Y%m%d")})
     for name, column in _WEATHER.items():
@@ -71,10 +71,10 @@ def daily_csv(rows: pd.DataFrame, versions: tuple[str, ...] = ("VUT_USTAR50", "V
 
 
 def write_carbonfluxbench(folder: str | Path, count: int = 4, seed: int = 0) -> Path:
-    """Write made towers in the layout of CarbonFluxBench; returns the folder.
+    """Write synthetic towers in the layout of CarbonFluxBench; returns the folder.
 
-    Sites are named with a network (`FLX_XX-T00`); weather is in the units of ERA5-Land, with
-    the dew point that belongs to VPD; three bands and the angle of the sun are from MODIS.
+    Site names carry a network prefix (`FLX_XX-T00`); weather is in the units of ERA5-Land, with
+    the dew point that fits VPD; three bands and the solar angle stand for MODIS.
     """
     folder = Path(folder)
     rows, sites = _made(folder, count, seed)
@@ -92,7 +92,7 @@ def write_carbonfluxbench(folder: str | Path, count: int = 4, seed: int = 0) -> 
 
 
 def _made(folder: Path, count: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Days and sites of `write_towers`; the folder is there afterwards."""
+    """Days and sites of `write_towers`; creates the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as place:
         made = write_towers(place, count, seed)

@@ -1,7 +1,7 @@
-"""Made flux towers: a folder laid out like the harmonised one, for tests and examples.
+"""Synthetic flux towers: a folder in the harmonised layout, for tests and examples.
 
-Weather follows latitude and season, fluxes follow the weather through a light-use and a
-temperature response, so that a model can learn something; nothing here was measured.
+Weather depends on latitude and season, and fluxes on the weather through a light-use and a
+temperature response, so that a model can learn from them; nothing here is measured.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _START, _END = "2003-01-01", "2006-12-31"
 def write_towers(
     folder: str | Path, count: int = 10, seed: int = 0, satellite: bool = False
 ) -> Path:
-    """Write `towers.parquet` and `sites.parquet` of `count` made towers; returns the folder.
+    """Write `towers.parquet` and `sites.parquet` of `count` synthetic towers; returns the folder.
 
-    Towers 0 and 1 share a cluster and a 0.05 degree cell; tower 2 has no precipitation,
-    tower 3 a product that keeps a mask instead of a quality number; the last is suspect.
-    satellite: write `satellite.parquet`, too: composites of three indices over 8 days at every
-    second tower, and of fAPAR over 4 days, with gaps, at every third.
+    Towers 0 and 1 share a cluster and a 0.05 degree cell; tower 2 has no precipitation; tower 3
+    has a data product with a mask instead of a quality number; the last tower is suspect.
+    satellite: also write `satellite.parquet`: 8-day composites of three indices at every second
+    tower, and 4-day composites of fAPAR, with gaps, at every third.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -47,7 +47,7 @@ def write_towers(
 
 
 def _site(number: int, count: int, rng: np.random.Generator) -> dict[str, object]:
-    """The row of one made-up site; the first two are twins, the last one is suspect."""
+    """The row of one synthetic site; the first two are twins, the last is suspect."""
     igbp, koppen = _CLASSES[max(number, 1) % len(_CLASSES)]
     twin = number < 2
     lat = 47.012 if twin else float(rng.uniform(30, 62)) * (-1 if number % 7 == 6 else 1)
@@ -71,7 +71,7 @@ def _site(number: int, count: int, rng: np.random.Generator) -> dict[str, object
 
 
 def _rows(site: pd.Series, rng: np.random.Generator) -> pd.DataFrame:
-    """The days of one made-up tower: weather, fluxes that follow from it, and their quality."""
+    """The days of one synthetic tower: weather, fluxes that follow from it, and their quality."""
     dates = pd.date_range(_START, _END)
     days = day_numbers(dates.to_numpy())
     sw_pot = potential_radiation(np.array([site["lat"]]), days)[0].astype(float)
@@ -110,7 +110,7 @@ def _fluxes(weather: pd.DataFrame, vigour: float, rng: np.random.Generator) -> p
 
 
 def _composites(sites: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """The long table of satellite composites: green follows the season of each place."""
+    """The long table of satellite composites, which follow the season of each place."""
     parts = []
     for _, site in sites.iterrows():
         if site["number"] % 2 == 0:

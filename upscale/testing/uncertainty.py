@@ -1,5 +1,5 @@
-"""Uncertainty for made releases: a calibration and an area of applicability that were fitted to
-nothing, for tests and benchmarks."""
+"""Uncertainty for synthetic releases: a calibration and an area of applicability that are not
+fitted to data, for tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from upscale.variables import FLUXES, variable
 def with_made_uncertainty(
     release: Release, points: int = 300, towers: int = 20, seed: int = 0
 ) -> Release:
-    """Give a release a made calibration and area of applicability, write and load it again.
+    """Add a synthetic calibration and area of applicability to a release, write and load it.
 
-    points: training points, clumps in the middle of what the scaler expects; towers: points of
-    embedding space, for a model with support years.
+    points: number of training points, clustered in the middle of the scaler's range; towers:
+    number of points in embedding space, for a model with support years.
     """
     rng = np.random.default_rng(seed)
     features = len(release.scaler.names)
@@ -38,7 +38,7 @@ def with_made_uncertainty(
 
 
 def made_calibration() -> Calibration:
-    """Round numbers."""
+    """A calibration of round numbers."""
     multipliers = tuple(round(1.7 * level, 2) for level in LEVELS)
     fluxes = (
         FluxCalibration(flux, variable(flux).units, 0.5, 2.0, 0.25, multipliers, (), ())

@@ -1,4 +1,4 @@
-"""A Climate Data Store on loopback for tests: jobs that take a while, and results of a world."""
+"""A Climate Data Store on loopback for tests: jobs with a delay, and results from `HourlyWorld`."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from upscale.testing.servers.stac import Answer, Answering, Asked, answering
 
 @dataclass
 class Store:
-    """A running store. jobs: requests by number, in the order in which they came.
+    """A running store. jobs: requests by number, in order of arrival.
 
-    delay: how often a job is asked after before it is done. failing: variables of which a job
-    fails. layout: of the results.
+    delay: number of status requests before a job is done. failing: variables whose jobs fail.
+    layout: of the results.
     """
 
     world: HourlyWorld
@@ -46,7 +46,7 @@ class Store:
 
 @contextmanager
 def serve_cds(world: HourlyWorld, files: Server, key: str, **how: Any) -> Iterator[Store]:
-    """A store whose results are laid into a file server; how: fields of `Store`."""
+    """Run a store that puts its results on a file server; how: fields of `Store`."""
     store = Store(world, files, key, **how)
     numbers = (f"job-{number}" for number in itertools.count())
 
@@ -67,7 +67,7 @@ def _sent(asked: Asked) -> str:
 
 
 def _answer(store: Store, asked: Asked, numbers: Iterator[str]) -> Answer:
-    """What the Climate Data Store says to one request: processes, jobs and their results."""
+    """The answer of the Climate Data Store to a request: processes, jobs and their results."""
     base, _, rest = asked.path.partition("/retrieve/v1/")
     root = f"{store.api.url}{base}/retrieve/v1"
     match rest.split("/"):
@@ -82,7 +82,7 @@ def _answer(store: Store, asked: Asked, numbers: Iterator[str]) -> Answer:
         case ["jobs", number] if number in store.jobs:
             return _state(store, number, root)
         case ["jobs", number, "results"] if number in store.jobs:
-            if _fails(store, number):  # and repeats what it was told, as a bad server might
+            if _fails(store, number):  # the message repeats the key, as a bad server might
                 detail = f"the request of {_sent(asked)} is too large"
                 return Answer({"title": "job failed", "detail": detail}, 400)
             return Answer({"asset": {"value": _result(store, number)}})
@@ -118,7 +118,7 @@ def _result(store: Store, number: str) -> dict[str, Any]:
 
 
 def _content(store: Store, asked: Mapping[str, Any]) -> bytes:
-    """What a request gives: some hours of some variables in the area."""
+    """The result of a request: the selected hours and variables in the area."""
     world = store.world
     dates = [dt.datetime(int(asked["year"][0]), int(asked["month"][0]), int(day))
              for day in asked["day"]]  # fmt: skip

@@ -1,4 +1,4 @@
-"""A Common Metadata Repository on loopback for tests: it lists granules and nothing else."""
+"""A Common Metadata Repository on loopback for tests, which only lists granules."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from upscale.testing.servers.stac import Answer, Answering, Asked, answering
 def serve_cmr(
     files: Mapping[str, bytes], base: str, *, checksum: str = "MD5"
 ) -> Iterator[Answering]:
-    """Granules by published name, whose bytes lie at `base`/NAME.
+    """Serve records of granules by published name, whose bytes are at `base`/NAME.
 
-    They are found by product, collection and day. checksum: MD5, SHA-256, or "" for none.
+    A search selects product, collection and day. checksum: MD5, SHA-256, or "" for none.
     """
     rows = {name: _granule(name, content, base, checksum) for name, content in files.items()}
 
@@ -48,7 +48,7 @@ def _fits(name: str, asked: Asked) -> bool:
 
 
 def _granule(name: str, content: bytes, base: str, checksum: str) -> dict[str, Any]:
-    """The record of one granule, as NASA's Common Metadata Repository has it (UMM-G)."""
+    """The record of one granule in the format of NASA's Common Metadata Repository (UMM-G)."""
     kind = {"MD5": "md5", "SHA-256": "sha256"}.get(checksum, "")
     row: dict[str, Any] = {"Name": name, "SizeInBytes": len(content)}
     if kind:

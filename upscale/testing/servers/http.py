@@ -1,4 +1,4 @@
-"""A file server on loopback that keeps a record and fails by script: for tests of downloads.
+"""A file server on loopback that records requests and fails on demand, for tests of downloads.
 
 ```python
 with serve({"/a.hdf": b"..."}) as server:
@@ -24,13 +24,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-#: The time of the last change that all files have.
+#: Time of last change, the same for all files.
 CHANGED = email.utils.formatdate(1_700_000_000, usegmt=True)
 
 
 @dataclass(frozen=True)
 class Refuse:
-    """Answer with a status and no file."""
+    """Answer with an error status instead of the file."""
 
     status: int = 503
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -38,14 +38,14 @@ class Refuse:
 
 @dataclass(frozen=True)
 class Drop:
-    """Cut the connection after so many bytes of the body; below 0, before any answer."""
+    """Cut the connection after a number of bytes of the body; if negative, before any answer."""
 
     after: int = -1
 
 
 @dataclass(frozen=True)
 class Redirect:
-    """Send elsewhere; `to` may be a path or a URL."""
+    """Redirect the client; `to` is a path or a URL."""
 
     to: str
     status: int = 302
@@ -53,7 +53,7 @@ class Redirect:
 
 @dataclass(frozen=True)
 class Slow:
-    """Send pieces of `piece` bytes with pauses of so many seconds; a long one is a stall."""
+    """Send pieces of `piece` bytes with pauses in seconds; a long pause acts as a stall."""
 
     pause: float
     piece: int = 1 << 14
@@ -64,7 +64,7 @@ Fault = Refuse | Drop | Redirect | Slow
 
 @dataclass
 class ReceivedRequest:
-    """What was asked and what it got; `sent`: bytes of the body that were handed to the network."""
+    """A request and its answer; sent: number of bytes of the body passed to the network."""
 
     method: str
     path: str
@@ -75,11 +75,11 @@ class ReceivedRequest:
 
 @dataclass
 class Server:
-    """A running server. files: content by path, to be changed at any time.
+    """A running server. files: content by path, may be changed at any time.
 
-    ranges, etags, heads, lengths: whether it knows ranges and If-Range, names ETags, answers HEAD,
-    and tells Content-Length. index: how a path that ends in "/" is listed, as by `apache` or
-    `nginx`.
+    ranges, etags, heads, lengths: whether it supports ranges and If-Range, sends ETags, answers
+    HEAD, and sends Content-Length. index: style of the listing of a path that ends in "/", that
+    of `apache` or `nginx`.
     """
 
     files: dict[str, bytes]
@@ -95,28 +95,28 @@ class Server:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def script(self, path: str, *faults: Fault) -> None:
-        """Let the next requests for a path meet these faults, one each; then all is well."""
+        """Apply these faults to the next requests for a path, one each; later requests succeed."""
         with self.lock:
             self.faults.setdefault(path, []).extend(faults)
 
     def count(self, path: str, method: str = "GET") -> int:
-        """How often a path was asked for."""
+        """Number of requests for a path."""
         return len(self.asked(path, method))
 
     def asked(self, path: str, method: str = "GET") -> list[ReceivedRequest]:
-        """The requests for a path, in their order."""
+        """The requests for a path, in order of arrival."""
         return [row for row in self.requests if (row.path, row.method) == (path, method)]
 
     def sent(self, path: str) -> int:
-        """Bytes of a file that were sent in all."""
+        """Total number of bytes of a file that were sent."""
         return sum(row.sent for row in self.asked(path))
 
     def etag(self, path: str) -> str:
-        """The ETag of a file as it is now."""
+        """The ETag of the present content of a file."""
         return f'"{hashlib.sha256(self.files[path]).hexdigest()[:16]}"'
 
     def next_fault(self, path: str) -> Fault | None:
-        """The fault that the request at hand meets."""
+        """The fault for the present request, or None."""
         with self.lock:
             waiting = self.faults.get(path)
             return waiting.pop(0) if waiting else self.always.get(path)
@@ -124,7 +124,7 @@ class Server:
 
 @contextmanager
 def serve(files: Mapping[str, bytes] | None = None, **how: Any) -> Iterator[Server]:
-    """Serve files, by paths such as "/folder/a.hdf", at a free port of loopback.
+    """Serve files by paths such as "/folder/a.hdf" on a free loopback port.
 
     how: fields of `Server`.
     """
@@ -136,7 +136,7 @@ def serve(files: Mapping[str, bytes] | None = None, **how: Any) -> Iterator[Serv
 
 
 class _Loopback(ThreadingHTTPServer):
-    """One that says nothing of clients that go away: tests make them do so."""
+    """A server that does not report disconnected clients, which tests cause on purpose."""
 
     daemon_threads = True
     block_on_close = False
@@ -148,7 +148,7 @@ class _Loopback(ThreadingHTTPServer):
 
 @contextmanager
 def running(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    """The URL of a server at a free port of loopback, which answers by `handler`."""
+    """Run a server with `handler` on a free loopback port; gives its URL."""
     with _Loopback(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()
@@ -183,7 +183,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._give(path)
 
     def _give(self, path: str) -> None:
-        """Answer a request as the fault in force says, else with a file or an index of a folder."""
+        """Answer a request with its fault, or else with a file or the index of a folder."""
         fault, known = self.fault, path in self.served.files
         if isinstance(fault, Drop) and fault.after < 0:
             self.close_connection = True
@@ -208,7 +208,7 @@ class _Handler(BaseHTTPRequestHandler):
         return sorted(self.served.files)
 
     def _file(self, path: str) -> None:
-        """Send a file, or the range of it that was asked for."""
+        """Send a file, or the requested range of it."""
         content = self.served.files[path]
         headers = {"Last-Modified": CHANGED, "Content-Type": "application/octet-stream"}
         if self.served.etags:
@@ -223,7 +223,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, headers, content)
 
     def _range(self, path: str, size: int) -> tuple[int, int]:
-        """The bytes that are asked for, all of them where If-Range names another file."""
+        """The requested bytes; all bytes if If-Range does not match the file."""
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         guard = self.headers.get("If-Range")
         now = self.served.etag(path) if self.served.etags else CHANGED
@@ -232,7 +232,7 @@ class _Handler(BaseHTTPRequestHandler):
         return int(asked[1]), min(size, int(asked[2] or size) + 1)
 
     def _send(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        """Send a body, slowly or only in part where the fault in force says so."""
+        """Send a body, slowly or only in part if the fault of this request demands it."""
         told = (
             {"Content-Length": str(len(body))} if self.served.lengths else {"Connection": "close"}
         )
@@ -260,7 +260,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _index(self, path: str) -> bytes:
-        """What lies directly in a folder, as Apache and nginx show it."""
+        """The direct content of a folder, in the style of Apache or nginx."""
         below = {name.removeprefix(path) for name in self._names() if name.startswith(path)}
         rows = sorted({name.split("/")[0] + ("/" if "/" in name else "") for name in below})
         sorts = '<a href="?C=N;O=D">Name</a> <a href="?C=M;O=A">Last modified</a>\n'

@@ -12,8 +12,8 @@ _KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
 
 @contextmanager
 def s3_bucket(name: str) -> Iterator[str]:
-    """The URL of an empty bucket on a server that the environment names meanwhile, as any
-    S3-compatible one would be. Needs `moto[server]`."""
+    """Run a server with an empty bucket, set it in the environment as for any S3-compatible
+    server, and give the URL of the bucket. Needs `moto[server]`."""
     import s3fs
     from moto.server import ThreadedMotoServer
 

@@ -1,4 +1,4 @@
-"""Catalogues on loopback for tests: a server that answers questions, and a STAC API on it."""
+"""Catalogues on loopback for tests: a server that answers JSON requests, and a STAC API on it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from upscale.testing.servers.http import running
 
 @dataclass(frozen=True)
 class Asked:
-    """A question: keys of the query as lists, and a body of JSON."""
+    """A request: keys of the query as lists, and a JSON body."""
 
     method: str
     path: str
@@ -35,7 +35,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Answer:
-    """What is said to it: JSON, a status and headers."""
+    """The answer to a request: JSON, a status and headers."""
 
     content: Any
     status: int = 200
@@ -44,19 +44,19 @@ class Answer:
 
 @dataclass
 class Answering:
-    """A running server and all that it was asked, in order."""
+    """A running server and all its requests, in order of arrival."""
 
     url: str = ""
     asked: list[Asked] = field(default_factory=list)
 
     def count(self, path: str, method: str = "GET") -> int:
-        """How often something was asked whose path ends so."""
+        """Number of requests whose path ends with `path`."""
         return sum(row.path.endswith(path) and row.method == method for row in self.asked)
 
 
 @contextmanager
 def answering(answer: Callable[[Asked], Answer]) -> Iterator[Answering]:
-    """Answer questions by a function, at a free port of loopback."""
+    """Run a server on a free loopback port that answers requests with a function."""
     server = Answering()
 
     class Handler(BaseHTTPRequestHandler):
@@ -104,14 +104,14 @@ def serve_stac(
     posts: bool = True,
     blobs: str = "",
 ) -> Iterator[Answering]:
-    """A STAC API of items, some on each page, found by collection, day and box.
+    """Serve items through a paged STAC API with search by collection, day and box.
 
-    token: what `/sas/COLLECTION` gives; `/blob/NAME` leads to `blobs`/NAME whoever has it. posts:
-    whether a search may be posted.
+    token: answer of `/sas/COLLECTION`; with this token, `/blob/NAME` redirects to `blobs`/NAME.
+    posts: whether a search may be posted.
     """
 
     def answer(asked: Asked) -> Answer:
-        """What the catalogue, its signing service and its store of files say to one request."""
+        """The answer of the catalogue, its signing service or its file store to a request."""
         if asked.path.startswith("/sas/"):
             return Answer({"token": token, "msft:expiry": "2999-01-01T00:00:00Z"})
         if asked.path.startswith("/blob/"):
@@ -129,7 +129,7 @@ def serve_stac(
 
 
 def _page(asked: Asked, items: Sequence[Mapping[str, Any]], size: int, url: str) -> dict[str, Any]:
-    """One page of the items that fit, with a link to the next."""
+    """One page of the matching items, with a link to the next page."""
     keys = asked.body or {name: values[0] for name, values in asked.query.items()}
     found = [item for item in items if _fits(item, keys)]
     first = int(keys.get("token", 0))
@@ -160,7 +160,7 @@ def make_item(
     name: str, collection: str, days: tuple[str, str], bbox: Sequence[float],
     assets: Mapping[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
-    """A STAC item of a composite of some days (first, last)."""
+    """A STAC item of a composite; days: first and last."""
     return {
         "type": "Feature", "stac_version": "1.0.0", "id": name, "collection": collection,
         "geometry": None, "bbox": list(bbox), "links": [], "assets": dict(assets),
@@ -175,7 +175,7 @@ def write_cog(
     path: Path, geometry: Geometry, stored: NDArray[Any], nodata: float | None = None,
     tags: Mapping[str, Any] | None = None, radius: float = 6371007.181,
 ) -> Path:  # fmt: skip
-    """Stored numbers of a sinusoidal grid as a cloud-optimised GeoTIFF."""
+    """Write stored numbers on a sinusoidal grid as a cloud-optimised GeoTIFF."""
     crs = CRS.from_string(f"+proj=sinu +lon_0=0 +x_0=0 +y_0=0 +R={radius} +units=m +no_defs")
     transform = from_origin(geometry.left, geometry.top, geometry.pixel, geometry.pixel)
     with rasterio.open(
