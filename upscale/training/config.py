@@ -82,7 +82,7 @@ class Draw(Strict):
 
 
 class Augmentation(Strict):
-    """How training inputs are spoilt, so that a network knows the faults of a run's inputs."""
+    """How training inputs are degraded, so that a network learns the faults of a run's inputs."""
 
     hide_optional: Share = 0.15
     """Share of places that lose an optional feature, for each feature."""
@@ -183,8 +183,8 @@ class TrainConfig(Strict):
     workers: Count = 1
     """Members that train side by side, each in a process of its own on one thread."""
     cross_validation: Annotated[int, Field(ge=0)] = 0
-    """Folds of clusters by which all towers are judged; the release then learns from all but
-    suspect towers. 0: it is judged on the clusters held out."""
+    """Folds of clusters used to evaluate all towers; the release then learns from all but
+    suspect towers. 0: it is evaluated on the clusters held out."""
     window: WindowSettings = WindowSettings()
     """Windows; left out: those that the model asks for."""
     holdout: Holdout = Holdout()
@@ -194,7 +194,7 @@ class TrainConfig(Strict):
     draw: Draw = Draw()
     """What one step of training draws."""
     augmentation: Augmentation = Augmentation()
-    """How training inputs are spoilt."""
+    """How training inputs are degraded."""
     loss: LossWeights = LossWeights()
     """What the loss weighs."""
     pretraining: Pretraining | None = None

@@ -162,7 +162,7 @@ def window_days(starts: Indices, window: WindowRule) -> Tensor:
 def draw_faults(
     count: int, scaler: Scaler, spoil: Augmentation, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
-    """How the channels of `count` places are spoilt: x becomes (x + shift) * keep.
+    """How the channels of `count` places are degraded: x becomes (x + shift) * keep.
 
     Both `(place, channel)`: noise on what is measured, 0 for optional features that are hidden.
     """

@@ -1,4 +1,4 @@
-"""The figure of the training curves: what was learned, what was judged, and where it stopped."""
+"""The figure of the training curves: training loss, validation loss, and where training stopped."""
 
 from __future__ import annotations
 

@@ -149,7 +149,7 @@ def _side_by_side(
 def _hear(
     line: Connection, watcher: Watcher, members: dict[int, Member], waiting: deque[int]
 ) -> None:
-    """Take one message of a worker process; one that is free gets the next member."""
+    """Take one message of a worker process; a free worker gets the next member."""
     try:
         what, told = line.recv()
     except EOFError:

@@ -23,7 +23,7 @@ from upscale.training.dataset import Dataset, draw_faults, window_days
 
 _CLEAN = Augmentation(hide_optional=0, unknown_class=1)
 
-#: Seed of the support sets that validation compares, so that epochs are judged alike.
+#: Seed of the support sets that validation compares, so that epochs are compared fairly.
 _SCORE_SEED = 20
 
 
@@ -45,7 +45,7 @@ def draw_views(data: Dataset, plan: Draw, spoil: Augmentation, rng: np.random.Ge
     """Two support sets of up to `plan.support` windows each, of up to `plan.towers` places.
 
     A place takes part if its support years hold two windows, with fluxes or without. The two
-    sets share no window, and are spoilt each on its own.
+    sets share no window, and each is degraded independently.
     """
     pools = [np.concatenate(place.years) for place in data.places]
     usable = [i for i, pool in enumerate(pools) if len(pool) > 1]

@@ -21,7 +21,7 @@ _COLUMNS = (
 
 
 class Watcher(Protocol):
-    """Who is told how members train, in the process that asked for them."""
+    """Receives the progress of members, in the process that started their training."""
 
     def begin(self, number: int, done: Sequence[Epoch]) -> None:
         """Member `number` begins, or goes on after these epochs."""
@@ -64,7 +64,7 @@ class LineWatcher:
 
 @dataclass
 class TableWatcher:
-    """A table with one row per member, shown anew after every epoch."""
+    """A table with one row per member, redrawn after every epoch."""
 
     config: TrainConfig
     show: Callable[[Table], None]
