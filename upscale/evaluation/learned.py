@@ -64,7 +64,7 @@ def splits_by_list(
 
     learned: names of sites that the model learned from; places: their latitudes and
     longitudes, degrees; suspect: sites that count as suspect whatever the towers say.
-    A tower is `near` where it shares a cluster with one that was learned from, or is linked to
+    A tower is `near` where it shares a cluster with a training tower, or is linked to
     one by a chain of steps of at most 50 km; that one need not be among `towers`.
     """
     seen, doubtful = ({plain_site(name) for name in names} for names in (learned, suspect))

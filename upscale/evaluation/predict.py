@@ -31,7 +31,7 @@ class FitBaseline(Protocol):
     def __call__(self, learning: Sequence[Tower], release: Release) -> Members: ...
 
 
-#: Days without a gap that a network sees at once; trees see single days.
+#: Consecutive days that a network sees together; trees see single days.
 WINDOW = WindowRule().length
 
 

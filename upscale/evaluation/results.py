@@ -91,7 +91,7 @@ def results(evaluation: Evaluation, quality: Quality) -> Results:
         anomalies=anomaly_scores(compared),
         interannual=interannual_scores(compared),
         spread=coverage(compared),
-        # a calibration that is fitted on left-out towers would be its own judge there
+        # a calibration fitted on left-out towers would be evaluated on its own fitting data there
         calibrated=coverage(own, after) if after and not evaluation.left_out else coverage([]),
     )
 
@@ -128,7 +128,7 @@ def order_models(names: Sequence[str], main: str) -> tuple[str, ...]:
 
 
 def choose_reference(models: Sequence[str], wanted: str | None) -> str | None:
-    """The baseline that others are set against: the one that is asked for, else XGBoost, else
+    """The baseline that others are compared with: the requested one, else XGBoost, else
     the first one; ValueError where the one asked for is not among them."""
     baselines = models[1:]
     if wanted is not None and wanted not in baselines:
