@@ -19,7 +19,7 @@ from upscale.variables import FLUXES
 
 #: Columns that a printed map can show.
 COLUMNS = 1800
-#: Rows and columns that are read at once.
+#: Rows and columns read together.
 MAP_CELLS = 400
 #: Days of one column of the seasonal figure.
 SEASON_DAYS = 5

@@ -230,6 +230,6 @@ def _read_manifest(folder: Path) -> dict[str, str]:
 
 
 def _write_manifest(folder: Path, digests: dict[str, str]) -> None:
-    """Replace the manifest at once; `sha256sum -c SHA256SUMS` understands it."""
+    """Replace the manifest in one step; `sha256sum -c SHA256SUMS` understands it."""
     rows = (f"{digests[name]}  {name}\n" for name in sorted(digests))
     write_whole(folder / MANIFEST, "".join(rows))

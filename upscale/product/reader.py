@@ -171,7 +171,7 @@ def interval(fluxes: Any, flux: str, level: float = 0.9) -> tuple[Any, Any]:
 
     fluxes: a flux cube opened with xarray (or a part of one, or a NetCDF file of one); flux:
     `gpp`, `reco` or `nee`. Returns two arrays in the shape of the flux, lazy where it is lazy.
-    The calibration stands in the attributes of the spread; ValueError where the model had none,
+    The calibration is read from the attributes of the spread; ValueError where the model had none,
     or where its towers tell nothing of this level. Not for means: see
     `docs/explanation/uncertainty.md`.
     """
