@@ -25,7 +25,7 @@ _UNKNOWN = ("", "unknown")
 class Places:
     """Where drivers belong, all `(cell,)`.
 
-    lat, lon: degrees, lon None where nobody gave it; igbp, koppen: class codes, 0 = unknown;
+    lat, lon: degrees, lon None where it was not given; igbp, koppen: class codes, 0 = unknown;
     sftlf: % of the cell that is land, NaN outside the domain.
     """
 
@@ -110,7 +110,7 @@ def read_places(
 def _of_place(
     table: xr.Dataset, dims: tuple[str, ...], name: str, given: Mapping[str, Any], what: str
 ) -> NDArray[Any] | None:
-    """Find what is said of each place `(cell,)`; None where nobody says it."""
+    """Find the given value for each place `(cell,)`; None where none is given."""
     sizes = {dim: table.sizes[dim] for dim in dims}
     value = given.get(name)
     if value is not None and name in table.variables:
@@ -164,7 +164,7 @@ def _codes(
     what: str,
     shape: tuple[int, ...],
 ) -> NDArray[np.int64]:
-    """Class codes `(cell,)` of labels or codes; 0 where nobody says it."""
+    """Class codes `(cell,)` of labels or codes; 0 where none is given."""
     found = _of_place(table, dims, name, given, what)
     if found is None:
         return np.zeros(shape, np.int64)

@@ -93,7 +93,7 @@ def predict(
     ScalerError
         Where a driver is missing that the model requires. A ``ValueError``.
     ReleaseError
-        Where there is no such release. A ``ValueError``.
+        Where the release does not exist. A ``ValueError``.
 
     References
     ----------

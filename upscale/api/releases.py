@@ -23,7 +23,7 @@ def open_release(model: str | Path) -> Release:
     Raises
     ------
     ReleaseError
-        Where there is no such release, or its files are damaged. A ``ValueError``.
+        Where the release does not exist, or its files are damaged. A ``ValueError``.
 
     Examples
     --------
