@@ -67,7 +67,7 @@ COMMANDS = {
     ),
     "train": CommandEntry(
         "Models",
-        "Train an ensemble on flux towers, judge it on towers left out, write a model release.",
+        "Train an ensemble on flux towers, evaluate it on towers left out, write a model release.",
     ),
     "import-release": CommandEntry(
         "Models", "Turn weights of the released TAM-RL code into a model release that runs here."

@@ -130,14 +130,14 @@ def _clear_older(run: Run, console: Console) -> None:
     except ConfigError:
         if not (found.get("synthetic") and DEMO in str(found.get("title"))):
             raise
-        console.print(f"run    {store} is of an older demonstration and is made anew")
+        console.print(f"run    {store} is from an older demonstration and is made again")
         for suffix in ("ledger", "context.zarr"):
             shutil.rmtree(beside(str(store), suffix), ignore_errors=True)
         shutil.rmtree(store)
 
 
 def _is_made(path: Path, world: DemoPlanet) -> bool:
-    """Whether the planet at `path` is finished and the one that is wanted."""
+    """Whether the planet at `path` is finished and matches the request."""
     try:
         cube = open_cube(str(path))
     except DriverError:

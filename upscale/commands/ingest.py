@@ -33,7 +33,7 @@ def ingest(
         typer.Option(metavar="CUBE", help="Driver cube to write, in place of the key cube."),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what is there and what is missing; no pixel.")
+        bool, typer.Option("--dry-run", help="List present and missing files; read no pixel.")
     ] = False,
     json: Json = False,
     scan_only: Annotated[bool, typer.Option("--scan", hidden=True)] = False,

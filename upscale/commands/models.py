@@ -15,7 +15,7 @@ from upscale.commands.output import PLAIN, print_json
 from upscale.network.releases.catalogue import ReleaseSummary, read_summary, release_folders
 from upscale.variables import of_kind
 
-#: Features that follow from place and day: nobody has to bring them.
+#: Features that follow from place and day: they need no input file.
 DERIVED = of_kind("derived")
 
 EXAMPLES = ("upscale models", "upscale models models --json")

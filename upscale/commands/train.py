@@ -35,7 +35,7 @@ def train(
     ] = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Train an ensemble on flux towers, judge it on towers left out, write a model release.
+    """Train an ensemble on flux towers, evaluate it on towers left out, write a model release.
 
     Run it again to go on where it was killed.
     """
