@@ -98,7 +98,7 @@ def test_a_baseline_of_few_of_the_towers_is_called_no_fair_rival(folder, tmp_pat
         release.path, "--towers", folder, "--baseline", "seasonal-cycle", "--site", "XX-T02",
         "--report", tmp_path / "report",
     ) == 0  # fmt: skip
-    expected = "learned from 2 of the 3 towers that mine learned from: not a fair rival"
+    expected = "learned from 2 of the 3 towers that mine learned from: not a fair baseline"
     said = " ".join(capsys.readouterr().out.split())
     assert f"WARNING: mean seasonal cycle {expected}" in said
     assert "YY-Far" in said

@@ -124,7 +124,7 @@ def models_of(cases: Sequence[Case]) -> tuple[str, ...]:
         if set(case.estimates) != set(names):
             raise ValueError(
                 f"expected predictions of {', '.join(names)} at every tower, found "
-                f"{', '.join(case.estimates)} at {case.tower.site}; make them anew, all together"
+                f"{', '.join(case.estimates)} at {case.tower.site}; predict all again, together"
             )
     return names
 

@@ -1,4 +1,4 @@
-"""The fluxes of a flux cube beside the ones that towers measured."""
+"""Compare the fluxes of a flux cube with tower measurements."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class _Meeting:
 
     @property
     def days(self) -> int:
-        """Days on which both are there."""
+        """Days with both a measured and a predicted flux."""
         both = np.isfinite(self.measured) & np.isfinite(self.predicted)
         return int(both.all(axis=1).sum())
 
@@ -148,7 +148,7 @@ def _rows(
 
 
 def _splits(towers: Sequence[Tower], attributes: Mapping[str, Any]) -> dict[str, str]:
-    """Split of every tower by site, as far as the cube tells."""
+    """Split of every tower by site, as far as the cube records it."""
     learned = _listed(attributes, "learned_sites")
     if learned:
         pairs = (text.split() for text in _listed(attributes, "learned_places") or ())
@@ -172,7 +172,7 @@ def _split(tower: Tower, held_out: Sequence[str] | None) -> str:
 
 
 def write_json(rows: Iterable[SkillRow], path: str | Path) -> None:
-    """Write rows as a JSON list of objects; what is not a number is null."""
+    """Write rows as a JSON list of objects; NaN becomes null."""
     plain = [
         {key: None if value != value else value for key, value in asdict(row).items()}
         for row in rows

@@ -1,4 +1,4 @@
-"""Which towers a model has learned from, as far as it can be known, and what they prove of it."""
+"""Which towers a model learned from, as far as this is known, and what they show of its skill."""
 
 from __future__ import annotations
 

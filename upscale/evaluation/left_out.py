@@ -1,6 +1,6 @@
 """Towers predicted by models that never saw their clusters: kept in files, and scored.
 
-Who makes such predictions is `upscale.training.crossvalidate`.
+`upscale.training.crossvalidate` makes these predictions.
 """
 
 from __future__ import annotations

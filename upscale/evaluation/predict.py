@@ -57,11 +57,11 @@ def baseline_predictors(
     device: str,
     say: Say,
 ) -> dict[str, Members]:
-    """What the release is set against, by name.
+    """The models that the release is compared with, by name.
 
     names: of `fitters` (fitted on the towers `learning`, which should be those that the release
     learned from), or of releases, by name, path or URL. Where two releases have the same name,
-    the second is called by the text that it was asked for by. Raises ValueError where a name is
+    the second is called by the text of the request. Raises ValueError where a name is
     neither, or where there is no tower to fit on.
     """
     found: dict[str, Members] = {}

@@ -33,7 +33,7 @@ class Evaluation:
 
     release: its name; source: in a sentence, where the predictions come from; models: names,
     the release's own (`main`) first, a mean seasonal cycle last; reference: the model that the
-    others are set against, None where there is but one; calibration: of the release, for the
+    others are set against, None where there is only one; calibration: of the release, for the
     predictions of `main`; left_out: whether they were made while clusters were left out;
     warnings: sentences that must be read before any figure.
     """

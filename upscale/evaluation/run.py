@@ -31,7 +31,7 @@ class EvaluationRequest:
 
     towers: folder; baselines: names, see `predict.baseline_predictors`; training: folder with
     the towers that baselines learn from, None = `towers`; sites: only these, if given;
-    reference: the model that others are set against; table: of sites, where `towers` has none.
+    reference: the model that others are compared with; table: of sites, where `towers` has none.
     Raises ValueError for a device that is not there.
     """
 
@@ -169,7 +169,7 @@ def _unfair(
     few = f"{', '.join(missing[:5])}{' and others' if len(missing) > 5 else ''}"
     return (
         f"{', '.join(map(title_of, fitted))} learned from {len(learning)} of the {len(listed)} "
-        f"towers that {release.manifest.name} learned from: not a fair rival. Not in "
+        f"towers that {release.manifest.name} learned from: not a fair baseline. Not in "
         f"{request.training or request.towers}: {few}; name a folder that holds all with "
         "--training.",
     )

@@ -1,4 +1,4 @@
-"""Skill of every model at every tower, and what it comes to over towers.
+"""Skill of every model at every tower, and its summary over towers.
 
 Tables are tidy: one row per tower, flux and model, or per group of towers, flux and model.
 Every tower counts the same, however long its record.

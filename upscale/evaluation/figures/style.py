@@ -1,7 +1,7 @@
 """What all figures of an evaluation share: how models and classes are shown.
 
 The qualitative colours are those of Okabe & Ito (2008), which people with any of the common
-colour deficiencies can tell apart; climates have a marker of their own as well.
+colour deficiencies can tell apart; each climate also has its own marker.
 """
 
 from __future__ import annotations

@@ -273,7 +273,7 @@ def method_chapter() -> list[Block]:
 
 
 def _nothing(what: str, of: str = "") -> Text:
-    """Said in the place of a table that would have no rows."""
+    """Text that replaces a table without rows."""
     return Text(f"{of}No table, because none of these towers has {what}.")
 
 

@@ -1,4 +1,4 @@
-"""A report as blocks, written as Markdown and as one HTML file that needs nothing else."""
+"""A report as blocks, written as Markdown and as one self-contained HTML file."""
 
 from __future__ import annotations
 

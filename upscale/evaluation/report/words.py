@@ -1,4 +1,4 @@
-"""Findings in sentences: what is seen, how sure it is, and when too little is known."""
+"""Findings in sentences: the result, its uncertainty, and when there are too few towers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from upscale.variables import variable
 
 _two, _signed, _whole = number(2), number(2, signed=True), number(0)
 
-#: Unit of a flux as it stands in text.
+#: Unit of a flux, as written in text.
 UNITS = variable("nee").units
 
 
@@ -61,7 +61,7 @@ def season_sentence(table: pd.DataFrame, model: str) -> str:
 
 
 def headline_warning(splits: Sequence[str]) -> str:
-    """What must be known of a headline on towers that are no evidence; empty on others."""
+    """Warning for a headline on towers that are no evidence of skill; empty for other towers."""
     if tuple(splits) == ("train",):
         return (
             "The model learned from every one of these towers: the figures below say how well it "
@@ -77,7 +77,7 @@ def headline_warning(splits: Sequence[str]) -> str:
 
 
 def calibration_words(evaluation: Evaluation, splits: Sequence[str]) -> str:
-    """Where the coverage after calibration comes from, and what it is worth."""
+    """Where the coverage after calibration comes from, and how reliable it is."""
     found = evaluation.calibration
     if found is None:
         return "The release holds no calibration, so its spread must not be read as an error."

@@ -66,7 +66,7 @@ def _blocks(
 ) -> list[Block]:
     """The whole report, chapter by chapter."""
     alone = Text(
-        "There is no second model to set it against, so the heat map and the scatter of towers "
+        "There is no second model to compare it with, so the heat map and the scatter of towers "
         "are left out: name one with --baseline."
     )
     of_two = [pictures[name] for name in ("relative_rmse", "towers") if name in pictures]
