@@ -1,4 +1,4 @@
-"""What a network has to beat: a mean seasonal cycle, and boosted trees on the same days.
+"""Baselines for a network: a mean seasonal cycle, and boosted trees on the same days.
 
 All learn from all towers of the training split and see the drivers of the network.
 

@@ -1,4 +1,4 @@
-"""TRAIN.yaml: everything that decides a training run."""
+"""TRAIN.yaml: the configuration of a training run."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ _GIVEN: dict[str, dict[str, Any]] = {
 
 
 class Holdout(Strict):
-    """Which clusters of towers are left out for judging, and how members stop by the others."""
+    """Which clusters are left out for evaluation, and which ones decide when members stop."""
 
     share: Share = 0.22
-    """Share of the clusters left out for judging."""
+    """Share of the clusters left out for evaluation."""
     seed: int = 4
-    """Seed of the draw that decides which."""
+    """Seed of the draw of these clusters."""
     folds: Annotated[int, Field(ge=2)] = 5
     """Folds of the learning clusters that members stop by."""
 
 
 class NetworkSettings(Strict):
-    """Sizes of a network; one takes those that it has. Channels and classes follow from data."""
+    """Sizes of a network; each kind uses its own. Channels and classes follow from data."""
 
     hidden: Count = 64
     """Width of the decoder."""
@@ -69,7 +69,7 @@ class NetworkSettings(Strict):
 
 
 class Draw(Strict):
-    """What one step of training draws."""
+    """The sample drawn for one training step."""
 
     towers: Count = 32
     """Towers of a step, each as likely as any other."""
@@ -192,7 +192,7 @@ class TrainConfig(Strict):
     network: NetworkSettings = NetworkSettings()
     """Sizes of the network."""
     draw: Draw = Draw()
-    """What one step of training draws."""
+    """The sample drawn for one training step."""
     augmentation: Augmentation = Augmentation()
     """How training inputs are degraded."""
     loss: LossWeights = LossWeights()

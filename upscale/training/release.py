@@ -78,7 +78,7 @@ def train_release(config: TrainConfig, say: Say = print, watcher: Watcher | None
 
 
 def plan_lines(config: TrainConfig) -> list[str]:
-    """What `train_release` would do, in lines; reads the towers and writes nothing."""
+    """What `train_release` would do, as lines of text; reads the towers and writes nothing."""
     towers = with_good_days(read_towers(config.data))
     material, out = prepare(config, towers), config.out
     stages = ", ".join(

@@ -1,4 +1,4 @@
-"""A model of whatever kind, trained on exactly the material given: networks or boosted trees."""
+"""A model of any kind, trained on exactly the given material: networks or boosted trees."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The last step of training: what a release knows of its own uncertainty.
+"""The last step of training: the uncertainty of a release.
 
 Its spread is calibrated on towers predicted by members that never saw their clusters, and its
 area of applicability is fitted to the towers that it learned from.
@@ -73,7 +73,7 @@ def delimit(
 ) -> dict[str, Tensor]:
     """Tensors of the area of applicability of a release, as `save_release` takes them.
 
-    Importance is measured at the towers that it learned from, training points are theirs, and
+    Importance is measured at its training towers, training points are theirs, and
     the folds that set the threshold are those of the cross-validation.
     """
     runner = tower_model(release)

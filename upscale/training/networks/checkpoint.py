@@ -1,4 +1,4 @@
-"""All that a member's training has come to after an epoch, in one file.
+"""The full state of a member's training after an epoch, in one file.
 
 safetensors, with everything that is no tensor as JSON in its metadata: nothing is pickled. A
 file replaces the one before it in one step, so that whoever kills the training finds either.
@@ -39,7 +39,7 @@ _IRRELEVANT = {
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """What a member goes on from.
+    """The state from which a member resumes.
 
     stage: its number; epoch: how many of its epochs are done; best, waited: best validation and
     epochs since; curve: all epochs so far; generator: state of numpy's; tensors: by group:
@@ -57,7 +57,7 @@ class Checkpoint:
 
 
 def training_key(config: TrainConfig, seed: int, data: Iterable[Dataset]) -> str:
-    """Digest of all that decides the weights of a member: settings, seed, data, versions.
+    """Digest of all inputs that determine the weights of a member: settings, seed, data, versions.
 
     The number of members, of workers and the names of files do not.
     """
@@ -92,7 +92,7 @@ def write_checkpoint(path: Path, key: str, checkpoint: Checkpoint) -> None:
 
 
 def read_checkpoint(path: Path, key: str) -> Checkpoint | None:
-    """The checkpoint of a training, None where there is none of exactly this one."""
+    """The checkpoint of exactly this training; None where none exists."""
     if not path.is_file():
         return None
     with safetensors.safe_open(path, framework="pt") as file:

@@ -52,7 +52,7 @@ class Member:
 
 @dataclass(eq=False)
 class _Course:
-    """A stage on its way: what moves from step to step.
+    """A stage in progress: the state that changes from step to step.
 
     mean: running mean of the weights; kept: a copy of the mean at its best; epoch: epochs done.
     """

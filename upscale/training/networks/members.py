@@ -101,7 +101,7 @@ def _one_thread() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _PipeWatcher:
-    """The watcher of a worker process: it tells its parent."""
+    """The watcher of a worker process: it reports to its parent."""
 
     line: Connection
 

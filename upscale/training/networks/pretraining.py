@@ -1,4 +1,4 @@
-"""Teaching the encoder what a place is before any flux is seen.
+"""Pretraining of the encoder on drivers, before it sees any flux.
 
 Drivers are known on many more days than fluxes. Two support sets are drawn from different
 windows of each place, and the encoder learns to give them embeddings that are nearer to each

@@ -1,4 +1,4 @@
-"""How far a training is: a live table on a terminal, one plain line per epoch elsewhere."""
+"""Progress of a training: a live table on a terminal, one plain line per epoch elsewhere."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Watcher(Protocol):
     """Receives the progress of members, in the process that started their training."""
 
     def begin(self, number: int, done: Sequence[Epoch]) -> None:
-        """Member `number` begins, or goes on after these epochs."""
+        """Member `number` begins, or resumes after these epochs."""
 
     def epoch(self, number: int, epoch: Epoch) -> None:
         """One more epoch."""

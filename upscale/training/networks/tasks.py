@@ -19,7 +19,7 @@ from upscale.training.networks.validation import validate
 
 
 class Trainable(Network, Protocol):
-    """A network with what training asks of it on top; every `torch.nn.Module` has it."""
+    """A network with the additional methods that training needs; every `torch.nn.Module` has it."""
 
     def train(self, mode: bool = True) -> Self: ...
     def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]: ...

@@ -1,4 +1,4 @@
-"""The figure by which training stops: skill on the windows of the run, towers not learned from."""
+"""The score that stops training: skill on the windows of a run, at towers not learned from."""
 
 from __future__ import annotations
 
