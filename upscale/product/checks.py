@@ -1,4 +1,4 @@
-"""The numeric gate of a flux cube: what no validator of metadata looks at.
+"""The numeric gate of a flux cube: checks that validators of metadata do not make.
 
 compliance-checker and cfchecks notice neither a flipped NEE, nor a mirrored field, nor a day
 of NaN, nor km2 labelled m2. Every check here has a name, says what it found, and what to do.

@@ -1,4 +1,4 @@
-"""What figures are drawn from: a flux cube reduced, tile by tile, to what a page can show."""
+"""The input of figures: a flux cube reduced, tile by tile, to the resolution of a page."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def _applicability_names(cube: FluxCube) -> tuple[str, ...]:
 
 
 def _factor(grid: Grid, columns: int) -> int:
-    """Cells along each side of a coarse cell; a full circle is cut without a rest."""
+    """Cells along each side of a coarse cell; a full circle is divided without a remainder."""
     least = -(-grid.cols // columns)
     return next(n for n in range(least, grid.cols + 1) if not grid.wraps or grid.cols % n == 0)
 

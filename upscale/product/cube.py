@@ -93,7 +93,7 @@ def create_flux_cube(
 
 
 def was_begun(url: str) -> bool:
-    """Whether a flux cube was begun at `url` and its creation never ended."""
+    """Whether a flux cube was begun at `url` and its creation never finished."""
     try:
         root = zarr.open_group(url, mode="r", use_consolidated=False)
     except (FileNotFoundError, KeyError, ContainsArrayError):
@@ -120,7 +120,7 @@ def layout_of(attributes: Mapping[str, Any]) -> FluxLayout:
 
 
 def plain(value: Any) -> Any:
-    """A global attribute as NetCDF knows it, too: text or a number.
+    """A global attribute in a form that NetCDF also supports: text or a number.
 
     What holds a truth value becomes 0 or 1, a list of texts one text, all else JSON, so that
     a part of the cube can be written with `to_netcdf` as it is.
@@ -135,7 +135,7 @@ def plain(value: Any) -> Any:
 
 
 def _extent(layout: FluxLayout) -> dict[str, Any]:
-    """Global attributes of CF-1.11 and ACDD-1.3 that follow from the layout."""
+    """Global CF-1.11 and ACDD-1.3 attributes that follow from the layout."""
     grid = layout.grid
     last = date_of(layout.first + layout.count - 1)
     return {
@@ -168,7 +168,7 @@ def _create_daily(root: zarr.Group, layout: FluxLayout, uncertainty: StoredUncer
 
 
 def daily_attributes(name: str, uncertainty: StoredUncertainty = NO_UNCERTAINTY) -> dict[str, Any]:
-    """Attributes of a daily array, but for those that tell of cells and their areas.
+    """Attributes of a daily array, except those about cells and their areas.
 
     name: a flux, its spread (`gpp_sd`), `quality` or `filled_share`.
     """

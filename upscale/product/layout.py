@@ -1,4 +1,4 @@
-"""How a flux cube is cut: tiles in space, blocks in time, one shard for each of both.
+"""How a flux cube is divided: tiles in space, blocks in time, one shard for each pair.
 
 A block has a fixed number of days because a Zarr chunk has one fixed length and years do not.
 A segment is the days of one calendar year (or month) inside one block, so that the sums kept

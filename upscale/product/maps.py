@@ -49,7 +49,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class View:
-    """What part of the Earth a map shows: west, east, south, north in degrees."""
+    """The part of the Earth that a map shows: west, east, south, north in degrees."""
 
     world: bool
     west: float
@@ -246,7 +246,7 @@ def _draw_frame(axes: Axes, view: View) -> None:
 
 
 def legend_of(composite: Composite) -> list[Any]:
-    """Patches for the states that occur and are no values."""
+    """Legend patches for the states without a value that occur."""
     there = [state for state in _NAMES if (composite.state == state).any()]
     return [
         Patch(

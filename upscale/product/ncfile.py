@@ -113,7 +113,7 @@ def write_part(path: Path, part: Part) -> None:
 
 
 def first_difference(path: Path, part: Part) -> str | None:
-    """What in the file differs from the store, in words; None where nothing does."""
+    """The first difference between the file and the store, in words; None where they are equal."""
     try:
         with NETCDF_LOCK, Dataset(str(path)) as file:
             file.set_auto_maskandscale(False)

@@ -40,7 +40,7 @@ class PublishError(OSError):
 
 @dataclass(frozen=True)
 class Publication:
-    """Files of a publication: `written` now, and `kept` because they were right already."""
+    """Files of a publication: `written` now, and `kept` because they already equal the store."""
 
     folder: Path
     written: tuple[Path, ...]
@@ -95,7 +95,7 @@ def named_files(
     store: str, out_dir: Path, variables: Sequence[str] = FLUXES, *, product: str = "upscale",
     version: str = "1",
 ) -> list[Path]:  # fmt: skip
-    """The files that `publish_netcdf` makes of a flux cube, of which it writes none.
+    """List the files that `publish_netcdf` would make of a flux cube; nothing is written.
 
     Raises ValueError (unknown variable, no flux cube).
     """
@@ -162,7 +162,7 @@ def _history(cube: FluxCube) -> dict[str, str]:
 
 
 def _renew(path: Path, part: Part) -> bool:
-    """Write the file unless it is right already; True where it was written."""
+    """Write the file unless it already equals the store; True where it was written."""
     manifest = _read_manifest(path.parent)
     if path.exists():
         digest = _digest(path)
@@ -189,7 +189,7 @@ def _write_safely(path: Path, part: Part) -> str:
 
 
 def _explained(error: Exception, path: Path) -> Exception:
-    """netCDF-C says no more than "HDF error" when a disk is full; say what can be known."""
+    """netCDF-C says no more than "HDF error" when a disk is full; add what is known."""
     if isinstance(error, OSError) and error.errno not in (*_FULL, errno.EPERM):
         return error
     free = shutil.disk_usage(path.parent).free / 1e9

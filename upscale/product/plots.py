@@ -128,7 +128,7 @@ def _atlas(cube: FluxCube, made: Composite, panels: Sequence[Panel], title: str)
 
 @dataclass(frozen=True)
 class _MapPage:
-    """Where things go on a page, in inches; maps of regions need room for their degrees."""
+    """Positions on a page, in inches; maps of regions need room for their degrees."""
 
     width: float
     cols: int
@@ -198,7 +198,7 @@ def _style_bar(bar: Any, label: str) -> None:
 
 
 def _headline(figure: Figure, cube: FluxCube, made: Composite, title: str) -> None:
-    """Title, what made it, and, where so, that this is not the Earth."""
+    """Title, source, and a note where the planet is synthetic."""
     warning = "Synthetic planet – not Earth" if cube.synthetic else ""
     headline(figure, title, _made_by(cube, made), warning)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 class Quality(IntFlag):
     """Bits of the `quality` array (uint16).
 
-    The first ten qualify a value that is there; the others say why there is none.
+    The first ten qualify a value that exists; the others say why the value is missing.
     """
 
     SPINUP_SHORT = 1 << 0  # predicted with fewer than 30 days of past

@@ -19,7 +19,7 @@ Region = tuple[slice, ...]
 
 
 class ReadBackError(OSError):
-    """What was read back from a store is not what was written."""
+    """Values read back from a store differ from those written."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def write_item(url: str, layout: FluxLayout, item: WorkItem, fluxes: TileFluxes)
 
 
 def withdraw_item(url: str, layout: FluxLayout, item: WorkItem) -> None:
-    """Let an item read as not produced, whatever its other arrays hold.
+    """Make an item read as not produced, whatever its other arrays hold.
 
     The shard of `quality` is removed, which takes no room, so that it succeeds on a full disk.
     """

@@ -1,4 +1,4 @@
-"""What the checks count in a flux cube: one pass over its values, mergeable piece by piece."""
+"""The counts behind the checks: one pass over its values, mergeable piece by piece."""
 
 from __future__ import annotations
 

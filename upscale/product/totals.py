@@ -214,7 +214,7 @@ def _sum_by(labels: NDArray[np.int64], values: NDArray[np.float64]) -> NDArray[n
 
 
 def _along(table: NDArray[np.float64], kind: Kind) -> NDArray[np.float64]:
-    """Sum a table over its last three axes but the one of `kind`; `(..., region)`."""
+    """Sum a table over its last three axes except that of `kind`; `(..., region)`."""
     axes = {name: axis - 5 for name, axis in _AXIS.items() if name != kind}
     summed: NDArray[np.float64] = table.sum(axis=tuple(axes.values()))
     return summed[..., None] if kind == "global" else summed

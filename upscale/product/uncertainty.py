@@ -1,4 +1,4 @@
-"""The uncertainty that a flux cube keeps beside its fluxes, and in which words.
+"""The uncertainty that a flux cube keeps beside its fluxes, and how it is described.
 
 A model may bring two things with it. A calibration turns the spread of the
 ensemble into intervals for measured days; it is kept as attributes of the `*_sd` arrays. The
