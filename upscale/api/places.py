@@ -37,7 +37,7 @@ class Places:
 
     @property
     def outside(self) -> Bools:
-        """Cells of which nothing is known."""
+        """Cells without any known value."""
         return np.isnan(self.sftlf)
 
     @property

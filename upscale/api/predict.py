@@ -118,7 +118,7 @@ def predict(
 
 
 def _tell(model: Release, records: PlaceRecords) -> None:
-    """Warn of drivers that the model would read, had it them."""
+    """Warn of missing drivers that the model can use."""
     if records.absent:
         warnings.warn(
             f"optional drivers {', '.join(records.absent)} are not there and will be masked; "
@@ -144,7 +144,7 @@ def _history(
 def _place_of(
     history: Drivers, given: dict[str, Any], records: PlaceRecords
 ) -> dict[str, NDArray[Any] | None]:
-    """Tell a history where it belongs, as far as it does not say so itself."""
+    """Give a history the coordinates and classes of its place, unless it already has them."""
     places, held = records.places, history.variables if isinstance(history, xr.Dataset) else ()
     known = {"lat": places.lat, "lon": places.lon}
     return {

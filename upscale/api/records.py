@@ -1,4 +1,4 @@
-"""Drivers as users hold them, brought to what a model reads; refused where they are not right."""
+"""Drivers as users hold them, brought to what a model reads; invalid drivers are refused."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def read_records(
 
 
 def _table(drivers: Drivers, what: str) -> xr.Dataset:
-    """Drivers as a dataset, whatever they were."""
+    """Convert drivers to a dataset."""
     if isinstance(drivers, pd.DataFrame):
         return _from_frame(drivers, what)
     if isinstance(drivers, xr.Dataset):
@@ -129,7 +129,7 @@ def _from_frame(frame: pd.DataFrame, what: str) -> xr.Dataset:
 
 
 def _first_day(table: xr.Dataset, what: str) -> int:
-    """Day number of the first day, once the days are known to be one after the other."""
+    """Day number of the first day, after checking that the days are consecutive."""
     if "time" not in table.dims or "time" not in table.coords:
         found = ", ".join(map(str, table.dims)) or "none"
         raise DriverError(
@@ -263,7 +263,7 @@ def _cells(table: xr.Dataset, name: str, dims: tuple[str, ...], what: str) -> Fl
 
 
 def with_margin(records: PlaceRecords, scaler: Scaler, margin: int) -> Floats:
-    """Add the days around a record, of which nothing is known but latitude and season.
+    """Add days before and after a record, for which only latitude and season are known.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Models: what is shipped, and what lies elsewhere."""
+"""Models: the shipped releases, and releases stored elsewhere."""
 
 from __future__ import annotations
 

@@ -158,4 +158,4 @@ def evaluate(
 
 
 def _silent(text: str) -> None:
-    """Keep quiet: what matters is a warning of the result."""
+    """Print nothing: important messages are warnings of the result."""

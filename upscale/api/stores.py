@@ -79,7 +79,7 @@ def interval(
 ) -> tuple[xr.DataArray, xr.DataArray]:
     """Give the interval in which a measured day lies with some probability.
 
-    For single days, not for means: the error of a mean is another one (``docs/uncertainty.md``).
+    For single days, not for means: the error of a mean is different (``docs/uncertainty.md``).
 
     Parameters
     ----------
