@@ -42,7 +42,9 @@ def completer(key: str, names: Callable[[str], list[str]]) -> Callable[..., list
     return complete
 
 
-RunFile = Annotated[Path, typer.Argument(metavar="RUN.yaml", help="The file that decides a run.")]
+RunFile = Annotated[
+    Path, typer.Argument(metavar="RUN.yaml", help="The file that configures a run.")
+]
 RunKeys = Annotated[
     list[str] | None,
     typer.Argument(
@@ -55,7 +57,7 @@ RunOut = Annotated[
     typer.Option("--out", metavar="STORE", help="Flux cube to write, in place of output.store."),
 ]
 IngestFile = Annotated[
-    Path, typer.Argument(metavar="INGEST.yaml", help="The file that decides an ingest.")
+    Path, typer.Argument(metavar="INGEST.yaml", help="The file that configures an ingest.")
 ]
 IngestKeys = Annotated[
     list[str] | None,
@@ -89,7 +91,7 @@ def out_of(out: Any, old: Any, was: str) -> Any:
 
 
 class HiddenArguments(TyperCommand):
-    """A command whose usage does not name the arguments that are there for older scripts."""
+    """A command whose usage hides the arguments kept for older scripts."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         shown = [each for each in self.get_params(ctx) if not getattr(each, "hidden", False)]

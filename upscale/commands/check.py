@@ -1,4 +1,4 @@
-"""`upscale check`: the last word on a store."""
+"""`upscale check`: checks the values of a store."""
 
 from __future__ import annotations
 

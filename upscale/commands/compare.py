@@ -1,4 +1,4 @@
-"""`upscale compare`: the fluxes of a flux cube beside measured ones."""
+"""`upscale compare`: compares the fluxes of a flux cube with measured ones."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class DemoPlanet:
     satellite: tuple[str, ...] = ("ndvi", "evi", "nirv", "fapar")
 
     def with_drivers_of(self, features: tuple[str, ...]) -> DemoPlanet:
-        """The same world, with the drivers that a model reads beside its own."""
+        """The same world, with the additional drivers that a model reads."""
         more = tuple(name for name in meteo.MORE if name in features)
         seen = tuple(n for n in reflectance.NAMES if n in features and n not in self.satellite)
         return replace(self, meteorology=self.meteorology + more, satellite=self.satellite + seen)

@@ -1,4 +1,4 @@
-"""`upscale evaluate`: a release beside what towers measured."""
+"""`upscale evaluate`: compares a release with tower measurements."""
 
 from __future__ import annotations
 

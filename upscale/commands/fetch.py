@@ -1,4 +1,4 @@
-"""`upscale fetch`: what an INGEST.yaml lacks, from where its entries say."""
+"""`upscale fetch`: downloads the files that an INGEST.yaml lacks."""
 
 from __future__ import annotations
 

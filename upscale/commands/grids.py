@@ -1,4 +1,4 @@
-"""`upscale grids`: the grids that are at hand."""
+"""`upscale grids`: lists the available grids."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def import_release(
 
 
 def files_and_folder(states: list[Path], out: Path | None) -> tuple[list[Path], Path]:
-    """The files of weights and the folder: of `--out`, or the last argument, as it once was."""
+    """The files of weights and the folder: of `--out`, or of the last argument (the older form)."""
     if out is not None:
         return states, out
     if len(states) < 2:

@@ -1,4 +1,4 @@
-"""`upscale models`: the model releases that are at hand."""
+"""`upscale models`: lists the available model releases."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def models(
 
 
 def read_each(paths: Iterable[Path], read: Callable[[Path], T]) -> tuple[list[T], int]:
-    """What can be read, and the number of others, of which standard error tells."""
+    """The readable releases and the number of others, which standard error names."""
     found, broken = [], 0
     for path in paths:
         try:
@@ -62,7 +62,7 @@ def show(found: Iterable[ReleaseSummary], console: Console) -> None:
 
 
 def _lines(release: ReleaseSummary) -> dict[str, str]:
-    """What a release is, by the words that stand before it in the listing."""
+    """What a release is, by the heading above it in the listing."""
     members = "1 member" if release.members == 1 else f"{release.members} members"
     skill = ", ".join(f"{flux.upper()} {value:.2f}" for flux, value in release.skill.items())
     limits = ", with an area of applicability" if release.applicability else ""

@@ -17,7 +17,7 @@ PLAIN: Any = {"highlight": False, "soft_wrap": True, "markup": False, "emoji": F
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON on standard output; what is not a number is null."""
+    """Print a value as JSON on standard output; NaN and infinity become null."""
     print(json.dumps(plain(value), indent=2, allow_nan=False, ensure_ascii=False))
 
 
@@ -35,5 +35,5 @@ def plain(value: Any) -> Any:
 
 
 def note_old(old: str, new: str) -> None:
-    """Say on standard error that an option has another name now."""
+    """Report on standard error that an option was renamed."""
     Console(stderr=True).print(f"note: {old} is {new} now; the old name still works", **PLAIN)

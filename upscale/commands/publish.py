@@ -1,4 +1,4 @@
-"""`upscale publish`: what others read, made from a flux cube."""
+"""`upscale publish`: makes files for other users from a flux cube."""
 
 from __future__ import annotations
 

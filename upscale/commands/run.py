@@ -44,7 +44,7 @@ def run(
 
 
 def parse_part(text: str) -> tuple[int, int]:
-    """`2/8` as (2, 8); ConfigError where it is no part."""
+    """`2/8` as (2, 8); ConfigError where the text is not a valid part."""
     from upscale.jobs.settings import ConfigError
 
     match = re.fullmatch(r"(\d+)/(\d+)", text)

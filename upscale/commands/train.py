@@ -23,7 +23,7 @@ EXAMPLES = (
 
 def train(
     config: Annotated[
-        Path, typer.Argument(metavar="TRAIN.yaml", help="The file that decides a training.")
+        Path, typer.Argument(metavar="TRAIN.yaml", help="The file that configures a training.")
     ],
     overrides: Annotated[
         list[str] | None,
