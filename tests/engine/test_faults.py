@@ -18,6 +18,7 @@ import zarr
 from upscale.drivers.cube import open_cube
 from upscale.drivers.packing import MISSING
 from upscale.drivers.writer import seal
+from upscale.engine import worker
 from upscale.engine.check import check_store
 from upscale.engine.config import load_run
 from upscale.engine.ledger import RunEntry
@@ -28,6 +29,7 @@ from upscale.jobs.settings import ConfigError
 from upscale.product.cube import create_flux_cube, layout_of, open_flux_group
 from upscale.product.layout import WorkItem, item_from_id
 from upscale.product.quality import Quality, has
+from upscale.product.shards import digest_of, read_arrays, withdraw_item
 from upscale.testing.releases import fake_release
 from upscale.testing.runs import differences, prepare, run_here
 
@@ -376,6 +378,12 @@ def tight_disk(world, place):
         yield found, lambda room: resize(shutil.disk_usage(place).used + room)
 
 
+def digests_of(store, layout, tight):
+    """Digests of the arrays of an item as they are stored now."""
+    found = read_arrays(store, layout, tight.item, tight.whole.digests)
+    return {name: digest_of(values) for name, values in found}
+
+
 def land_tiles(checked):
     return {plan.tile for plan in checked.plan.tiles if plan.land}
 
@@ -422,6 +430,37 @@ def test_a_disk_that_is_full_at_any_moment_leaves_an_item_that_was_not_produced(
         again = process(tight.session, tight.item, land=True)
         assert again.digests == tight.whole.digests
         assert tight.item.id not in status(store).missing
+
+
+def test_a_worker_that_fails_at_an_item_which_another_has_done_leaves_it_done(world, tmp_path):
+    """One that was given up, for example, and comes back to a disk that is full."""
+    place = tmp_path / "disk"
+    store = str(place / "f.zarr")
+    with tight_disk(world, place) as (tight, leave_room):
+        leave_room(64 * 2**20)
+        process(tight.session, tight.item, land=True)
+        leave_room(0)
+        with pytest.raises(OSError, match="No space left on device"):
+            process(tight.session, tight.item, land=True)
+        assert tight.item.id not in status(store).missing
+        layout = layout_of(open_flux_group(store).attrs)
+        assert digests_of(store, layout, tight) == tight.whole.digests
+
+
+def test_what_is_withdrawn_is_not_done_whoever_entered_it_meanwhile(world, tmp_path, monkeypatch):
+    place = tmp_path / "disk"
+    store = str(place / "f.zarr")
+    with tight_disk(world, place) as (tight, leave_room):
+        leave_room(64 * 2**20)
+        entered = tight.session.ledger.write
+
+        def entered_by_another(*removed):
+            withdraw_item(*removed)
+            entered(tight.whole)
+
+        monkeypatch.setattr(worker, "withdraw_item", entered_by_another)
+        worker.withdraw(tight.session, tight.item)
+        assert tight.item.id in status(store).missing
 
 
 @pytest.mark.cluster

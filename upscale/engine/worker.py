@@ -160,16 +160,30 @@ def process(
     else:
         fluxes = barren_tile(surface, job.layout, item)
     try:
-        session.ledger.forget(item.id)  # so that no entry outlives what it tells of
         with watch.stage("write"):
             digests = write_item(job.store, job.layout, item, fluxes)
         entry = make_entry(session, surface, item, fluxes, digests, watch.seconds)
         session.ledger.write(entry)
-    except Exception:  # an item is done with its entry: without one, nothing of it reads as good
-        with suppress(OSError):
-            withdraw_item(job.store, job.layout, item)
+    except Exception:
+        with suppress(Exception):  # the failure itself is what the ledger is to name
+            withdraw(session, item)
         raise
     return entry
+
+
+def withdraw(session: WorkerSession, item: WorkItem) -> None:
+    """Make an item that has no entry read as not produced.
+
+    An item is done with its entry: without one, nothing of it may read as good. Another worker
+    may do the same item, one that Dask had given up for example: what has its entry stays, and
+    an entry that came while `quality` was removed goes with it, so that the item is done again.
+    """
+    job, ledger = session.job, session.ledger
+    if ledger.holds(item.id, job.digest):
+        return
+    withdraw_item(job.store, job.layout, item)
+    if ledger.holds(item.id, job.digest):
+        ledger.forget(item.id)
 
 
 def _predict(

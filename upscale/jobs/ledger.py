@@ -66,6 +66,11 @@ class Ledger(Generic[R]):
         """Remove the entry of an item that is done, because what it wrote is about to change."""
         self._remove(f"{item}.done.json")
 
+    def holds(self, item: str, run: str) -> bool:
+        """Whether an item of a run is done: its entry can be read."""
+        entry = self._read(f"{item}.done.json")
+        return entry is not None and entry.run == run
+
     def entries(self, run: str, status: Status = "done") -> dict[str, R]:
         """All valid entries of a run by work item."""
         names = [name for name in self._names() if name.endswith(f".{status}.json")]

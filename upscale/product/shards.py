@@ -61,11 +61,9 @@ def write_item(url: str, layout: FluxLayout, item: WorkItem, fluxes: TileFluxes)
     """Write the shards of a work item, read them back, and return the digest of each array.
 
     Only the owner of the item may call this: regions are whole shards, and every shard is
-    stored even where it is empty. While it writes, and where it fails, the item reads as not
-    produced. Raises OSError where the store is full, ReadBackError where it returns something
-    else than it was given.
+    stored even where it is empty. Raises OSError where the store is full, ReadBackError where it
+    returns something else than it was given.
     """
-    withdraw_item(url, layout, item)
     root = open_flux_group(url, "r+")
     digests = {}
     for name, values in _arrays_of(fluxes).items():
