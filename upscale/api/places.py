@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from upscale.api.alignment import aligned
 from upscale.drivers.cube import DriverError
 from upscale.drivers.tiles import check_range, is_ice, is_water
 from upscale.variables import IGBP, KOPPEN
@@ -73,7 +74,8 @@ def read_places(
     dims : tuple of str
         Dimensions of the places.
     given : mapping
-        Values for lat, lon, igbp and koppen in place of what the table holds.
+        Values for lat, lon, igbp and koppen in place of what the table holds; those with labels
+        on a dimension are selected by them, in any order.
     what : str
         What to call the drivers in messages.
 
@@ -85,7 +87,8 @@ def read_places(
     Raises
     ------
     DriverError
-        Without a latitude, and for a value twice, out of range or of no class.
+        Without a latitude, and for a value twice, out of range or of no class, or of other places
+        than those of the drivers.
     """
     lat = _of_place(table, dims, "lat", given, what)
     if lat is None:
@@ -119,30 +122,32 @@ def _of_place(
         )
     if value is None and name not in table.variables:
         return None
-    found = table[name].variable if value is None else _variable(value, dims, sizes, name)
+    found = table[name] if value is None else _labelled(value, dims, sizes, name)
     strange = [str(dim) for dim in found.dims if dim not in dims]
     if strange:
         raise DriverError(
             f"{what}.{name}: expected one value for each place ({', '.join(dims) or 'a number'}), "
             f"found it along {', '.join(strange)}; select or average"
         )
+    found = aligned(found, table, dims, name)
     array = found.transpose(*(dim for dim in dims if dim in found.dims)).to_numpy()
     lead = tuple(sizes[dim] if dim in found.dims else 1 for dim in dims)
     return np.broadcast_to(array.reshape(lead), tuple(sizes.values())).reshape(-1)
 
 
-def _variable(
+def _labelled(
     value: ArrayLike | xr.DataArray, dims: tuple[str, ...], sizes: Mapping[str, int], name: str
-) -> xr.Variable:
+) -> xr.DataArray:
+    """Name the dimensions of an array."""
     if isinstance(value, xr.DataArray):
-        return value.variable
+        return value
     array = np.asarray(value)
     if array.shape not in ((), tuple(sizes.values())):
         raise DriverError(
             f"{name}: expected one value, or an array of shape {tuple(sizes.values())} "
             f"({', '.join(dims) or 'one place'}), found shape {array.shape}"
         )
-    return xr.Variable(dims if array.shape else (), array)
+    return xr.DataArray(array, dims=dims if array.shape else ())
 
 
 def _degrees(values: NDArray[Any], most: float, name: str, what: str) -> Reals:
