@@ -84,3 +84,33 @@ def test_an_argument_with_other_labels_is_refused(model, sites):
 def test_an_argument_of_another_shape_is_refused(model, grid, igbp, words):
     with pytest.raises(DriverError, match=words):
         upscale.predict(model, grid, igbp=igbp)
+
+
+def test_a_history_is_paired_by_its_labels(model, sites):
+    lat = GIVEN["lat"]
+    wanted = upscale.predict(model, sites, lat=lat, history=sites)
+    for other in (sites.isel(site=[1, 0]), sites.isel(site=[1, 0]).assign_coords(lat=lat)):
+        found = upscale.predict(model, sites, lat=lat, history=other)
+        np.testing.assert_array_equal(found.gpp, wanted.gpp)
+    unnamed = sites.isel(site=[1, 0]).drop_vars("site")
+    swapped = upscale.predict(model, sites, lat=lat, history=unnamed)
+    assert float(np.abs(swapped.gpp - wanted.gpp).max()) > 0
+
+
+def test_the_history_of_a_map_may_have_any_order(model, grid):
+    wanted = upscale.predict(model, grid, history=grid)
+    other = grid.isel(lat=[1, 0], lon=[2, 0, 1]).transpose("lon", "time", "lat")
+    np.testing.assert_array_equal(upscale.predict(model, grid, history=other).gpp, wanted.gpp)
+
+
+def test_a_history_with_other_labels_is_refused(model, sites, grid):
+    other = sites.assign_coords(site=["A", "X"])
+    with pytest.raises(DriverError, match=r"history: .*along site A, B, found A, X"):
+        upscale.predict(model, sites, lat=47.0, history=other)
+    with pytest.raises(DriverError, match=r"history: .*along lon 10\.0, 11\.0, 12\.0, found 10"):
+        upscale.predict(model, grid, history=grid.assign_coords(lon=[10.0, 11.0, 13.0]))
+    one, two = sites.isel(site=0), sites.isel(site=1)
+    with pytest.raises(DriverError, match=r"history: .*site A\), found site B"):
+        upscale.predict(model, one, lat=47.0, history=two)
+    with pytest.raises(DriverError, match=r"along site, found no dimension but time"):
+        upscale.predict(model, sites, lat=47.0, history=place(0))

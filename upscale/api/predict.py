@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from upscale.api.fluxes import PredictedCells, dataset_of
 from upscale.api.records import (
     Drivers,
     PlaceRecords,
     check_same_places,
+    of_places,
     read_records,
     with_margin,
 )
@@ -68,7 +68,8 @@ def predict(
         Class of the place, such as ``"DBF"`` and ``"Cfb"``, or its code; 0 = unknown.
     history : xarray.Dataset or pandas.DataFrame, optional
         Drivers of the same place on the days from which the support set is drawn, by which the
-        model learns what kind of place this is; by default `drivers` themselves.
+        model learns what kind of place this is; by default `drivers` themselves. Where both have
+        labels (site, lat, lon), places are paired by them, in any order.
     members : bool
         Also return the fluxes of each member.
     device : {"auto", "cpu", "cuda"}
@@ -113,7 +114,7 @@ def predict(
     given = {"lat": lat, "lon": lon, "igbp": igbp, "koppen": koppen}
     records = read_records(drivers, model.scaler, given)
     _tell(model, records)
-    past = records if history is None else _history(model, history, given, records)
+    past = records if history is None else _history(model, history, records)
     return dataset_of(model, records, _fluxes(model, records, past, members, device))
 
 
@@ -127,28 +128,25 @@ def _tell(model: Release, records: PlaceRecords) -> None:
         )
 
 
-def _history(
-    model: Release, history: Drivers, given: dict[str, Any], records: PlaceRecords
-) -> PlaceRecords:
+def _history(model: Release, history: Drivers, records: PlaceRecords) -> PlaceRecords:
     """Read the days from which the support set is drawn, of the same places."""
     if model.manifest.context.rule == "query":
         raise ValueError(
             f"history: {model.manifest.name} draws no support set, each window is its own; leave "
             "it out"
         )
-    past = read_records(history, model.scaler, _place_of(history, given, records), "history")
+    place = _place_of(history, records)
+    past = read_records(history, model.scaler, place, "history", records)
     check_same_places(records, past)
     return past
 
 
-def _place_of(
-    history: Drivers, given: dict[str, Any], records: PlaceRecords
-) -> dict[str, NDArray[Any] | None]:
-    """Give a history the coordinates and classes of its place, unless it already has them."""
+def _place_of(history: Drivers, records: PlaceRecords) -> dict[str, xr.DataArray | None]:
+    """Give a history the coordinates of its place, unless it already has them."""
     places, held = records.places, history.variables if isinstance(history, xr.Dataset) else ()
     known = {"lat": places.lat, "lon": places.lon}
     return {
-        name: None if values is None or name in held else values.reshape(records.shape)
+        name: None if values is None or name in held else of_places(records, values)
         for name, values in known.items()
     }
 

@@ -11,6 +11,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from upscale.api.alignment import aligned
 from upscale.api.places import Places, read_places
 from upscale.calendar import CALENDAR, date_of, day_numbers
 from upscale.drivers.composites import composite_filled
@@ -55,7 +56,11 @@ class PlaceRecords:
 
 
 def read_records(
-    drivers: Drivers, scaler: Scaler, given: Mapping[str, Any], what: str = "drivers"
+    drivers: Drivers,
+    scaler: Scaler,
+    given: Mapping[str, Any],
+    what: str = "drivers",
+    like: PlaceRecords | None = None,
 ) -> PlaceRecords:
     """Bring drivers to the features of a model.
 
@@ -69,6 +74,8 @@ def read_records(
         Values for lat, lon (degrees), igbp and koppen, in place of what `drivers` hold.
     what : str
         What to call the drivers in messages.
+    like : PlaceRecords, optional
+        Records of the same places, whose order of dimensions and labels is taken.
 
     Returns
     -------
@@ -81,15 +88,27 @@ def read_records(
         Where anything is not as it should be: see `upscale.predict`.
     """
     table = _table(drivers, what)
+    if like is not None:
+        table = aligned(table, like.source, like.dims, what)
+        table = table.transpose(*like.dims, ..., missing_dims="ignore")
     first = _first_day(table, what)
     there = tuple(name for name in scaler.names if name in table and name not in DERIVED)
     _check_features(table, scaler, what)
     dims = _dims(table, there, what)
+    if like is not None and dims != like.dims:
+        raise DriverError(
+            f"{what}: expected the places of the drivers, along {_listed(like.dims)}, found "
+            f"{_listed(dims)}; give other days of the same places"
+        )
     shape = tuple(table.sizes[dim] for dim in dims)
     places = read_places(table, dims, given, what)
     values, filled = _features(table, scaler, dims, places, first, what)
     absent = tuple(name for name in scaler.names if name not in (*there, *DERIVED))
     return PlaceRecords(table, dims, shape, places, first, values, filled, absent)
+
+
+def _listed(dims: Sequence[str]) -> str:
+    return ", ".join(dims) or "no dimension but time"
 
 
 def _table(drivers: Drivers, what: str) -> xr.Dataset:
@@ -288,6 +307,25 @@ def with_margin(records: PlaceRecords, scaler: Scaler, margin: int) -> Floats:
     return values
 
 
+def of_places(records: PlaceRecords, values: NDArray[Any]) -> xr.DataArray:
+    """Label values of places.
+
+    Parameters
+    ----------
+    records : PlaceRecords
+        Of these places.
+    values : numpy.ndarray
+        One value for each place ``(cell,)``.
+
+    Returns
+    -------
+    xarray.DataArray
+        The values along the dimensions of the places, with the labels of the drivers.
+    """
+    labels = {dim: records.source[dim] for dim in records.dims if dim in records.source.indexes}
+    return xr.DataArray(values.reshape(records.shape), labels, records.dims)
+
+
 def check_same_places(drivers: PlaceRecords, history: PlaceRecords) -> None:
     """Refuse a history of other places.
 
@@ -299,9 +337,10 @@ def check_same_places(drivers: PlaceRecords, history: PlaceRecords) -> None:
     Raises
     ------
     DriverError
-        Where dimensions, latitudes or longitudes differ.
+        Where dimensions, latitudes, longitudes or the name of a single site differ.
     """
     here, there = drivers.places, history.places
+    _check_same_site(drivers.source, history.source)
     same = drivers.dims == history.dims and drivers.shape == history.shape
     if same and here.lon is not None and there.lon is not None:
         same = np.array_equal(here.lon, there.lon)
@@ -309,6 +348,18 @@ def check_same_places(drivers: PlaceRecords, history: PlaceRecords) -> None:
         raise DriverError(
             f"history: expected the places of the drivers ({_in_words(drivers)}), found others "
             f"({_in_words(history)}); give other days of the same places"
+        )
+
+
+def _check_same_site(drivers: xr.Dataset, history: xr.Dataset) -> None:
+    """Compare the names of a single site; along a dimension they are already the same."""
+    here, there = (each.coords.get("site") for each in (drivers, history))
+    if here is None or there is None or here.ndim or there.ndim:
+        return
+    if here.item() != there.item():
+        raise DriverError(
+            f"history: expected the places of the drivers (site {here.item()}), found site "
+            f"{there.item()}; give other days of the same place"
         )
 
 
