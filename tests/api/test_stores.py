@@ -74,3 +74,44 @@ def test_a_flag_that_the_store_never_sets_is_refused(store):
         upscale.where(store.gpp, store.quality, without=["cloudy"])
     with pytest.raises(ValueError, match="has no flag_meanings"):
         upscale.where(store.gpp, store.gpp, without=["clipped"])
+
+
+AVERAGED = {
+    "mean": lambda store: store.mean("time", keep_attrs=True),
+    "sum": lambda store: store.sum("time", keep_attrs=True),
+    "months": lambda store: store.resample(time="MS").mean(keep_attrs=True),
+    "years": lambda store: store.resample(time="YS").sum(keep_attrs=True),
+    "seasons": lambda store: store.groupby("time.month").mean(keep_attrs=True),
+    "hours": lambda store: store.isel(time=slice(3)).assign_coords(
+        time=np.datetime64("2003-01-01", "ns") + np.arange(3) * np.timedelta64(1, "h")
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", AVERAGED)
+def test_an_interval_of_means_and_sums_is_refused(store, kind):
+    made = AVERAGED[kind](store[["gpp", "gpp_sd"]])
+    assert "calibration_floor" in made.gpp_sd.attrs
+    with pytest.raises(ValueError, match=r"gpp: expected .*sums of the members"):
+        upscale.interval(made, "gpp")
+
+
+def test_an_interval_of_one_day_or_some_of_them_is_that_of_all(store):
+    low, _ = upscale.interval(store, "gpp")
+    for days in (5, [5], slice(0, 9), [3, 4, 900], [4, 3]):
+        part, _ = upscale.interval(store.isel(time=days), "gpp")
+        np.testing.assert_array_equal(part, low.isel(time=days))
+
+
+@pytest.mark.parametrize("level", ["0.9", None, True, float("nan"), 90])
+def test_a_level_that_is_no_probability_is_refused(store, level):
+    with pytest.raises(ValueError, match="level"):
+        upscale.interval(store, "gpp", level)
+
+
+def test_an_interval_asks_for_a_flux_and_its_spread(store):
+    for name in ("gpp_sd", "et", "quality"):
+        with pytest.raises(ValueError, match="expected one of gpp, reco, nee"):
+            upscale.interval(store, name)
+    with pytest.raises(ValueError, match="found no gpp_sd"):
+        upscale.interval(store[["gpp"]], "gpp")

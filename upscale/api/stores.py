@@ -79,7 +79,10 @@ def interval(
 ) -> tuple[xr.DataArray, xr.DataArray]:
     """Give the interval in which a measured day lies with some probability.
 
-    For single days, not for means: the error of a mean is different (``docs/uncertainty.md``).
+    For single days, not for means or sums, whose error is different: see
+    ``docs/explanation/uncertainty.md``. Means and sums are refused where their dates show what
+    they are. A single mean that has a date, a running mean and values in another unit look like
+    days, and their interval is wrong.
 
     Parameters
     ----------
@@ -98,7 +101,8 @@ def interval(
     Raises
     ------
     ValueError
-        Where the model was not calibrated, or not for this level.
+        Where the model was not calibrated, or not for this level; for a name that is no flux and
+        a flux without its spread; without dates, and where no two dates are neighbouring days.
 
     Examples
     --------

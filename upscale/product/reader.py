@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from upscale.grid import Grid
 from upscale.product.cube import layout_of, open_flux_group
 from upscale.product.layout import FluxLayout
 from upscale.product.uncertainty import CALIBRATION_KEYS
+from upscale.variables import FLUXES
 
 
 @dataclass(frozen=True)
@@ -172,17 +174,48 @@ def interval(fluxes: Any, flux: str, level: float = 0.9) -> tuple[Any, Any]:
     fluxes: a flux cube opened with xarray (or a part of one, or a NetCDF file of one); flux:
     `gpp`, `reco` or `nee`. Returns two arrays in the shape of the flux, lazy where it is lazy.
     The calibration is read from the attributes of the spread; ValueError where the model had none,
-    or where its towers tell nothing of this level. Not for means: see
+    where its towers tell nothing of this level, and for means and sums over days: see
     `docs/explanation/uncertainty.md`.
     """
+    _check_names(fluxes, flux, level)
     spread = fluxes[f"{flux}_sd"]
     if "calibration_floor" not in spread.attrs:
         raise ValueError(
             f"{flux}_sd has no attribute calibration_floor: the model of these fluxes was not "
             "calibrated, and its spread says nothing of the error"
         )
+    _check_daily(fluxes[flux], flux)
     floor, factor, share, levels, multipliers = (
         spread.attrs[f"calibration_{key}"] for key in CALIBRATION_KEYS
     )
     k, mean = formula.multiplier(level, levels, multipliers), fluxes[flux]
     return formula.ends_of(mean, formula.predictive_sd(mean, spread, floor, factor, share), k)
+
+
+def _check_names(fluxes: Any, flux: str, level: object) -> None:
+    """Refuse what is no flux, is not there or is no probability."""
+    if flux not in FLUXES:
+        raise ValueError(f"flux: expected one of {', '.join(FLUXES)}, found {flux!r}")
+    missing = [name for name in (flux, f"{flux}_sd") if name not in fluxes]
+    if missing:
+        raise ValueError(
+            f"expected the arrays {flux} and {flux}_sd, found no {missing[0]}; select both"
+        )
+    if isinstance(level, bool) or not isinstance(level, Real):
+        raise ValueError(f"level: expected a number such as 0.9, found {level!r}")
+
+
+def _check_daily(values: Any, flux: str) -> None:
+    """Refuse means and sums over days, as far as their dates show what they are."""
+    remedy = (
+        "the interval is one of single days: compute it before you average or select days, and "
+        "take the error of a mean or a total from the sums of the members"
+    )
+    if "time" not in values.coords:
+        raise ValueError(f"{flux}: expected the coordinate time, found none; {remedy}")
+    steps = np.abs(np.diff(np.atleast_1d(values["time"].to_numpy()).astype("datetime64[D]")))
+    if steps.size and steps.min() != np.timedelta64(1, "D"):
+        raise ValueError(
+            f"{flux}: expected daily values, found dates at least {int(steps.min().astype(int))} "
+            f"days apart; {remedy}"
+        )
