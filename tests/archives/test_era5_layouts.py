@@ -358,7 +358,7 @@ def test_a_wrong_unit_is_refused(tmp_path: Path, land: HourlyWorld) -> None:
         file["tp"].units = "mm"
     assert "tp: expected units 'm', found 'mm'" in refusal([named])
     celsius = write_new(tmp_path / "c.nc", land, {"t2m": values["t2m"] - 273.15})
-    assert "t2m: expected 170 to 340 K" in refusal([celsius])
+    assert "t2m: expected hourly values of 170 to 340 K" in refusal([celsius])
 
 
 def test_dew_points_of_other_times_are_refused(tmp_path: Path, land: HourlyWorld) -> None:

@@ -197,7 +197,7 @@ def test_an_impossible_hour_costs_the_drivers_of_its_file_and_no_other(
     path = tmp_path / "c.zarr"
     outcome = ingest_here(config_of(own, path, satellite=[]))
     assert {file for file, _ in outcome.faults} == {march.name}
-    assert "t2m: expected 170 to 340 K" in outcome.faults[0][1]
+    assert "t2m: expected hourly values of 170 to 340 K" in outcome.faults[0][1]
     made, whole = (xr.open_zarr(c, group="meteo", consolidated=False).load() for c in (path, cube))
     np.testing.assert_array_equal(made.sw_in, whole.sw_in)
     assert np.isfinite(made.ta.sel(time="2019-02")).any()

@@ -79,7 +79,7 @@ def peak_of(job: IngestJob, task: IngestTask, folder: Path) -> int:
     return int(done.stdout)
 
 
-@pytest.mark.parametrize("memory", [1.6, 1.1])
+@pytest.mark.parametrize("memory", [1.6, 1.0])
 def test_a_task_takes_the_memory_that_the_plan_reckons_with(
     memory: float, holdings: Holdings, tmp_path: Path
 ) -> None:

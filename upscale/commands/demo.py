@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from upscale.commands.arguments import model_names, out_of
+from upscale.commands.arguments import grid_names, model_names, out_of
 from upscale.commands.steps import finish, predict
 from upscale.drivers.cube import DriverError, open_cube
 from upscale.engine.config import Run, parse_run
@@ -28,7 +28,11 @@ from upscale.product.cube import open_flux_group
 from upscale.product.plots import plot_cube
 from upscale.stores.files import write_whole
 
-EXAMPLES = ("upscale demo", "upscale demo --out planet --model tamrl-met-v1")
+EXAMPLES = (
+    "upscale demo",
+    "upscale demo --out planet --model tamrl-met-v1",
+    "upscale demo --out quick --grid global-2p0",
+)
 
 #: Title of the flux cube of a demonstration.
 DEMO = "Daily terrestrial carbon fluxes of a demonstration"
@@ -58,6 +62,11 @@ class DemoPlanet:
         return replace(self, meteorology=self.meteorology + more, satellite=self.satellite + seen)
 
 
+def planet_on(grid: str) -> DemoPlanet:
+    """The planet on a grid, in tiles a sixth of its height, so that the loop has some to do."""
+    return DemoPlanet(grid=grid, tile=max(1, load_grid(grid).rows // 6))
+
+
 def demo(
     out: Annotated[
         Path | None,
@@ -66,13 +75,20 @@ def demo(
     model: Annotated[
         str, typer.Option(help="Model release.", autocompletion=model_names)
     ] = "tamrl-v2",
+    grid: Annotated[
+        str,
+        typer.Option(
+            help="Grid of the planet; global-2p0 has a quarter of the cells.",
+            autocompletion=grid_names,
+        ),
+    ] = "global-1p0",
     old_out: Annotated[Path | None, typer.Option("--folder", hidden=True)] = None,
 ) -> None:
     """Make a planet, map its carbon fluxes, check them and draw them."""
     folder = out_of(out, old_out, "--folder") or Path("demo")
     console, start = Console(), time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
-    world = DemoPlanet().with_drivers_of(load_release(model).scaler.names)
+    world = planet_on(grid).with_drivers_of(load_release(model).scaler.names)
     _make_planet(folder / "drivers.zarr", world, console)
     run = parse_run(_run(folder, model, world), "demo")
     _clear_older(run, console)

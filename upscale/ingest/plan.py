@@ -285,12 +285,12 @@ def _columns(job: IngestJob, held: Holdings, rows: Part, memory: int) -> list[Pa
     return [_part(n, wide, job.grid.cols) for n in range(0, job.grid.cols, wide)]
 
 
-#: Bytes of a worker process before it holds anything.
-BASE = 450 * 2**20
+#: Bytes of a worker process before it holds anything; it loads no torch.
+BASE = 320 * 2**20
 
 #: Bytes of an open granule with its layers and of the places of a band's pixels: of pixels of
 #: 500 m and more, and of 250 m.
-GRANULE, FINE_GRANULE = 450 * 2**20, 700 * 2**20
+GRANULE, FINE_GRANULE = 370 * 2**20, 700 * 2**20
 
 
 def granule_bytes(job: IngestJob, held: Holdings, rows: Part, cols: Part) -> int:
