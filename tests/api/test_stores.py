@@ -115,3 +115,31 @@ def test_an_interval_asks_for_a_flux_and_its_spread(store):
             upscale.interval(store, name)
     with pytest.raises(ValueError, match="found no gpp_sd"):
         upscale.interval(store[["gpp"]], "gpp")
+
+
+def test_values_and_quality_of_other_days_or_places_are_refused(store):
+    flags = store.quality
+    fewer, unnamed = flags.isel(time=slice(0, 10)), flags.drop_vars("site").isel(site=[0, 1])
+    for quality in (fewer, flags.isel(site=slice(None, None, -1)), unnamed):
+        with pytest.raises(ValueError, match="of the same days and places"):
+            upscale.where(store.gpp, quality, without=["clipped"])
+    with pytest.raises(ValueError, match="values without time"):
+        upscale.where(store.gpp.mean("time"), store.quality, without=["clipped"])
+
+
+def test_a_quality_that_has_lost_its_bits_is_refused(store):
+    with pytest.raises(ValueError, match="expected whole numbers, found float64"):
+        upscale.where(store.gpp, store.quality.astype(float), without=["clipped"])
+    names = store.quality.drop_attrs().assign_attrs(flag_meanings=store.quality.flag_meanings)
+    with pytest.raises(ValueError, match="expected a number in flag_masks for each"):
+        upscale.where(store.gpp, names, without=["clipped"])
+
+
+def test_flags_are_read_from_the_array_itself(store):
+    moved = store.quality.astype(np.uint32) << 8
+    moved.attrs = store.quality.attrs | {"flag_masks": [m << 8 for m in store.quality.flag_masks]}
+    wanted = upscale.where(store.gpp, store.quality, without=["clipped"])
+    xr.testing.assert_identical(upscale.where(store.gpp, moved, without=["clipped"]), wanted)
+    alone = (store.quality & int(Quality.CLIPPED)).astype(np.uint16)
+    alone.attrs = {"flag_meanings": "clipped", "flag_masks": np.uint16(Quality.CLIPPED)}
+    xr.testing.assert_identical(upscale.where(store.gpp, alone, without="clipped"), wanted)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import xarray as xr
 
 from upscale.drivers.cube import open_cube
 from upscale.product import reader
 from upscale.product.cube import open_flux_group
-from upscale.product.quality import NO_FLAGS, Quality
 
 
 def open_drivers(url: str) -> xr.DataTree:
@@ -123,7 +123,7 @@ def where(values: xr.DataArray, quality: xr.DataArray, *, without: Sequence[str]
     Parameters
     ----------
     values : xarray.DataArray
-        Daily values in the shape of `quality`.
+        Daily values with the dimensions of `quality`, and others if need be.
     quality : xarray.DataArray
         The array ``quality`` that belongs to them.
     without : sequence of str
@@ -137,7 +137,8 @@ def where(values: xr.DataArray, quality: xr.DataArray, *, without: Sequence[str]
     Raises
     ------
     ValueError
-        For a name that is no flag, or that this model never sets.
+        For a name that is no flag, or that this model never sets; for other days or places than
+        those of `quality`, and a `quality` that is not of whole numbers.
 
     Examples
     --------
@@ -147,13 +148,44 @@ def where(values: xr.DataArray, quality: xr.DataArray, *, without: Sequence[str]
     >>> good.units
     'g m-2 d-1'
     """
-    known = str(quality.attrs.get("flag_meanings", "")).split()
-    flags = NO_FLAGS
-    for name in [without] if isinstance(without, str) else without:
-        if name not in known:
+    flags = _bits_of(quality, [without] if isinstance(without, str) else without)
+    if quality.dtype.kind not in "iu":
+        raise ValueError(
+            f"quality: expected whole numbers, found {quality.dtype}, which has lost its bits; "
+            "give the array as the store holds it"
+        )
+    strange = [str(dim) for dim in quality.dims if dim not in values.dims]
+    try:
+        values, quality = xr.align(values, quality, join="exact")
+    except ValueError as error:
+        raise ValueError(_OTHER_CELLS.format(error)) from None
+    if strange:
+        raise ValueError(_OTHER_CELLS.format(f"values without {', '.join(strange)}"))
+    return values.where((quality & flags) == 0)
+
+
+_OTHER_CELLS = (
+    "expected values and quality of the same days and places in the same order, found: {}; select "
+    "the same part of both"
+)
+
+
+def _bits_of(quality: xr.DataArray, names: Sequence[str]) -> int:
+    """Find the bits of some flags in the attributes of the array."""
+    meanings = str(quality.attrs.get("flag_meanings", "")).split()
+    masks = [int(mask) for mask in np.atleast_1d(quality.attrs.get("flag_masks", []))]
+    if len(masks) != len(meanings):
+        raise ValueError(
+            f"quality: expected a number in flag_masks for each of {len(meanings)} flag_meanings, "
+            f"found {len(masks)}; give the array as the store holds it"
+        )
+    bits = 0
+    for name in names:
+        if name not in meanings:
             raise ValueError(
-                f"expected names of flags ({', '.join(known) or 'the array has no flag_meanings'})"
+                "expected names of flags "
+                f"({', '.join(meanings) or 'the array has no flag_meanings'})"
                 f", found {name!r}; a flag that is not listed is never set by this model"
             )
-        flags |= Quality[name.upper()]
-    return values.where((quality & int(flags)) == 0)
+        bits |= masks[meanings.index(name)]
+    return bits

@@ -213,7 +213,10 @@ def _check_daily(values: Any, flux: str) -> None:
     )
     if "time" not in values.coords:
         raise ValueError(f"{flux}: expected the coordinate time, found none; {remedy}")
-    steps = np.abs(np.diff(np.atleast_1d(values["time"].to_numpy()).astype("datetime64[D]")))
+    dates = np.atleast_1d(values["time"].to_numpy())
+    if dates.dtype.kind != "M":
+        raise ValueError(f"{flux}: expected dates as time, found {dates.dtype}; decode the times")
+    steps = np.abs(np.diff(dates.astype("datetime64[D]")))
     if steps.size and steps.min() != np.timedelta64(1, "D"):
         raise ValueError(
             f"{flux}: expected daily values, found dates at least {int(steps.min().astype(int))} "
