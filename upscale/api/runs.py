@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, get_args
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
 from upscale.api.stores import open_fluxes
+from upscale.api.towers import names_of
 from upscale.engine import run as engine
 from upscale.engine.check import check_store
-from upscale.engine.config import load_run
+from upscale.engine.config import Run, parse_run
 from upscale.engine.validate import Checked, validate
-from upscale.evaluation.cases import pairs
+from upscale.evaluation.cases import Quality, pairs
 from upscale.evaluation.results import comparable
 from upscale.evaluation.run import EvaluationRequest
 from upscale.evaluation.run import evaluate as run_at_towers
 from upscale.evaluation.scores import scores
 from upscale.jobs.progress import make_progress
+from upscale.jobs.settings import read_yaml
 from upscale.network.releases.release import Release, load_release
 from upscale.training.baselines import FITTERS
 
@@ -35,7 +38,7 @@ def run(config: str | Path, **overrides: Any) -> xr.Dataset:
         RUN.yaml.
     **overrides
         Values in place of those in the file; sections as dictionaries:
-        ``output={"store": "fluxes.zarr"}``.
+        ``output={"store": "fluxes.zarr"}``. ``model`` may be what `open_release` returns.
 
     Returns
     -------
@@ -58,7 +61,7 @@ def run(config: str | Path, **overrides: Any) -> xr.Dataset:
     >>> fluxes.attrs["complete"]
     1
     """
-    checked = validate(load_run(Path(config), list(_as_text(overrides))))
+    checked = validate(_read(Path(config), overrides))
     for warning in checked.warnings:
         warnings.warn(warning, stacklevel=2)
     _execute(checked)
@@ -70,13 +73,37 @@ def run(config: str | Path, **overrides: Any) -> xr.Dataset:
     return open_fluxes(store)
 
 
-def _as_text(overrides: Mapping[str, Any], before: str = "") -> Iterator[str]:
-    """Write overrides as the command line takes them: `output.store="fluxes.zarr"`."""
+def _read(path: Path, overrides: Mapping[str, Any]) -> Run:
+    """Read RUN.yaml with other values for some keys."""
+    content = read_yaml(path, (), "a RUN.yaml")
+    return parse_run(_merged(content, overrides), str(path))
+
+
+def _merged(content: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Put overrides into sections; a section that the file lacks is made."""
+    found = dict(content)
     for name, value in overrides.items():
+        here = found.get(name)
         if isinstance(value, Mapping):
-            yield from _as_text(value, f"{before}{name}.")
+            found[name] = _merged(here if isinstance(here, Mapping) else {}, value)
         else:
-            yield f"{before}{name}={json.dumps(value, default=str)}"
+            found[name] = _plain(value)
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """Convert a value to what a YAML file would hold; a release is named by its path."""
+    if isinstance(value, Release):
+        return str(value.path)
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, datetime):
+        return value.date()
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    return value
 
 
 def _execute(checked: Checked) -> None:
@@ -101,9 +128,9 @@ def evaluate(
     release: Release | str | Path,
     towers: str | Path,
     *,
-    baselines: Sequence[str] = (),
-    sites: Sequence[str] = (),
-    quality: Literal["good", "best"] = "good",
+    baselines: str | Sequence[str] = (),
+    sites: str | Sequence[str] = (),
+    quality: Quality = "good",
     device: str = "auto",
 ) -> pd.DataFrame:
     """Score a model at flux towers, as ``upscale evaluate`` does.
@@ -114,10 +141,10 @@ def evaluate(
         What `open_release` returns or takes.
     towers : str or Path
         Folder of towers, as for `read_towers`.
-    baselines : sequence of str
+    baselines : str or sequence of str
         Other releases, or ``"xgboost"``, ``"lightgbm"``, ``"seasonal-cycle"``, which are fitted
         to the towers that the release learned from.
-    sites : sequence of str
+    sites : str or sequence of str
         Only these towers; by default all.
     quality : {"good", "best"}
         Days that count: NEE_QC of at least 0.75, or of 1.
@@ -134,7 +161,7 @@ def evaluate(
     Raises
     ------
     ValueError
-        Where no tower has a day that all models predict, or a name is not known.
+        Where no tower has a day that all models predict, or a name or `quality` is not known.
 
     References
     ----------
@@ -147,8 +174,12 @@ def evaluate(
     >>> sorted(table.flux)
     ['gpp', 'nee', 'reco']
     """
+    if quality not in get_args(Quality):
+        raise ValueError(
+            f"quality: expected one of {', '.join(get_args(Quality))}, found {quality!r}"
+        )
     request = EvaluationRequest(
-        Path(towers), tuple(baselines), sites=tuple(sites), device=device
+        Path(towers), names_of(baselines), sites=names_of(sites), device=device
     )  # fmt: skip
     model = release if isinstance(release, Release) else load_release(release)
     scored = comparable(run_at_towers(model, request, FITTERS, _silent), quality)

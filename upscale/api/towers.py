@@ -9,14 +9,14 @@ from upscale.towers import table
 from upscale.towers.tower import Tower
 
 
-def read_towers(folder: str | Path, sites: Sequence[str] | None = None) -> tuple[Tower, ...]:
+def read_towers(folder: str | Path, sites: str | Sequence[str] | None = None) -> tuple[Tower, ...]:
     """Read the flux towers of a folder.
 
     Parameters
     ----------
     folder : str or Path
         ONEFlux files, CarbonFluxBench tables, or a harmonised ``towers.parquet``.
-    sites : sequence of str, optional
+    sites : str or sequence of str, optional
         Identifiers of the towers to read, such as ``["AT-Neu"]``; by default all.
 
     Returns
@@ -43,4 +43,9 @@ def read_towers(folder: str | Path, sites: Sequence[str] | None = None) -> tuple
     >>> towers[0].site
     'XX-T00'
     """
-    return table.read_towers(folder, sites)
+    return table.read_towers(folder, None if sites is None else names_of(sites))
+
+
+def names_of(names: str | Sequence[str]) -> tuple[str, ...]:
+    """Take one string as one name, not as a sequence of letters."""
+    return (names,) if isinstance(names, str) else tuple(names)
