@@ -127,7 +127,8 @@ def applicability_of(
     steps = _of_drivers(drivers, first, numbers, served, predictor, applicability)
     thresholds = {"extrapolation": applicability.drivers.threshold}
     if applicability.embedding is not None and embeddings is not None:
-        rows = embeddings.z.transpose(1, 0, 2).reshape(len(there), -1)
+        member, cell, latent = embeddings.z.shape
+        rows = embeddings.z.transpose(1, 0, 2).reshape(cell, member * latent)
         index = assess(applicability.embedding, rows, predictor.device).index
         steps["extrapolation_embedding"] = np.where(served, index[:, None], np.float32(np.nan))
         thresholds["extrapolation_embedding"] = applicability.embedding.threshold
