@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -339,3 +340,23 @@ def test_missing_days_inside_a_record_are_told(small, year):
     assert np.isnan(day.gpp)
     assert int(day.quality) == int(Quality.NO_DRIVERS)
     assert day_number(pd.Timestamp("2012-06-05").date()) == 4539
+
+
+def test_days_other_than_those_of_the_training_are_told(small, year):
+    drivers = as_dataset(year.assign(ws=2.0)).assign_attrs(day_definition="utc")
+    with pytest.warns(
+        UserWarning, match="trained on local-standard days and the drivers count utc"
+    ):
+        found = upscale.predict(small, drivers, lat=47.0)
+    assert found.day_definition == "utc"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        upscale.predict(small, drivers.assign_attrs(day_definition="local-standard"), lat=47.0)
+
+
+def test_water_alone_needs_no_embedding(mapped):
+    sea = mapped.drivers().isel(site=[0, 1]).assign(igbp=("site", [17, 17]))
+    found = upscale.predict(MODEL, sea)
+    assert np.isnan(found.gpp).all()
+    assert np.isnan(found.extrapolation_embedding).all()
+    assert (found.quality == int(Quality.WATER)).all()

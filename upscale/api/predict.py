@@ -20,6 +20,7 @@ from upscale.api.records import (
 )
 from upscale.calendar import STEP_DAYS
 from upscale.engine.predict import NO_SEGMENTS, daily_of, joined, reduce_members, slices
+from upscale.engine.provenance import other_days
 from upscale.engine.uncertainty import applicability_of, margin_of
 from upscale.network.inference import (
     CellWindows,
@@ -119,13 +120,16 @@ def predict(
 
 
 def _tell(model: Release, records: PlaceRecords) -> None:
-    """Warn of missing drivers that the model can use."""
+    """Warn of missing drivers that the model can use, and of other days than it learned from."""
     if records.absent:
         warnings.warn(
             f"optional drivers {', '.join(records.absent)} are not there and will be masked; "
             f"{model.manifest.name} was trained with them",
             stacklevel=3,
         )
+    if "day_definition" in records.source.attrs:
+        for text in other_days(model, str(records.source.attrs["day_definition"])):
+            warnings.warn(text, stacklevel=3)
 
 
 def _history(model: Release, history: Drivers, records: PlaceRecords) -> PlaceRecords:

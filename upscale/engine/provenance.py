@@ -34,6 +34,20 @@ RESERVED = frozenset(
 )  # fmt: skip
 
 
+def other_days(release: Release, drivers: str) -> list[str]:
+    """What to tell of drivers that count days otherwise than those of the training.
+
+    drivers: their `day_definition`, local-standard or utc.
+    """
+    trained = release.manifest.day_definition
+    if trained == drivers:
+        return []
+    return [
+        f"the model was trained on {trained} days and the drivers count {drivers} days; the "
+        "difference is recorded in the attributes of the fluxes"
+    ]
+
+
 def attributes_of(run: Run, job: RunJob, release: Release, cube: DriverCube) -> dict[str, Any]:
     """Global attributes of CF-1.11 and ACDD-1.3, and the provenance of the run.
 

@@ -15,7 +15,7 @@ from upscale.engine.config import Run
 from upscale.engine.devices import visible_gpus
 from upscale.engine.ledger import PLAN, RunLedger
 from upscale.engine.plan import RunJob, RunPlan, make_plan, product_grid
-from upscale.engine.provenance import RESERVED
+from upscale.engine.provenance import RESERVED, other_days
 from upscale.engine.uncertainty import margin_of
 from upscale.jobs.cluster import TASKS_PER_WORKER, worker_memory
 from upscale.jobs.ledger import store_name
@@ -245,10 +245,4 @@ def _warnings(release: Release, cube: DriverCube, device: str) -> tuple[str, ...
     warnings = [f"optional driver {name} is not in the cube and will be masked" for name in absent]
     if release.manifest.is_trees and device == "cuda":
         warnings.append(f"cluster.device: trees of {release.manifest.model} compute on the CPU")
-    trained = release.manifest.day_definition
-    if trained != cube.day_definition:
-        warnings.append(
-            f"the model was trained on {trained} days and the drivers count {cube.day_definition} "
-            "days; the difference is recorded in the store"
-        )
-    return tuple(warnings)
+    return (*warnings, *other_days(release, cube.day_definition))
