@@ -154,9 +154,12 @@ def _mean_over_windows(each: Floats, present: Bools) -> Floats:
 
 
 def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
+    if name not in ("auto", "cpu", "cuda"):
+        raise ValueError(f"device: expected auto, cpu or cuda, found {name!r}")
+    there = torch.cuda.is_available()
+    if name == "cuda" and not there:
+        raise ValueError("device: expected a GPU for cuda, found none; give cpu or auto")
+    return torch.device("cuda" if there and name != "cpu" else "cpu")
 
 
 def _full_precision(device: torch.device) -> AbstractContextManager[None]:
