@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import xarray as xr
 
 import upscale
 from upscale.drivers.cube import DriverError
 from upscale.network.releases.release import Release
+from upscale.product.quality import Quality, has
 from upscale.testing.releases import fake_release
 
 DAYS = pd.date_range("2011-01-01", periods=400)
@@ -114,3 +116,52 @@ def test_a_history_with_other_labels_is_refused(model, sites, grid):
         upscale.predict(model, one, lat=47.0, history=two)
     with pytest.raises(DriverError, match=r"along site, found no dimension but time"):
         upscale.predict(model, sites, lat=47.0, history=place(0))
+
+
+def test_degrees_beside_a_dimension_of_degrees_are_refused(model, grid):
+    bare = grid.drop_vars("lat")
+    for lat in (47.0, along("lat", [48.0, 47.0])):
+        with pytest.raises(DriverError, match=r"dimension lat, found none; call assign_coords"):
+            upscale.predict(model, bare, lat=lat)
+    with pytest.raises(DriverError, match="dimension lon, found none"):
+        upscale.predict(model, grid.drop_vars("lon"), lon=[[1.0, 2.0, 3.0]] * 2)
+    wanted = upscale.predict(model, grid)
+    np.testing.assert_array_equal(upscale.predict(model, grid.drop_vars("lon")).gpp, wanted.gpp)
+    np.testing.assert_array_equal(upscale.predict(model, grid, history=bare).gpp, wanted.gpp)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"lat": "47N"}, "lat: expected numbers, found <U3"),
+        ({"lat": True}, "lat: expected numbers, found bool"),
+        ({"lat": 47.0, "lon": "8E"}, "lon: expected numbers"),
+        ({"lat": 47.0, "igbp": True}, "igbp: expected one of .*found True"),
+        ({"lat": 47.0, "koppen": np.True_}, "koppen: expected one of .*found True"),
+    ],
+)
+def test_degrees_are_numbers_and_classes_are_codes_or_names(model, given, words):
+    with pytest.raises(DriverError, match=words):
+        upscale.predict(model, place(0), **given)
+
+
+def test_a_driver_that_is_true_or_false_is_refused_and_a_flag_is_not(model):
+    drivers = place(0)
+    with pytest.raises(DriverError, match="ta: expected numbers, found bool"):
+        upscale.predict(model, drivers.assign(ta=drivers.ta > 0), lat=47.0)
+    filled = upscale.predict(model, drivers.assign(ta_filled=drivers.ta > 0), lat=47.0)
+    np.testing.assert_array_equal(
+        has(filled.quality.values, Quality.DRIVERS_FILLED), (drivers.ta > 0).values
+    )
+
+
+@pytest.mark.parametrize("device", ["gpu", "tpu9", "", "meta"])
+def test_a_device_that_is_not_known_is_refused(model, device):
+    with pytest.raises(ValueError, match="expected auto, cpu or cuda"):
+        upscale.predict(model, place(0), lat=47.0, device=device)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_refused(model):
+    with pytest.raises(ValueError, match="expected a GPU for cuda, found none"):
+        upscale.predict(model, place(0), lat=47.0, device="cuda")

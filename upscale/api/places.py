@@ -97,7 +97,7 @@ def read_places(
             "the atmosphere and the length of the day follow, found none; give lat="
         )
     sftlf = _of_place(table, dims, "sftlf", {}, what)
-    sftlf = np.full(lat.shape, 100.0) if sftlf is None else sftlf.astype(np.float64)
+    sftlf = np.full(lat.shape, 100.0) if sftlf is None else _numbers(sftlf, "sftlf", what)
     lon = _of_place(table, dims, "lon", given, what)
     places = Places(
         lat=_degrees(lat, 90, "lat", what),
@@ -152,13 +152,23 @@ def _labelled(
 
 def _degrees(values: NDArray[Any], most: float, name: str, what: str) -> Reals:
     """Degrees `(cell,)` as they must be: numbers up to `most` on either side of zero."""
-    degrees = values.astype(np.float64)
+    degrees = _numbers(values, name, what)
     if not (np.abs(degrees) <= most).all():
         wrong = degrees[~(np.abs(degrees) <= most)][0]
         raise DriverError(
             f"{what}.{name}: expected degrees from {-most:g} to {most:g}, found {wrong:g}"
         )
     return degrees
+
+
+def _numbers(values: NDArray[Any], name: str, what: str) -> Reals:
+    """Refuse what is no number, text such as '47N' too."""
+    if values.dtype.kind not in "iuf":
+        raise DriverError(
+            f"{what}.{name}: expected numbers, found {values.dtype} such as {values[:1].tolist()}; "
+            "convert them"
+        )
+    return values.astype(np.float64)
 
 
 def _codes(
@@ -184,7 +194,11 @@ def _code(value: Any, name: str) -> int:
         text = value.strip().casefold()
         if text in labels or text in _UNKNOWN:
             return labels.get(text, 0)
-    elif isinstance(value, (int, float)) and value in range(len(legend) + 1):
+    elif (
+        isinstance(value, (int, float))
+        and not isinstance(value, bool)
+        and value in range(len(legend) + 1)
+    ):
         return int(value)
     raise DriverError(
         f"{name}: expected one of {', '.join(legend)}, its code from 1 to {len(legend)}, or "

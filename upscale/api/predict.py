@@ -96,6 +96,8 @@ def predict(
         Where a driver is missing that the model requires. A ``ValueError``.
     ReleaseError
         Where the release does not exist. A ``ValueError``.
+    ValueError
+        For a device that is not known or not there, and a history for a model that takes none.
 
     References
     ----------

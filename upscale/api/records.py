@@ -101,6 +101,8 @@ def read_records(
             f"{_listed(dims)}; give other days of the same places"
         )
     shape = tuple(table.sizes[dim] for dim in dims)
+    if like is None:
+        _check_labels(table, dims, given, what)
     places = read_places(table, dims, given, what)
     values, filled = _features(table, scaler, dims, places, first, what)
     absent = tuple(name for name in scaler.names if name not in (*there, *DERIVED))
@@ -212,6 +214,19 @@ def _dims(table: xr.Dataset, names: Sequence[str], what: str) -> tuple[str, ...]
     return tuple(dim for dim in first if dim != "time")
 
 
+def _check_labels(
+    table: xr.Dataset, dims: tuple[str, ...], given: Mapping[str, Any], what: str
+) -> None:
+    """Refuse degrees beside a dimension that should have them as its labels."""
+    for name in ("lat", "lon"):
+        if name in dims and name not in table.coords and given.get(name) is not None:
+            raise DriverError(
+                f"{what}: expected degrees as the coordinate of the dimension {name}, found none; "
+                f"call assign_coords({name}=...) instead of giving {name}=, or rename the "
+                "dimension to site"
+            )
+
+
 def _features(
     table: xr.Dataset,
     scaler: Scaler,
@@ -268,7 +283,8 @@ def _series(
 def _cells(table: xr.Dataset, name: str, dims: tuple[str, ...], what: str) -> Floats:
     """Bring a series to `(cell, day)`."""
     series = table[name]
-    if series.dtype.kind not in "iufb":
+    numbers = "iufb" if name.endswith("_filled") else "iuf"
+    if series.dtype.kind not in numbers:
         raise DriverError(
             f"{what}.{name}: expected numbers, found {series.dtype}; convert them, NaN = missing"
         )
