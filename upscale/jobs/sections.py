@@ -75,8 +75,8 @@ class Cluster(Strict):
     """A Dask scheduler that runs elsewhere, such as `tcp://10.0.0.5:8786`. Left out: a cluster is
     started here, and ended with the run."""
     workers: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
-    """Worker processes. `auto`: one for each GPU, else one for each core (or for each `threads`
-    of them)."""
+    """Worker processes. `auto`: one for each GPU that a run may use, else one for each core (or for
+    each `threads` of them). An ingest uses no GPU."""
     threads: int = Field(default=1, ge=1)
     """Torch threads of a worker. Processes fill a machine better than threads do."""
     memory: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"

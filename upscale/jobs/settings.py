@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from upscale.stores.location import is_url
+
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -29,12 +31,12 @@ class Strict(BaseModel):
 
 def expand_user(place: str) -> str:
     """A path with `~` expanded; a URL as it is."""
-    return place if "://" in place else str(Path(place).expanduser())
+    return place if is_url(place) else str(Path(place).expanduser())
 
 
 def absolute(place: str) -> str:
     """A path that workers with another working directory understand; a URL as it is."""
-    return place if "://" in place else str(Path(place).expanduser().absolute())
+    return place if is_url(place) else str(Path(place).expanduser().absolute())
 
 
 def digest_of(content: Any) -> str:
