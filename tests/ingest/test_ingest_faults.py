@@ -310,7 +310,7 @@ def test_work_that_a_worker_cannot_hold_is_said_beforehand(
     [note] = said(memory=3)
     assert "may take 3 GiB, a worker has 2.0" in note
     [note] = said(memory=1.5, tile=1000)
-    assert note.startswith("filling gaps takes 2.3 GiB, a worker has 2.0")
+    assert note.startswith("filling gaps takes 2.2 GiB, a worker has 2.0")
     assert said(memory=9, cluster={"address": "tcp://elsewhere:8786"}) == []
 
 
