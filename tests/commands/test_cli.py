@@ -236,7 +236,7 @@ def test_towers_are_placed_before_a_cube_is_written(desk, at_desk):
     assert open_cube("new.zarr").digest == open_cube("drivers.zarr").digest
     code, _, err = at_desk("towers-on-grid", "towers", "--out", "new.zarr", *years, "--dry-run")
     assert code == 2
-    assert "is there already" in err
+    assert "exists already" in err
 
 
 def test_the_cube_that_was_an_argument_once_is_written_with_a_note(desk, at_desk):
