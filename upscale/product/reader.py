@@ -14,7 +14,7 @@ import zarr
 from numpy.typing import NDArray
 
 from upscale import prediction_interval as formula
-from upscale.calendar import date_of
+from upscale.calendar import date_of, day_numbers
 from upscale.grid import Grid
 from upscale.product.cube import layout_of, open_flux_group
 from upscale.product.layout import FluxLayout
@@ -216,9 +216,9 @@ def _check_daily(values: Any, flux: str) -> None:
     dates = np.atleast_1d(values["time"].to_numpy())
     if dates.dtype.kind != "M":
         raise ValueError(f"{flux}: expected dates as time, found {dates.dtype}; decode the times")
-    steps = np.abs(np.diff(dates.astype("datetime64[D]")))
-    if steps.size and steps.min() != np.timedelta64(1, "D"):
+    steps = np.abs(np.diff(day_numbers(dates)))
+    if steps.size and steps.min() != 1:
         raise ValueError(
-            f"{flux}: expected daily values, found dates at least {int(steps.min().astype(int))} "
+            f"{flux}: expected daily values, found dates at least {steps.min()} "
             f"days apart; {remedy}"
         )
