@@ -12,8 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from upscale.commands.arguments import Json
-from upscale.commands.models import read_each
-from upscale.commands.output import print_json
+from upscale.commands.output import print_json, read_each
 from upscale.grid.catalogue import GridSummary, grid_files, read_summary
 
 EXAMPLES = ("upscale grids", "upscale grids grids --json")

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from upscale.commands.arguments import Json
-from upscale.commands.output import PLAIN, print_json
+from upscale.commands.output import print_json, read_each
 from upscale.network.releases.catalogue import ReleaseSummary, read_summary, release_folders
 from upscale.variables import of_kind
 
@@ -19,8 +19,6 @@ from upscale.variables import of_kind
 DERIVED = of_kind("derived")
 
 EXAMPLES = ("upscale models", "upscale models models --json")
-
-T = TypeVar("T")
 
 
 def models(
@@ -37,18 +35,6 @@ def models(
         show(found, Console())
     if broken:
         raise typer.Exit(1)
-
-
-def read_each(paths: Iterable[Path], read: Callable[[Path], T]) -> tuple[list[T], int]:
-    """The readable releases and the number of others, which standard error names."""
-    found, broken = [], 0
-    for path in paths:
-        try:
-            found.append(read(path))
-        except (ValueError, OSError) as error:
-            broken += 1
-            Console(stderr=True).print(f"error: {error}", **PLAIN)
-    return found, broken
 
 
 def show(found: Iterable[ReleaseSummary], console: Console) -> None:

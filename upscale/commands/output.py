@@ -5,12 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
+
+T = TypeVar("T")
 
 #: Text that is shown as it is: names of files are no markup.
 PLAIN: Any = {"highlight": False, "soft_wrap": True, "markup": False, "emoji": False}
@@ -37,3 +39,15 @@ def plain(value: Any) -> Any:
 def note_old(old: str, new: str) -> None:
     """Report on standard error that an option was renamed."""
     Console(stderr=True).print(f"note: {old} is {new} now; the old name still works", **PLAIN)
+
+
+def read_each(paths: Iterable[Path], read: Callable[[Path], T]) -> tuple[list[T], int]:
+    """What can be read, and the number of others, which standard error names."""
+    found, broken = [], 0
+    for path in paths:
+        try:
+            found.append(read(path))
+        except (ValueError, OSError) as error:
+            broken += 1
+            Console(stderr=True).print(f"error: {error}", **PLAIN)
+    return found, broken
