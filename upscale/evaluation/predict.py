@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from upscale.evaluation.cases import Case, Estimate, estimate
 from upscale.evaluation.tower_model import tower_model
+from upscale.jobs.progress import Say
 from upscale.network.releases.release import Release, load_release
 from upscale.network.releases.resolve import ReleaseError
 from upscale.network.windows import WindowRule
@@ -21,8 +22,6 @@ Floats = NDArray[np.float32]
 
 #: Fluxes `(member, day, 3)` of a tower, g m-2 d-1, not clipped, NaN where nothing is predicted.
 Members = Callable[[Tower], Floats]
-
-Say = Callable[[str], None]
 
 
 class FitBaseline(Protocol):

@@ -19,10 +19,9 @@ from upscale.evaluation.predict import (
     release_members,
 )
 from upscale.evaluation.results import Evaluation, choose_reference, order_models
+from upscale.jobs.progress import Say
 from upscale.network.releases.release import Release, load_release
 from upscale.towers.table import Tower, read_towers
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
