@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from upscale.calendar import day_number
+from upscale.calendar import day_number, days_between
 from upscale.grid import Grid
 from upscale.jobs.settings import ConfigError, Strict
 
@@ -35,7 +35,7 @@ class Period(Strict):
     @property
     def count(self) -> int:
         """Number of days."""
-        return (self.end - self.start).days + 1
+        return days_between(self.start, self.end)
 
 
 class Region(Strict):
