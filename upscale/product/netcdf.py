@@ -1,8 +1,8 @@
 """Publishing a flux cube as CF NetCDF-4: one file per variable and month.
 
 A half-written NetCDF-4 file can open without an error, so nothing is written under a name
-that anyone reads: a hidden partial file in the same folder is closed, synced, reopened and
-compared with the store, and only then renamed.
+that anyone reads: a hidden partial file in the same folder is closed, reopened,
+compared with the store and synced, and only then renamed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from upscale.calendar import date_of, day_number, months_since_1970
 from upscale.product.ncfile import Part, first_difference, write_part
 from upscale.product.reader import FluxCube, open_flux_cube
 from upscale.product.shards import ReadBackError
-from upscale.stores.files import replacing, sync, unfinished, write_whole
+from upscale.stores.files import replacing, unfinished, write_whole
 from upscale.variables import FLUXES, variable
 from upscale.version import __version__
 
@@ -175,11 +175,10 @@ def _renew(path: Path, part: Part) -> bool:
 
 
 def _write_safely(path: Path, part: Part) -> str:
-    """Write, sync, compare, rename; returns the sha256 of the file."""
+    """Write, compare, sync, rename; returns the sha256 of the file."""
     try:
         with replacing(path) as partial:
             write_part(partial, part)
-            sync(partial)
             difference = first_difference(partial, part)
             if difference:
                 raise ReadBackError(f"{path}: differs from the store after writing ({difference})")
