@@ -30,6 +30,7 @@ CAPTIONS = {
     "api": "what import upscale offers",
     "testing": "worlds for tests",
     "fetch": "downloads",
+    "checks": "faults of a flux cube",
     "evaluation": "skill at towers",
     "ingest": "archives to drivers",
     "planet": "a synthetic world",

@@ -16,10 +16,10 @@ import xarray as xr
 import zarr
 
 from upscale.calendar import day_number
+from upscale.checks.cube import check_cube
 from upscale.grid import Grid
 from upscale.network.uncertainty.calibration import Calibration, FluxCalibration
 from upscale.network.uncertainty.calibration import interval as network_interval
-from upscale.product.checks import check_cube
 from upscale.product.composite import _applicability_sums, composite
 from upscale.product.cube import create_flux_cube
 from upscale.product.layout import FluxLayout, item_from_id

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from upscale.checks.cube import Check, CheckReport, check_cube
 from upscale.engine.ledger import RunEntry, RunLedger
 from upscale.engine.run import status
-from upscale.product.checks import Check, CheckReport, check_cube
 from upscale.product.cube import layout_of, open_flux_group
 from upscale.product.layout import item_from_id
 from upscale.product.shards import digest_of, read_arrays

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import zarr
 
-from upscale.product.checks import check_cube
+from upscale.checks.cube import check_cube
 from upscale.product.quality import Quality
 
 DAY, ROW, COL = 200, 6, 4  # a cell with land and values, as a test below proves

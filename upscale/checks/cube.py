@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from upscale.calendar import TIME_UNITS
+from upscale.checks.tally import SEASONAL_LATITUDE, Tally, empty_tally, scan
 from upscale.grid import cell_areas
 from upscale.product.quality import FILL
 from upscale.product.reader import FluxCube, cells_of, occupied, open_flux_cube
-from upscale.product.tally import SEASONAL_LATITUDE, Tally, empty_tally, scan
 from upscale.product.uncertainty import STEP_ARRAYS
 from upscale.variables import FLUXES, variable
 
