@@ -71,6 +71,7 @@ def test_a_static_value_that_means_nothing_is_refused_with_its_place(
     array: Any = zarr.open_group(scratch.url, mode="r+")[f"static/{layer}"]
     array[10, 12] = value
     array[11, 12:14] = value
+    seal(scratch.url)
     cube = open_cube(scratch.url)
     message = (
         rf"static/{layer}: expected values in {bounds}, found 3 outside in this tile, "

@@ -57,12 +57,14 @@ def spoil(cube, group, name, change):
 
 def test_a_required_variable_that_is_missing_is_refused_by_name(world, cube, tmp_path):
     shutil.rmtree(cube / "meteo" / "sw_in")
+    seal(str(cube))
     with pytest.raises(ConfigError, match=r"drivers: .* needs 'sw_in'.* add it"):
         run_june(world, cube, tmp_path)
 
 
 def test_wrong_units_are_refused_with_what_was_expected(world, cube, tmp_path):
     zarr.open_group(str(cube), mode="r+", path="meteo")["ta"].attrs["units"] = "K"
+    seal(str(cube))
     with pytest.raises(ConfigError, match="expected units 'degC', found 'K'"):
         run_june(world, cube, tmp_path)
 

@@ -6,11 +6,12 @@
 
 Every group names its own grid and packing. Whatever is opened here has been checked: units, a
 calendar without gaps, coordinates that are those of the grid, values inside their physical
-range.
+range. Of a sealed cube, every object that is read is compared with its digest in the manifest.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +26,8 @@ from upscale.calendar import CALENDAR, TIME_UNITS, date_of
 from upscale.drivers.packing import Packing
 from upscale.grid import Grid
 from upscale.stores.location import is_url
+from upscale.stores.manifest import SEAL, ArrayManifest, Manifest, object_digest, read_manifest
+from upscale.stores.verified import VerifiedStore
 from upscale.variables import of_kind, variable
 
 SERIES = ("meteo", "satellite")
@@ -32,9 +35,22 @@ SERIES = ("meteo", "satellite")
 #: Attribute `kind` of the root of every driver cube.
 KIND = "upscale driver cube"
 
+#: Rows and columns of the parts of a mask of land that have a digest of their own.
+LAND_PARTS = (20, 20)
+
+#: What is said of a cube of version 0.1.
+UNSEALED = (
+    "{url}: the cube has no manifest, so that a chunk that is lost or changed is not noticed; "
+    "`upscale seal {url}` seals it"
+)
+
 
 class DriverError(ValueError):
     """A driver cube that cannot be used; the message says where the fault is and what to do."""
+
+
+class UnsealedCubeWarning(UserWarning):
+    """A driver cube without a manifest: what is lost or changed in it is not noticed."""
 
 
 @dataclass(frozen=True)
@@ -77,21 +93,33 @@ class SeriesGroup:
         mask = self.arrays.get("land")
         return None if mask is None else np.asarray(mask[:]).astype(bool)
 
+    @cached_property
+    def land_manifest(self) -> ArrayManifest | None:
+        """Digests of the parts of `LAND_PARTS` nodes of the mask, from their values: it is stored
+        as one chunk, and a node that becomes land is to concern the cells around it alone."""
+        return None if self.land is None else ArrayManifest(b"", _by_part(self.land, LAND_PARTS))
+
 
 @dataclass(frozen=True)
 class DriverCube:
-    """An opened driver cube; reading is lazy."""
+    """An opened driver cube; reading is lazy. manifest: of a sealed cube, what belongs to it."""
 
     url: str
     attributes: Mapping[str, Any]
     grid: Grid
     static: Mapping[str, zarr.Array]
     series: Mapping[str, SeriesGroup]
+    manifest: Manifest | None = None
 
     @property
     def digest(self) -> str:
         """Digest of the content, written when the cube was sealed."""
         return str(self.attributes["digest"])
+
+    @property
+    def sealed(self) -> bool:
+        """Whether every object that is read is compared with its digest."""
+        return self.manifest is not None
 
     @property
     def day_definition(self) -> str:
@@ -122,14 +150,32 @@ class DriverCube:
         return self.series["meteo"].last
 
 
+def _by_part(mask: NDArray[np.bool_], parts: tuple[int, int]) -> NDArray[np.uint8]:
+    """Digests `(row, col, 16)` of the values of parts of a mask, the last ones padded."""
+    (rows, cols), (down, across) = mask.shape, parts
+    whole = np.pad(mask, ((0, -rows % down), (0, -cols % across)))
+    blocks = whole.reshape(len(whole) // down, down, -1, across).swapaxes(1, 2)
+    packed = np.packbits(blocks.reshape(*blocks.shape[:2], -1), axis=-1)
+    digests = [object_digest(part.tobytes()) for row in packed for part in row]
+    return np.frombuffer(b"".join(digests), np.uint8).reshape(*packed.shape[:2], -1)
+
+
 def open_cube(url: str, storage_options: Mapping[str, Any] | None = None) -> DriverCube:
     """Open a driver cube and check its metadata.
 
     Raises DriverError where there is no driver cube or an unfinished one, and where a group is
     missing, a variable is unknown or has the wrong unit, days are in another calendar or have
-    gaps, or coordinates are not those of the grid.
+    gaps, or coordinates are not those of the grid; of a sealed cube, now and whenever something
+    is read, where an object is lost, cut or changed. Warns of a cube that is not sealed.
     """
-    root = _open_root(url, storage_options)
+    root, options = _open_root(url, storage_options), _options(url, storage_options)
+    manifest = None
+    if SEAL in root.attrs:
+        manifest = read_manifest(url, root.attrs, _not_sealed, options)
+        store = VerifiedStore(root.store, manifest, url, _not_sealed)
+        root = zarr.open_group(store, mode="r", use_consolidated=False)
+    else:
+        warnings.warn(UNSEALED.format(url=url), UnsealedCubeWarning, stacklevel=2)
     groups = dict(root.groups())
     for needed in ("static", "meteo"):
         if needed not in groups:
@@ -141,7 +187,14 @@ def open_cube(url: str, storage_options: Mapping[str, Any] | None = None) -> Dri
     series = {n: _open_series(url, n, groups[n]) for n in SERIES if n in groups}
     if "satellite" in series:
         _check_lattice(f"{url}/satellite", series["satellite"].grid, grid)
-    return DriverCube(url, dict(root.attrs), grid, static, series)
+    return DriverCube(url, dict(root.attrs), grid, static, series, manifest)
+
+
+def _not_sealed(text: str) -> DriverError:
+    return DriverError(
+        f"{text}; restore it from a copy, or make the cube again (`upscale check` of the cube "
+        "names all that is wrong)"
+    )
 
 
 def series_of(url: str, name: str) -> SeriesGroup:

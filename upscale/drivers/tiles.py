@@ -61,6 +61,9 @@ DERIVED: Mapping[str, Derived] = MappingProxyType(
     {"sw_pot": _sw_pot, "day_length": _day_length, "lat": _lat, "lon": _lon}
 )
 
+#: Static layers of a cube.
+LAYERS = ("igbp", "koppen", "sftlf", "elevation")
+
 #: Static layers whose values are checked, and the remedy that an error names.
 _REMEDIES = {
     "igbp": "write the codes of the legend, and 0 where the class is unknown",
@@ -135,8 +138,7 @@ def read_surface(cube: DriverCube, rows: slice, cols: slice) -> Surface:
 
     Raises DriverError for a class code outside the legend, or a land share outside 0 to 100 %.
     """
-    names = ("igbp", "koppen", "sftlf", "elevation")
-    layers = {name: np.asarray(cube.static[name][rows, cols]) for name in names}
+    layers = {name: np.asarray(cube.static[name][rows, cols]) for name in LAYERS}
     grid = cube.grid.crop(rows, cols)
     for name, remedy in _REMEDIES.items():
         _check_layer(f"{cube.url}/static/{name}", name, layers[name], grid, remedy)
@@ -257,11 +259,16 @@ def _read_one(
         filled[:, here] |= read_block(flags, there, rows, cols)[:, cells].T.astype(bool)
 
 
+def is_interpolated(group: SeriesGroup, grid: Grid) -> bool:
+    """Whether a group is interpolated to `grid`, or has its cells."""
+    return abs(group.grid.resolution - grid.resolution) >= 1e-9 or group.land is not None
+
+
 def _on_product_grid(
     group: SeriesGroup, name: str, grid: Grid, days: slice
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Values `(day, row, col)` on `grid`, and the cells `(row, col)` without a land node nearby."""
-    if abs(group.grid.resolution - grid.resolution) < 1e-9 and group.land is None:
+    if not is_interpolated(group, grid):
         rows, cols = _indices(group.grid, grid)
         return group.read(name, days, rows, cols), np.zeros(grid.shape, bool)
     stencil = bilinear(group.grid, grid)

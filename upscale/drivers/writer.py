@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import fsspec
 import numpy as np
 import zarr
 from numpy.typing import NDArray
@@ -18,8 +18,12 @@ from upscale.grid import Grid
 from upscale.stores.arrays import PLAIN, create_array, put_array, shuffled
 from upscale.stores.axes import CELLS, DAILY, put_bare_axes
 from upscale.stores.location import is_empty
+from upscale.stores.manifest import SEAL, write_manifest
 from upscale.variables import class_attributes, variable
 from upscale.version import __version__
+
+#: Attribute `schema` of the root of every driver cube: 2 has a manifest, 1 had none.
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ def create_cube(
         unseal(url)
     text = {
         "kind": KIND,
-        "schema": 1,
+        "schema": SCHEMA,
         "Conventions": "CF-1.11",
         "title": title,
         "source": source,
@@ -234,25 +238,22 @@ def unseal(url: str) -> None:
 
 
 def seal(url: str, digest: str | None = None) -> str:
-    """Finish a cube: store and return the digest of everything in it.
+    """Finish a cube: read every object, write what belongs to it, and return its digest.
 
-    digest: of all values, where the writer knows it. By default it is the sha256 of the sorted
-    keys of the store and the sha256 of each object, except the root metadata that holds it.
+    digest: of all values, where the writer knows it. By default it is made of the digests of all
+    objects but the root.
     """
     root = zarr.open_group(url, mode="r+")
-    found = digest or _digest(url)
-    if root.attrs.get("digest") != found:
-        root.attrs["digest"] = found
+    if root.attrs.get("schema") != SCHEMA:
+        root.attrs["schema"] = SCHEMA
+    made = write_manifest(url)
+    found = digest or _digest_of(made)
+    if (root.attrs.get(SEAL), root.attrs.get("digest")) != (made, found):
+        root.attrs.update({SEAL: made, "digest": found})
     return found
 
 
-def _digest(url: str) -> str:
-    """sha256 of the sorted keys of a store and the sha256 of each object except its root."""
-    files, root = fsspec.core.url_to_fs(url)
-    files.invalidate_cache()
-    digest = hashlib.sha256()
-    for path in sorted(files.find(root)):
-        key = path.removeprefix(root).lstrip("/")
-        if key != "zarr.json":
-            digest.update(key.encode() + hashlib.sha256(files.cat_file(path)).digest())
-    return digest.hexdigest()
+def _digest_of(made: Mapping[str, Any]) -> str:
+    """sha256 of the digests that a seal holds of groups and arrays."""
+    content = json.dumps([made["groups"], made["arrays"]], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
