@@ -368,7 +368,7 @@ def tight_disk(world, place):
         before = set(place.rglob("*"))
         whole = process(session, item, land=True)
         made = {path for path in set(place.rglob("*")) - before if path.is_file()}
-        entry = ledger / f"{item.id}.done.json"
+        (entry,) = ledger.glob(f"{item.id}.*.done.json")
         shards = {
             name: sum(stored(path) for path in made if path.is_relative_to(place / "f.zarr" / name))
             for name in whole.digests

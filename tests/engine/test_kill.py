@@ -185,10 +185,13 @@ def test_parts_on_several_machines_make_one_store(world, undisturbed, tmp_path):
 def test_a_finished_run_computes_nothing_again(world, tmp_path):
     config = write_config(world, tmp_path)
     finish(config)
-    entries = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "f.ledger").glob("r*.done.json")}
+    store = str(tmp_path / "f.zarr")
+    ledger, run = RunLedger(store), status(store).run
+    entries, compacted = ledger.entries(run), list((tmp_path / "f.ledger").glob("compact-*"))
+    assert len(entries) == 18
     finish(config)
-    again = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "f.ledger").glob("r*.done.json")}
-    assert entries == again
+    assert ledger.entries(run) == entries  # with the moment at which each was finished
+    assert list((tmp_path / "f.ledger").glob("compact-*")) == compacted
 
 
 def test_parts_that_start_at_once_make_one_store(world, undisturbed, tmp_path):

@@ -55,7 +55,7 @@ def finish(
     store = checked.run.output.store
     state = engine.status(store)
     if not state.missing:
-        engine.finalise(store)
+        engine.finalise(store, state)
     report = reports.make_report(store, round(time.monotonic() - start, 1))
     reports.show(report, console)
     if json:
@@ -84,7 +84,7 @@ def plan_facts(checked: Checked, part: tuple[int, int] = (1, 1)) -> dict[str, An
     the store holds; bytes and memory are estimates."""
     layout, tiles = checked.plan.job.layout, checked.plan.tiles
     items = [item.id for item in checked.plan.items(part)]
-    done = RunLedger(checked.plan.job.store).entries(checked.plan.job.digest)
+    done = RunLedger(checked.plan.job.store).done(checked.plan.job.digest)
     return {
         "store": checked.run.output.store,
         "model": checked.release.manifest.name,

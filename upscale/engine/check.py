@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from upscale.checks.cube import Check, CheckReport, check_cube
 from upscale.engine.ledger import RunEntry, RunLedger
-from upscale.engine.run import status
+from upscale.engine.run import Status, status
 from upscale.product.cube import layout_of, open_flux_group
 from upscale.product.layout import item_from_id
 from upscale.product.shards import digest_of, read_arrays
@@ -16,19 +16,18 @@ from upscale.product.shards import digest_of, read_arrays
 def check_store(store: str) -> CheckReport:
     """All checks of the values, that every work item is there, and that every array still has
     the digest that the ledger holds."""
-    report = check_cube(store)
-    return replace(report, checks=(*report.checks, _complete(store), _unchanged(store)))
+    report, found = check_cube(store), status(store)
+    return replace(report, checks=(*report.checks, _complete(found), _unchanged(store, found)))
 
 
-def _complete(store: str) -> Check:
-    found = status(store)
+def _complete(found: Status) -> Check:
     some = ", ".join(found.missing[:3])
     text = f"{found.done} of {found.total} work items done" + (f"; missing {some}" if some else "")
     return Check("ledger", not found.missing, text, "run the same RUN.yaml again")
 
 
-def _unchanged(store: str) -> Check:
-    entries = RunLedger(store).entries(status(store).run)
+def _unchanged(store: str, found: Status) -> Check:
+    entries = RunLedger(store).entries(found.run)
     changed = [place for entry in entries.values() for place in changed_arrays(store, entry)]
     text = f"{len(entries)} work items read back with the digests of the ledger"
     if changed:

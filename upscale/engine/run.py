@@ -116,7 +116,8 @@ def execute(checked: Checked, progress: Progress, part: Part = (1, 1)) -> RunOut
     """Do every work item of a part that the ledger does not hold."""
     plan, run = checked.plan, checked.run
     ledger = RunLedger(plan.job.store)
-    done = ledger.entries(plan.job.digest)
+    ledger.tidy()
+    done = ledger.done(plan.job.digest)
     items = list(plan.items(part))
     left = [item for item in items if item.id not in done]
     progress.start(len(items), len(items) - len(left))
@@ -127,7 +128,9 @@ def execute(checked: Checked, progress: Progress, part: Part = (1, 1)) -> RunOut
     gpus = visible_gpus(run.cluster.device)
     with connect(run.cluster, _logs(ledger), gpus=gpus) as client:
         progress.stage("predicting")
-        return run_items(client, plan, left, ledger, run.retries, progress)
+        outcome = run_items(client, plan, left, ledger, run.retries, progress)
+    ledger.tidy()
+    return outcome
 
 
 def _logs(ledger: RunLedger) -> Path | None:
@@ -150,7 +153,7 @@ def status(store: str) -> Status:
     plan = ledger.read_object(PLAN)
     if not plan or plan["run"] != digest:
         raise ValueError(f"{ledger.url}: no plan of this store; run `upscale init` again")
-    done = ledger.entries(digest)
+    done = ledger.done(digest)
     failed = ledger.entries(digest, "failed")
     missing = tuple(item for item in plan["items"] if item not in done)
     return Status(
@@ -159,9 +162,12 @@ def status(store: str) -> Status:
     )  # fmt: skip
 
 
-def finalise(store: str) -> Status:
-    """Mark a store complete; ValueError names what is missing where it is not."""
-    found = status(store)
+def finalise(store: str, found: Status | None = None) -> Status:
+    """Mark a store complete; ValueError names what is missing where it is not.
+
+    found: its status where it is known already.
+    """
+    found = found or status(store)
     if found.missing:
         some = ", ".join(itertools.islice(found.missing, 5))
         more = f" and {len(found.missing) - 5} more" if len(found.missing) > 5 else ""
@@ -173,4 +179,5 @@ def finalise(store: str) -> Status:
         attributes.update({"complete": True, "date_modified": stamp, "history": history})
     if not is_consolidated(store):
         consolidate(store)
+    RunLedger(store).tidy(0)
     return found

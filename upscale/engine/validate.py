@@ -152,7 +152,7 @@ def _room_faults(plan: RunPlan) -> list[str]:
     if is_url(store):
         return []
     items = len(plan.tiles) * layout.blocks
-    left = items - len(RunLedger(store).entries(plan.job.digest))
+    left = items - len(RunLedger(store).done(plan.job.digest))
     parent = _existing_parent(Path(store))
     free, needed = shutil.disk_usage(parent).free, store_bytes(plan) * left / items
     if not left or needed <= free:

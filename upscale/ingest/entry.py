@@ -39,5 +39,7 @@ class IngestEntry:
 class IngestLedger(Ledger[IngestEntry]):
     """The entries of one driver cube."""
 
+    identity = "inputs"
+
     def __init__(self, cube: str) -> None:
         super().__init__(cube, IngestEntry)

@@ -87,7 +87,10 @@ def ingest(scan: Scan, progress: Progress, runner: Runner | None = None) -> Inge
             return nothing_to_do
         with ExitStack() as stack:
             chosen = runner or stack.enter_context(_cluster(scan, progress))
-            return _bring_up_to_date(_Attempt(scan, ledger, known, chosen, progress))
+            ledger.tidy()
+            outcome = _bring_up_to_date(_Attempt(scan, ledger, known, chosen, progress))
+        ledger.tidy(0)
+        return outcome
 
 
 @contextmanager

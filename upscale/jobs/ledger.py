@@ -1,22 +1,48 @@
 """The ledger beside a store: one small JSON entry for each work item, of any kind of work.
 
 Done means a valid entry, never that a shard exists: an entry is written after its shards were
-written and read back.
+written and read back. Every entry, and every mark that an item is to be done again, is an object
+of its own with a new name; the newest of an item counts. So what many of them say can be folded
+into the two objects of `jobs.compact` while others write, and a process that is killed at any
+moment leaves a ledger that says the same.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 import fsspec
 
-from upscale.stores.location import write_object
+from upscale.jobs.compact import (
+    Compacted,
+    LedgerError,
+    LightEntry,
+    damaged,
+    fold,
+    newest_index,
+    outdated,
+    read_index,
+)
+from upscale.stores.location import create_object, is_local, write_object
 
 Status = Literal["done", "failed"]
+
+#: Loose entries that a resume leaves as they are; more of them are compacted.
+MANY = 300
+
+#: How often a ledger is listed again because it was compacted while it was read.
+_ATTEMPTS = 20
+
+#: `r000c001-b002.1764000000000000000-1f0c22aa.done.json`; entries of old ledgers have no stamp.
+_EVENT = re.compile(r"(?P<item>.+?)(\.(?P<stamp>\d{19}-[0-9a-f]{8}))?\.(done|forgotten)\.json")
 
 
 class LedgerEntry(Protocol):
@@ -36,6 +62,7 @@ class LedgerEntry(Protocol):
 
 
 R = TypeVar("R", bound=LedgerEntry)
+T = TypeVar("T")
 
 
 def beside(store: str, suffix: str) -> str:
@@ -48,39 +75,162 @@ def store_name(store: str) -> str:
     return store.rstrip("/").rsplit("/", 1)[-1]
 
 
+@dataclass(frozen=True)
+class _View(Generic[R]):
+    """What a ledger held at one moment. names: of all objects; events: names of those that are
+    not folded; loose: the newest entry of their items, None where it was forgotten or is damaged.
+    """
+
+    names: list[str]
+    compacted: Compacted
+    events: list[str]
+    loose: Mapping[str, R | None]
+
+    def rows(self) -> Iterator[tuple[int, LightEntry]]:
+        """The compacted entries that nothing newer replaces, with their numbers."""
+        rows = enumerate(self.compacted.rows)
+        return ((number, row) for number, row in rows if row.item not in self.loose)
+
+
 class Ledger(Generic[R]):
-    """The entries of one store, on any file system that fsspec opens."""
+    """The entries of one store, on any file system that fsspec opens.
+
+    identity: the field of an entry that names what its item was made from.
+    """
+
+    identity: ClassVar[str] = "identity"
 
     def __init__(self, store: str, kind: type[R]) -> None:
         self.url = beside(store, "ledger")
         self._kind = kind
         self._fs, self._root = fsspec.core.url_to_fs(self.url)
+        self._marks: dict[str, str] = {}
+        self._latest = 0
 
     def write(self, entry: R) -> None:
         """Store an entry; readers see the old one or the new one, whole."""
-        self.write_object(f"{entry.item}.{entry.status}.json", asdict(entry))
-        if entry.status == "done":
-            self._remove(f"{entry.item}.failed.json")
+        if entry.status == "failed":
+            self.write_object(f"{entry.item}.failed.json", asdict(entry))
+            return
+        self.write_object(f"{entry.item}.{self._stamp()}.done.json", asdict(entry))
+        self._remove(f"{entry.item}.failed.json")
+        if entry.item in self._marks:
+            self._remove(self._marks.pop(entry.item))
 
     def forget(self, item: str) -> None:
-        """Remove the entry of an item that is done, because what it wrote is about to change."""
-        self._remove(f"{item}.done.json")
+        """Mark that an item is not done any more, because what it wrote is about to change."""
+        try:
+            self._mark(item)
+        except OSError:  # a full disk; what lies loose makes room for the mark
+            for name in self._names():
+                if (event := _EVENT.fullmatch(name)) and event["item"] == item:
+                    self._remove(name)
+            self._mark(item)
+
+    def _mark(self, item: str) -> None:
+        name = f"{item}.{self._stamp()}.forgotten.json"
+        self.write_object(name, {"item": item})
+        self._marks[item] = name
+
+    def _stamp(self) -> str:
+        """Orders the objects of an item; no two are alike. The clocks of machines need to agree
+        no better than the time between two attempts at one item."""
+        self._latest = max(time.time_ns(), self._latest + 1)
+        return f"{self._latest:019d}-{secrets.token_hex(4)}"
 
     def holds(self, item: str, run: str) -> bool:
         """Whether an item of a run is done: its entry can be read."""
-        entry = self._read(f"{item}.done.json")
-        return entry is not None and entry.run == run
+        view = self._steadily(lambda: self._look(item))
+        if item in view.loose:
+            entry = view.loose[item]
+            return entry is not None and entry.run == run
+        return any(row.item == item and row.run == run for _, row in view.rows())
+
+    def done(self, run: str) -> dict[str, LightEntry]:
+        """What is done of a run by work item, without the rest of the entries: of what is
+        compacted, the index alone is read."""
+        view = self._steadily(self._look)
+        found = {row.item: row for _, row in view.rows() if row.run == run}
+        return found | {item: self._light(entry) for item, entry in _of(run, view.loose)}
 
     def entries(self, run: str, status: Status = "done") -> dict[str, R]:
         """All valid entries of a run by work item."""
-        names = [name for name in self._names() if name.endswith(f".{status}.json")]
-        found = (entry for entry in self._read_all(names) if entry and entry.run == run)
-        return {entry.item: entry for entry in found}
+        if status == "failed":
+            names = [name for name in self._names() if name.endswith(".failed.json")]
+            found = (self._parsed(content) for content in self._read_all(names))
+            return {entry.item: entry for entry in found if entry and entry.run == run}
+        return self._steadily(lambda: self._done_entries(run))
+
+    def _done_entries(self, run: str) -> dict[str, R]:
+        view = self._look()
+        lines = self._lines(view.compacted)
+        kept = ((row, self._parsed(lines[n])) for n, row in view.rows() if row.run == run)
+        found = {row.item: entry for row, entry in kept if entry is not None}
+        return found | dict(_of(run, view.loose))
+
+    def tidy(self, many: int = MANY) -> None:
+        """Compact the ledger where more than `many` entries lie loose; where nothing can be
+        written, on a full disk for example, it stays as it is."""
+        if sum(bool(_EVENT.fullmatch(name)) for name in self._names()) > many:
+            with suppress(OSError):
+                self.compact()
+
+    def compact(self) -> None:
+        """Fold all loose entries into one object with an index.
+
+        Any number of processes may write, read and compact meanwhile: what they enter stays.
+        A process that is killed here leaves what it had not removed yet; the next one does.
+        Raises LedgerError where compacted objects are damaged, OSError where nothing can be
+        written.
+        """
+        view, lines = self._steadily(self._look_whole)
+        left = [name for name in view.names if name in view.compacted.folded]
+        if not view.events:
+            self._clean(view.names, view.compacted, left)
+            return
+        kept = [(row, lines[number]) for number, row in view.rows()]
+        kept += [(self._light(e), _line(e)) for e in view.loose.values() if e is not None]
+        kept.sort(key=lambda pair: pair[0].item)
+        index, content = fold(view.compacted.number + 1, kept, [*view.events, *left])
+        if self._create(index, content):
+            self._clean(view.names, index, sorted(index.folded))
+
+    def _clean(self, names: list[str], index: Compacted, folded: list[str]) -> None:
+        """Remove what an index stands for.
+
+        The old index goes first: so whoever has read it knows that no entry was missing from
+        the list that named it.
+        """
+        for name in outdated(names, index.number + 1):
+            if name not in (index.name, index.file):
+                self._remove(name)
+        self._remove_all(folded)
+
+    def _create(self, index: Compacted, content: bytes) -> bool:
+        """Write entries and then their index; False where another process was faster."""
+        self._write(index.file, content)
+        try:
+            create_object(self._fs, f"{self._root}/{index.name}", index.to_bytes())
+        except OSError as error:
+            if self._stands(index):  # the answer alone was lost
+                return True
+            taken = isinstance(error, FileExistsError)
+            if taken or is_local(self._fs):
+                self._remove(index.file)
+            if not taken:
+                raise
+            return False
+        return True
+
+    def _stands(self, index: Compacted) -> bool:
+        with suppress(FileNotFoundError):
+            content: bytes = self._fs.cat_file(f"{self._root}/{index.name}")
+            return content == index.to_bytes()
+        return False
 
     def write_object(self, name: str, content: Any) -> None:
         """Store plain values as JSON under a name."""
-        payload = json.dumps(content, indent=1, sort_keys=True).encode()
-        write_object(self._fs, f"{self._root}/{name}", payload)
+        self._write(name, json.dumps(content, indent=1, sort_keys=True).encode())
 
     def read_object(self, name: str) -> Any:
         """The values stored under a name, None where there are none that can be read."""
@@ -91,9 +241,63 @@ class Ledger(Generic[R]):
 
     def clear(self) -> None:
         """Forget all entries."""
-        for name in self._names():
-            if name.endswith((".done.json", ".failed.json")):
-                self._remove(name)
+        names = self._names()
+        for name in outdated(names, newest_index(names) + 1):
+            self._remove(name)
+        entries = [n for n in names if _EVENT.fullmatch(n) or n.endswith(".failed.json")]
+        self._remove_all(entries)
+
+    def _look_whole(self) -> tuple[_View[R], list[bytes]]:
+        view = self._look()
+        return view, self._lines(view.compacted)
+
+    def _look(self, item: str | None = None) -> _View[R]:
+        """Read the index and loose entries (of one item alone); FileNotFoundError where a part
+        of them was compacted meanwhile."""
+        names = self._names()
+        compacted = self._index(names)
+        events = [n for n in names if _EVENT.fullmatch(n) and n not in compacted.folded]
+        newest = {of: name for of, name in _newest(events).items() if item in (None, of)}
+        loose: dict[str, R | None] = dict.fromkeys(newest)
+        done = {of: name for of, name in newest.items() if name.endswith(".done.json")}
+        for of, content in zip(done, self._read_all(done.values()), strict=True):
+            loose[of] = self._parsed(content)
+        return _View(names, compacted, events, loose)
+
+    def _index(self, names: list[str]) -> Compacted:
+        number = newest_index(names)
+        if number == 0:
+            if newest_index(self._names()):  # the first compaction took place during the listing
+                raise FileNotFoundError(f"{self.url}: compacted while it was read")
+            return Compacted()
+        content = self._fs.cat_file(f"{self._root}/{Compacted(number).name}")
+        found = read_index(number, content, self.url)
+        size = self._fs.size(f"{self._root}/{found.file}")
+        if size != found.size:
+            raise damaged(f"{self.url}/{found.file}", f"{found.size} bytes", str(size))
+        return found
+
+    def _lines(self, compacted: Compacted) -> list[bytes]:
+        if not compacted.number:
+            return []
+        return compacted.lines(self._fs.cat_file(f"{self._root}/{compacted.file}"), self.url)
+
+    def _steadily(self, read: Callable[[], T]) -> T:
+        """What `read` gives, which begins again where an object is gone that was listed."""
+        for _ in range(_ATTEMPTS):
+            try:
+                return read()
+            except FileNotFoundError as error:
+                gone = error
+                time.sleep(0.02)
+        raise LedgerError(
+            f"{self.url}: expected all objects that are listed, found none at {gone}; put the "
+            "file back, or delete all compact-* files and run again: their items are then done "
+            "again"
+        )
+
+    def _light(self, entry: R) -> LightEntry:
+        return LightEntry(entry.item, entry.run, getattr(entry, self.identity, ""))
 
     def _names(self) -> list[str]:
         self._fs.invalidate_cache()
@@ -103,19 +307,56 @@ class Ledger(Generic[R]):
             return []
         return [str(path).rsplit("/", 1)[-1] for path in paths]
 
-    def _read_all(self, names: Iterable[str]) -> Iterator[R | None]:
+    def _read_all(self, names: Iterable[str]) -> Iterator[bytes]:
+        paths = [f"{self._root}/{name}" for name in names]
+        if is_local(self._fs):  # threads only wait for each other
+            yield from map(self._fs.cat_file, paths)
+            return
         with ThreadPoolExecutor(16) as pool:
-            yield from pool.map(self._read, names)
+            yield from pool.map(self._fs.cat_file, paths)
 
-    def _read(self, name: str) -> R | None:
-        content = self.read_object(name)
+    def _parsed(self, content: bytes) -> R | None:
         try:
-            return self._kind(**content)
-        except TypeError:
+            return self._kind(**json.loads(content))
+        except (TypeError, ValueError):
             return None
 
-    def _remove(self, name: str) -> None:
-        try:
-            self._fs.rm_file(f"{self._root}/{name}")
-        except FileNotFoundError:
+    def _write(self, name: str, content: bytes) -> None:
+        write_object(self._fs, f"{self._root}/{name}", content)
+
+    def _remove_all(self, names: list[str]) -> None:
+        if is_local(self._fs):
+            for name in names:
+                self._remove(name)
             return
+        for start in range(0, len(names), 1000):  # what one request to an object store may hold
+            some = names[start : start + 1000]
+            try:
+                self._fs.rm([f"{self._root}/{name}" for name in some])
+            except FileNotFoundError:  # another process removes them, too
+                for name in some:
+                    self._remove(name)
+
+    def _remove(self, name: str) -> None:
+        with suppress(FileNotFoundError):
+            self._fs.rm_file(f"{self._root}/{name}")
+
+
+def _newest(events: Iterable[str]) -> dict[str, str]:
+    """The name of the newest object of each work item."""
+    found: dict[str, tuple[str, str]] = {}
+    for name in events:
+        if event := _EVENT.fullmatch(name):
+            mine = event["stamp"] or "", name
+            found[event["item"]] = max(mine, found.get(event["item"], mine))
+    return {item: name for item, (_, name) in found.items()}
+
+
+def _of(run: str, loose: Mapping[str, R | None]) -> Iterator[tuple[str, R]]:
+    """The loose entries of a run that are done."""
+    found = ((item, entry) for item, entry in loose.items() if entry is not None)
+    return ((item, entry) for item, entry in found if entry.run == run)
+
+
+def _line(entry: LedgerEntry) -> bytes:
+    return json.dumps(asdict(entry), sort_keys=True).encode()

@@ -49,6 +49,23 @@ def write_whole(path: Path, content: bytes | str) -> None:
         part.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
+def create_whole(path: Path, content: bytes) -> None:
+    """Write a file in one step; FileExistsError where there is one of its name."""
+    part = path.with_name(f".{secrets.token_hex(4)}.{path.name}{PART}")
+    try:
+        part.write_bytes(content)
+        sync(part)
+        try:
+            os.link(part, path)  # unlike a renaming, never takes the place of another file
+        except PermissionError:  # a disk without links: of two at the same instant, one is lost
+            if path.exists():
+                raise FileExistsError(path) from None
+            os.replace(part, path)
+        sync(path.parent)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def take_place(part: Path, path: Path) -> None:
     """Give a file that is whole and on the disk its name, over any other that has it."""
     os.replace(part, path)

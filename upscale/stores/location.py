@@ -7,7 +7,7 @@ from typing import Any
 
 import fsspec
 
-from upscale.stores.files import write_whole
+from upscale.stores.files import create_whole, write_whole
 
 
 def is_url(location: str) -> bool:
@@ -44,3 +44,15 @@ def write_object(fs: Any, path: str, content: bytes) -> None:
         write_whole(Path(path), content)
     else:
         fs.pipe_file(path, content)
+
+
+def create_object(fs: Any, path: str, content: bytes) -> None:
+    """Write a small object of an fsspec file system unless one has its name: FileExistsError.
+
+    Of several that create one at once, one succeeds; readers see it whole or not at all.
+    """
+    if is_local(fs):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        create_whole(Path(path), content)
+    else:
+        fs.pipe_file(path, content, mode="create")
