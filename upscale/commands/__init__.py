@@ -40,7 +40,7 @@ COMMANDS = {
     "status": CommandEntry("Run", "Say how far the run of a store is."),
     "finalise": CommandEntry("Run", "Mark a store complete, once every work item is done."),
     "check": CommandEntry(
-        "Run", "Check the values of a store and that they are the ones that were computed."
+        "Run", "Check a store: its values, and that they are what was computed; or a driver cube."
     ),
     "demo": CommandEntry("Run", "Make a planet, map its carbon fluxes, check them and draw them."),
     "inspect": CommandEntry(
@@ -53,6 +53,10 @@ COMMANDS = {
     "ingest": CommandEntry(
         "Data",
         "Make a driver cube of MODIS, VIIRS and ERA5 archives. Run it again to go on or to add.",
+    ),
+    "seal": CommandEntry(
+        "Data",
+        "Give a driver cube of version 0.1 its manifest: the digest of every object in it.",
     ),
     "towers-on-grid": CommandEntry(
         "Data", "Write a driver cube whose valid cells are the flux towers of a folder."

@@ -168,7 +168,7 @@ def open_cube(url: str, storage_options: Mapping[str, Any] | None = None) -> Dri
     gaps, or coordinates are not those of the grid; of a sealed cube, now and whenever something
     is read, where an object is lost, cut or changed. Warns of a cube that is not sealed.
     """
-    root, options = _open_root(url, storage_options), _options(url, storage_options)
+    root, options = open_root(url, storage_options), _options(url, storage_options)
     manifest = None
     if SEAL in root.attrs:
         manifest = read_manifest(url, root.attrs, _not_sealed, options)
@@ -238,7 +238,8 @@ def _check_lattice(where: str, found: Grid, product: Grid) -> None:
         raise DriverError(f"{where}: satellite series lie on the product grid: {error}") from error
 
 
-def _open_root(url: str, storage_options: Mapping[str, Any] | None) -> zarr.Group:
+def open_root(url: str, storage_options: Mapping[str, Any] | None = None) -> zarr.Group:
+    """The root of a finished driver cube, not looked into; DriverError where there is none."""
     try:
         root = zarr.open_group(url, mode="r", storage_options=_options(url, storage_options))
     except (FileNotFoundError, KeyError, ContainsArrayError) as error:

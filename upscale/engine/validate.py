@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from upscale.calendar import date_of
-from upscale.drivers.cube import DriverCube, DriverError, open_cube
+from upscale.drivers.cube import (
+    UNSEALED,
+    DriverCube,
+    DriverError,
+    UnsealedCubeWarning,
+    open_cube,
+)
 from upscale.drivers.tiles import DERIVED, missing_features
 from upscale.engine.config import Run
 from upscale.engine.devices import visible_gpus
@@ -50,7 +57,7 @@ def validate(run: Run) -> Checked:
     release = _attempt(faults, "model", lambda: load_release(run.model))
     asked = run.cluster.device
     run = _where_it_computes(run, release)
-    cube = _attempt(faults, "drivers", lambda: open_cube(run.drivers))
+    cube = _attempt(faults, "drivers", lambda: _open_quietly(run.drivers))
     if cube is not None:
         faults += _period_faults(run, cube) + _grid_faults(run, cube)
         faults += _years_faults(run, cube)
@@ -64,6 +71,13 @@ def validate(run: Run) -> Checked:
     _raise(store_faults(plan.job))
     _raise(_room_faults(plan) + _memory_faults(run, plan, release))
     return Checked(run, release, cube, plan, _warnings(release, cube, asked))
+
+
+def _open_quietly(drivers: str) -> DriverCube:
+    """The driver cube; that it is not sealed is one of the notes of a run."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnsealedCubeWarning)
+        return open_cube(drivers)
 
 
 def _where_it_computes(run: Run, release: Release | None) -> Run:
@@ -242,7 +256,9 @@ def _warnings(release: Release, cube: DriverCube, device: str) -> tuple[str, ...
     """What does not stop a run, and its user should know."""
     names = release.scaler.names
     absent = missing_features(cube, tuple(n for n in names if n not in DERIVED))
-    warnings = [f"optional driver {name} is not in the cube and will be masked" for name in absent]
+    notes = [f"optional driver {name} is not in the cube and will be masked" for name in absent]
     if release.manifest.is_trees and device == "cuda":
-        warnings.append(f"cluster.device: trees of {release.manifest.model} compute on the CPU")
-    return (*warnings, *other_days(release, cube.day_definition))
+        notes.append(f"cluster.device: trees of {release.manifest.model} compute on the CPU")
+    if not cube.sealed:
+        notes.append(f"drivers: {UNSEALED.format(url=cube.url)}")
+    return (*notes, *other_days(release, cube.day_definition))

@@ -7,25 +7,29 @@ fill values, dimension names and attributes are never left to a default.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import zarr
 from numpy.typing import DTypeLike, NDArray
-from zarr.codecs import BloscCodec, ZstdCodec
+from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
 #: What a run writes over days: a checksum in every chunk tells a torn one from a whole one.
 CHECKED = ZstdCodec(level=3, checksum=True)
 
-#: Axes and static layers of a driver cube, whose digest is made of all their bytes.
-PLAIN = ZstdCodec(level=0, checksum=False)
+#: Axes and static layers of a driver cube.
+PLAIN = ZstdCodec(level=0, checksum=True)
+
+#: One codec, or several, of which each gets what the one before gave.
+Codecs: TypeAlias = "BloscCodec | ZstdCodec | tuple[BloscCodec | Crc32cCodec, ...]"
 
 
-def shuffled(dtype: DTypeLike) -> BloscCodec:
-    """The codec of daily drivers: bits of a kind lie together, which is what packs well in
-    series of 16-bit steps and in flags."""
+def shuffled(dtype: DTypeLike) -> Codecs:
+    """The codecs of daily drivers: bits of a kind lie together, which is what packs well in
+    series of 16-bit steps and in flags; Blosc has no checksum of its own."""
     size = np.dtype(dtype).itemsize
-    return BloscCodec(typesize=size, cname="zstd", clevel=3, shuffle="bitshuffle")
+    blosc = BloscCodec(typesize=size, cname="zstd", clevel=3, shuffle="bitshuffle")
+    return blosc, Crc32cCodec()
 
 
 def create_array(
@@ -39,7 +43,7 @@ def create_array(
     chunks: Sequence[int],
     shards: Sequence[int] | None = None,
     attributes: Mapping[str, Any] | None = None,
-    codec: BloscCodec | ZstdCodec = CHECKED,
+    codec: Codecs = CHECKED,
     overwrite: bool = False,
 ) -> zarr.Array[Any]:
     """Write the metadata of an array; no value is written.
@@ -70,7 +74,7 @@ def put_array(
     attributes: Mapping[str, Any] | None = None,
     *,
     chunk: int | None = None,
-    codec: BloscCodec | ZstdCodec = CHECKED,
+    codec: Codecs = CHECKED,
     overwrite: bool = False,
 ) -> None:
     """Write a small array whole, such as an axis or a static layer.

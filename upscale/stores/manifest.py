@@ -17,7 +17,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import fsspec
@@ -210,26 +210,42 @@ def read_manifest(
 
     Raises what `fault` makes where the manifest or the attributes are not the sealed ones.
     """
-    seal: Any = attributes[SEAL]
-    if seal.get("form") != FORM:
+    check_attributes(url, attributes, fault)
+    groups = {path: bytes.fromhex(d) for path, d in attributes[SEAL]["groups"].items()}
+    found = stored_manifests(url, attributes[SEAL]["arrays"], fault, options)
+    return Manifest(groups, {path: read() for path, read in found.items()})
+
+
+def check_attributes(url: str, attributes: Mapping[str, Any], fault: Fault) -> None:
+    """Raise what `fault` makes where the attributes of a root are not the sealed ones."""
+    form = attributes[SEAL].get("form")
+    if form != FORM:
         raise fault(
-            f"{url}: expected a seal of form {FORM}, found {seal.get('form')}, which another "
-            "version of upscale wrote"
+            f"{url}: expected a seal of form {FORM}, found {form}, which another version of "
+            "upscale wrote"
         )
-    if attributes_digest(attributes) != seal["attributes"]:
+    if attributes_digest(attributes) != attributes[SEAL]["attributes"]:
         raise fault(f"{url}/zarr.json: expected the attributes that were sealed, found others")
+
+
+def stored_manifests(
+    url: str, arrays: Mapping[str, str], fault: Fault, options: Mapping[str, Any] | None = None
+) -> dict[str, Callable[[], ArrayManifest]]:
+    """What gives the manifest of each array, or raises what `fault` makes where it is not the
+    sealed one. arrays: digest of each manifest by path; all are read at once."""
     files, root = fsspec.core.url_to_fs(url, **(options or {}))
-    paths = {array: f"{root}/{array}/{NAME}" for array in seal["arrays"]}
+    paths = {array: f"{root}/{array}/{NAME}" for array in arrays}
     found = files.cat(list(paths.values()), on_error="return") if paths else {}
-    arrays = {}
-    for array, path in paths.items():
-        content, place = found.get(path, FileNotFoundError(path)), f"{url}/{array}/{NAME}"
+
+    def read(array: str) -> ArrayManifest:
+        content = found.get(paths[array])
         if isinstance(content, Exception) and not isinstance(content, FileNotFoundError):
             raise content
-        known = bytes.fromhex(seal["arrays"][array])
-        whole = verified(place, None if isinstance(content, Exception) else content, known, fault)
-        arrays[array] = ArrayManifest.from_bytes(whole)
-    return Manifest({path: bytes.fromhex(d) for path, d in seal["groups"].items()}, arrays)
+        whole = None if isinstance(content, Exception) else content
+        known = bytes.fromhex(arrays[array])
+        return ArrayManifest.from_bytes(verified(f"{url}/{array}/{NAME}", whole, known, fault))
+
+    return {array: partial(read, array) for array in arrays}
 
 
 def verified(where: str, content: Any, expected: bytes, fault: Fault) -> Any:
