@@ -83,7 +83,7 @@ def test_results_do_not_depend_on_the_size_of_tiles(world, store, tile, tmp_path
     other = prepare(world.model, world.drivers, tmp_path / "f.zarr", period=world.period,
                     output={"tile": tile})  # fmt: skip
     changed = differences(store, run_here(other))
-    assert set(changed) <= {"@layout", "@run_digest", "@config"}
+    assert set(changed) <= {"@layout", "@run_digest", "@config", "@rules"}
 
 
 def test_results_do_not_depend_on_the_order_of_tiles(world, store, tmp_path):

@@ -19,8 +19,9 @@ from upscale.api.records import (
     with_margin,
 )
 from upscale.calendar import STEP_DAYS
-from upscale.engine.predict import NO_SEGMENTS, daily_of, joined, reduce_members, slices
+from upscale.engine.predict import daily_of
 from upscale.engine.provenance import other_days
+from upscale.engine.reduction import NO_SUMS, joined, reduce_members, slices
 from upscale.engine.uncertainty import applicability_of, margin_of
 from upscale.network.inference import (
     CellWindows,
@@ -187,7 +188,7 @@ def _predict(
     parts, kept = [], []
     for cells in slices(len(windows.codes)) if len(windows.codes) else [slice(0, 0)]:
         each = predict_series(predictor, windows, known, cells)
-        parts.append(reduce_members(each, NO_SEGMENTS))
+        parts.append(reduce_members(each, NO_SUMS))
         kept += [each] if keep else []
     filled = records.filled[records.places.land]
     daily = daily_of(predictor, windows, filled, known, joined(parts))

@@ -84,7 +84,7 @@ def plan_facts(checked: Checked, part: tuple[int, int] = (1, 1)) -> dict[str, An
     the store holds; bytes and memory are estimates."""
     layout, tiles = checked.plan.job.layout, checked.plan.tiles
     items = [item.id for item in checked.plan.items(part)]
-    done = RunLedger(checked.plan.job.store).done(checked.plan.job.digest)
+    done = checked.standing.done
     return {
         "store": checked.run.output.store,
         "model": checked.release.manifest.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -55,6 +56,10 @@ class Context(Strict):
     strict_past: bool = False
     """Use only support years that end before the block that is predicted. Costs new embeddings for
     every block."""
+    until: dt.date | None = None
+    """Last day of the record that support sets are chosen from. Left out: the last day of the
+    driver cube when the store is made; it is written into the store, so that a longer record does
+    not move values that are there already."""
     store: str | None = None
     """Where embeddings are kept. Runs that share it share the embeddings that fit. Left out: beside
     the flux cube."""

@@ -1,12 +1,14 @@
 """The context cube: the embedding z of every cell, made once and kept.
 
-It lies beside the flux cube, one group for each digest of what the embeddings are made from
-(weights, drivers, support rule, grid), so that a later run reuses what is still right and
-never what is not.
+It lies beside the flux cube, one group for each digest of the rules of its embeddings (weights,
+support rule, grid, last day of the record). An entry of its ledger says what the embeddings of a
+tile were made from, so that they are used as long as that is still so, and never longer.
 """
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +17,13 @@ import zarr
 from numpy.typing import NDArray
 
 from upscale.drivers.cube import DriverCube
+from upscale.drivers.identity import read_identities, surface_identities
 from upscale.drivers.tiles import Surface, read_features
 from upscale.engine.plan import RunJob
-from upscale.grid import Tile, tile_counts
+from upscale.grid import Tile
 from upscale.jobs.claim import claimed
+from upscale.jobs.ledger import Ledger, Status
+from upscale.jobs.settings import digest_of
 from upscale.network.inference import Embeddings, embed_windows
 from upscale.network.predictor import Predictor
 from upscale.network.scaler import Scaler
@@ -29,26 +34,69 @@ from upscale.stores.axes import CELLS
 #: Days of drivers that are read at once.
 _SPAN = 366
 
+#: First day number and number of days, each, of what is read for the windows of a tile.
+Spans = Sequence[Sequence[int]]
+
+
+@dataclass(frozen=True)
+class ContextEntry:
+    """What the embeddings of a tile were made from.
+
+    item: group, tile and block; run: digest of the rules of the group; identity: digest of the
+    rules, of the support windows and of the classes; reads: of all chunks of drivers from which
+    the windows were chosen and read; spans: days of the windows, see `Spans`; digests: of the
+    arrays that are kept.
+    """
+
+    item: str
+    run: str
+    identity: str
+    reads: str
+    spans: list[list[int]]
+    digests: dict[str, str]
+    status: Status = "done"
+
+
+class ContextLedger(Ledger[ContextEntry]):
+    """The entries of one context cube."""
+
+    def __init__(self, store: str) -> None:
+        super().__init__(store, ContextEntry)
+
 
 def group_path(job: RunJob) -> str:
     """Name of the group that holds this job's embeddings."""
     return job.embeddings[:16]
 
 
+def context_item(job: RunJob, tile: Tile, lead: int) -> str:
+    """Name of the entry of a tile's embeddings; lead: which of them, see `context_block`."""
+    return f"{group_path(job)}-{tile.id}-b{lead:03d}"
+
+
 def create_context(job: RunJob, latent: int) -> None:
-    """Make the group of a job's embeddings unless it is there; one process at a time."""
+    """Make the group of a job's embeddings unless it is there, or give it the blocks that it
+    lacks; one process at a time."""
     with claimed(f"{job.context_store}.claim"):
         root = zarr.open_group(job.context_store, mode="a", zarr_format=3)
         there = group_path(job) in root
         if not (there and root[group_path(job)].attrs.get("complete")):
             _create_group(root, job, latent)
+        else:
+            _lengthen(root[group_path(job)], job.context_blocks)
+
+
+def _lengthen(group: Any, blocks: int) -> None:
+    for _, array in sorted(group.arrays()):
+        if array.shape[0] < blocks:
+            array.resize((blocks, *array.shape[1:]))
 
 
 def _create_group(root: zarr.Group, job: RunJob, latent: int) -> None:
     """Write the metadata of the embeddings of a job; the mark that all is there comes last."""
     group = root.create_group(group_path(job), overwrite=True)
     tile, grid, members = job.layout.tile, job.layout.grid, job.layout.members
-    blocks = job.layout.blocks if job.strict_past else 1
+    blocks = job.context_blocks
     years = job.support.most_windows // job.support.windows_per_year
     create_array(
         group, "z", (blocks, members, latent, *grid.shape), np.float32,
@@ -62,37 +110,45 @@ def _create_group(root: zarr.Group, job: RunJob, latent: int) -> None:
         group, "context_short", (blocks, *grid.shape), np.uint8,
         ("block", *CELLS), fill=0, chunks=(1, tile, tile),
     )  # fmt: skip
-    create_array(
-        group, "done", (blocks, *tile_counts(grid, tile)), np.uint8,
-        ("block", "tile_row", "tile_col"), fill=0, chunks=(1, 1, 1),
-    )  # fmt: skip
-    group.attrs.update({"grid": grid.to_dict(), "digest": job.embeddings, "complete": True})
+    group.attrs.update({"grid": grid.to_dict(), "digest": job.embeddings, "complete": 1})
 
 
 def read_embeddings(
-    job: RunJob, tile: Tile, block: int, land: NDArray[np.bool_]
+    job: RunJob, tile: Tile, block: int, land: NDArray[np.bool_], digests: Mapping[str, str]
 ) -> Embeddings | None:
-    """The kept embeddings of the land cells `(row, col)` of a tile; None where they were not
-    made yet, or are not whole: a cell with support years has an embedding."""
-    group = zarr.open_group(job.context_store, mode="r", path=group_path(job))
-    lead = block if job.strict_past else 0
-    if not group["done"][lead, tile.row, tile.col]:
+    """The kept embeddings of the land cells `(row, col)` of a tile; None where they are not those
+    with the `digests` of their entry."""
+    arrays = _read_arrays(job, tile, job.context_block(block))
+    if {name: _digest_of(values) for name, values in arrays.items()} != dict(digests):
         return None
+    z = arrays["z"][:, :, land].transpose(0, 2, 1)
+    years, short = arrays["support_years"][:, land], arrays["context_short"][land]
+    return Embeddings(np.ascontiguousarray(z), years.T, short.astype(bool))
+
+
+def _read_arrays(job: RunJob, tile: Tile, lead: int) -> dict[str, NDArray[Any]]:
+    """The kept arrays of a tile by name; none of those that cannot be decoded."""
+    group: Any = zarr.open_group(job.context_store, mode="r", path=group_path(job))
     rows, cols = tile.slices(job.layout.grid, job.layout.tile)
-    z = np.asarray(group["z"][lead, :, :, rows, cols])[:, :, land]
-    years = np.asarray(group["support_years"][lead, :, rows, cols])[:, land]
-    short = np.asarray(group["context_short"][lead, rows, cols])[land]
-    kept = Embeddings(np.ascontiguousarray(z.transpose(0, 2, 1)), years.T, short.astype(bool))
-    supported = kept.short | (kept.years > 0).any(axis=1)
-    return kept if np.array_equal(kept.known, supported) else None
+    arrays = {}
+    for name in ("z", "support_years", "context_short"):
+        try:
+            arrays[name] = np.asarray(group[name][lead, ..., rows, cols])
+        except (ValueError, RuntimeError, OSError):  # a checksum that does not match
+            continue
+    return arrays
+
+
+def _digest_of(values: NDArray[Any]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
 
 
 def write_embeddings(
     job: RunJob, tile: Tile, block: int, land: NDArray[np.bool_], made: Embeddings
-) -> None:
-    """Keep the embeddings of a tile; the mark that they are there is written last."""
+) -> dict[str, str]:
+    """Keep the embeddings of a tile and return the digests of the arrays."""
     group: Any = zarr.open_group(job.context_store, mode="r+", path=group_path(job))
-    lead = block if job.strict_past else 0
+    lead = job.context_block(block)
     rows, cols = tile.slices(job.layout.grid, job.layout.tile)
     z = np.full((*group["z"].shape[1:3], *land.shape), np.nan, np.float32)
     z[:, :, land] = made.z.transpose(0, 2, 1)
@@ -100,21 +156,80 @@ def write_embeddings(
     years[:, land] = made.years.T
     short = np.zeros(land.shape, np.uint8)
     short[land] = made.short
-    group["z"][lead, :, :, rows, cols] = z
-    group["support_years"][lead, :, rows, cols] = years
-    group["context_short"][lead, rows, cols] = short
-    group["done"][lead, tile.row, tile.col] = 1
+    arrays = {"z": z, "support_years": years, "context_short": short}
+    for name, values in arrays.items():
+        group[name][lead, ..., rows, cols] = values
+    return {name: _digest_of(values) for name, values in arrays.items()}
+
+
+def known_embeddings(
+    cube: DriverCube,
+    job: RunJob,
+    scaler: Scaler,
+    tiles: Sequence[Tile],
+    entries: Mapping[str, ContextEntry],
+    block: int,
+) -> dict[Tile, str]:
+    """Identity of the embeddings that serve a block, of the tiles whose drivers are, as far as
+    they were read for them, what they were when these were made."""
+    lead = job.context_block(block)
+    held = {tile: entries.get(context_item(job, tile, lead)) for tile in tiles}
+    made = {tile: entry for tile, entry in held.items() if entry is not None}
+    known = {}
+    for spans in {tuple(map(tuple, entry.spans)) for entry in made.values()}:
+        alike = [t for t, entry in made.items() if tuple(map(tuple, entry.spans)) == spans]
+        found = support_reads(cube, job, scaler, alike, spans, block)
+        for tile, reads in zip(alike, found, strict=True):
+            if made[tile].reads == reads:
+                known[tile] = made[tile].identity
+    return known
+
+
+def support_reads(
+    cube: DriverCube,
+    job: RunJob,
+    scaler: Scaler,
+    tiles: Sequence[Tile],
+    spans: Spans,
+    block: int,
+) -> list[str]:
+    """Identity, for each tile, of the chunks from which its support is chosen and read.
+
+    spans: days of the windows; block: see `RunJob.support_end`.
+    """
+    grid = job.layout.grid
+    parts = [tile.slices(grid, job.layout.tile) for tile in tiles]
+    count = job.support_end(block) - cube.first
+    found = [surface_identities(cube, grid, parts)]
+    found.append(read_identities(cube, grid, parts, scaler.required, cube.first, count))
+    for first, length in spans:
+        found.append(
+            read_identities(cube, grid, parts, scaler.names, first, length, scaler.composites)
+        )
+    return [row.tobytes().hex() for row in np.concatenate(found, axis=1)]
+
+
+def support_identity(job: RunJob, surface: Surface, support: SupportSet) -> str:
+    """Identity of the embeddings that are made from a support set."""
+    digest = hashlib.sha256()
+    choice = support.choice
+    for part in (class_codes(surface), surface.land, choice.present, choice.years, choice.short):
+        digest.update(np.ascontiguousarray(part).tobytes())
+    digest.update(support.windows.tobytes())
+    return digest_of([job.embeddings, digest.hexdigest()])[:32]
 
 
 @dataclass(frozen=True)
 class SupportSet:
     """The support windows of the land cells of a tile, read.
 
-    windows: `(cell, window, day, feature)` in the units of the table, NaN where none.
+    windows: `(cell, window, day, feature)` in the units of the table, NaN where none; spans: the
+    days that were read for them, see `Spans`.
     """
 
     choice: Support
     windows: NDArray[np.float32]
+    spans: list[list[int]]
 
 
 def read_support(
@@ -122,16 +237,18 @@ def read_support(
     surface: Surface,
     scaler: Scaler,
     rule: SupportRule,
-    before: int | None,
+    before: int,
 ) -> SupportSet:
     """Choose and read the support windows of a tile's land cells, features as in `scaler`.
 
-    before: day number; only earlier days may be used (strict past).
+    before: day number; only earlier days may be used.
     """
-    valid = _validity(cube, surface, scaler.required)
+    valid = _validity(cube, surface, scaler.required, before)
     days = cube.first + np.arange(valid.shape[1])
     choice = choose(valid, days, rule, before)
-    return SupportSet(choice, _read_windows(cube, surface, scaler, choice, rule, before))
+    spans = _spans_of(cube, choice, rule)
+    windows = _read_windows(cube, surface, scaler, choice, rule, before)
+    return SupportSet(choice, windows, spans)
 
 
 def encode_support(support: SupportSet, surface: Surface, predictor: Predictor) -> Embeddings:
@@ -145,9 +262,11 @@ def class_codes(surface: Surface) -> NDArray[np.int64]:
     return codes.astype(np.int64)
 
 
-def _validity(cube: DriverCube, surface: Surface, required: tuple[str, ...]) -> NDArray[np.bool_]:
-    """Where all required drivers are there, `(cell, day)` over the whole record."""
-    count = cube.last - cube.first + 1
+def _validity(
+    cube: DriverCube, surface: Surface, required: tuple[str, ...], before: int
+) -> NDArray[np.bool_]:
+    """Where all required drivers are there, `(cell, day)` over the record before a day."""
+    count = max(1, min(cube.last + 1, before) - cube.first)
     parts = []
     for day in range(0, count, _SPAN):
         length = min(_SPAN, count - day)
@@ -162,7 +281,7 @@ def _read_windows(
     scaler: Scaler,
     support: Support,
     rule: SupportRule,
-    before: int | None,
+    before: int,
 ) -> NDArray[np.float32]:
     """Support windows `(cell, window, day, feature)` of the land cells, NaN where none.
 
@@ -180,6 +299,15 @@ def _read_windows(
             offset = int(start - span[0])
             windows[cell, window] = read.values[cell, offset : offset + rule.window]
     return windows
+
+
+def _spans_of(cube: DriverCube, support: Support, rule: SupportRule) -> list[list[int]]:
+    """First day number and length of what `_read_windows` reads."""
+    starts = np.unique(support.start[support.start >= 0])
+    return [
+        [cube.first + int(span[0]), int(span[-1] - span[0]) + rule.window]
+        for span in _spans(starts, rule.window)
+    ]
 
 
 def _spans(starts: NDArray[np.int32], window: int) -> list[NDArray[np.int32]]:

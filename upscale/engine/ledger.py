@@ -6,7 +6,9 @@ shards were written and read back.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
 
 from upscale.jobs.ledger import Ledger, Status
 
@@ -22,7 +24,12 @@ class RunEntry:
     version: of the code; digests: of every array written; counts: cells and flags; stats:
     {flux: {min, mean, max}} g m-2 d-1; totals: {flux: for each segment of the block the total
     of each member} g; seconds: by stage; memory: peak of the worker, bytes; worker: host,
-    process and device; error: why it failed.
+    process and device; error: why it failed; identity: digest of all that the item is made of (see
+    `upscale.engine.identity`); surface, embeddings, strides: on what it depends which days stand
+    when the item is made again (see `upscale.engine.kept`); days: in its block; settled: how many
+    of them no longer record will change; running: digest of the sums over these; kept: how many
+    days stand as an earlier session left them; revision: of the store in which it was made; change:
+    what that revision changed (see `upscale.engine.change`).
     """
 
     item: str
@@ -40,6 +47,16 @@ class RunEntry:
     worker: str
     finished: str
     error: str = ""
+    identity: str = ""
+    surface: str = ""
+    embeddings: str = ""
+    strides: tuple[str, ...] = ()
+    days: int = 0
+    settled: int = 0
+    kept: int = 0
+    running: str = ""
+    revision: int = 1
+    change: dict[str, Any] = field(default_factory=dict)
 
 
 class RunLedger(Ledger[RunEntry]):
@@ -47,3 +64,16 @@ class RunLedger(Ledger[RunEntry]):
 
     def __init__(self, store: str) -> None:
         super().__init__(store, RunEntry)
+
+    def write_running(self, item: str, content: bytes) -> str:
+        """Keep the running sums of an item and return their digest."""
+        self.write_bytes(f"{item}.running.npy", content)
+        return hashlib.sha256(content).hexdigest()
+
+    def read_running(self, item: str) -> bytes | None:
+        """The running sums of an item, None where none are kept."""
+        return self.read_bytes(f"{item}.running.npy")
+
+    def forget_running(self, item: str) -> None:
+        """Remove the running sums of an item that no longer needs any."""
+        self.remove(f"{item}.running.npy")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from upscale.calendar import date_of, day_number
 from upscale.drivers.cube import DriverCube
 from upscale.drivers.tiles import Surface, read_surface
 from upscale.engine.config import Context, Run
@@ -15,21 +18,28 @@ from upscale.jobs.ledger import beside
 from upscale.jobs.settings import ConfigError, absolute, digest_of
 from upscale.network.releases.release import Release
 from upscale.network.support import SupportRule
+from upscale.product.cube import open_flux_group
 from upscale.product.layout import FluxLayout, WorkItem
 from upscale.stores.location import is_url
+
+#: Version of what a work item writes; items of two versions are never mixed in one store.
+FORMAT = 2
 
 
 @dataclass(frozen=True)
 class RunJob:
     """What a worker needs for any work item of a run; plain values that travel.
 
-    digest: names the run: two jobs with one digest give the same numbers. session: names this
-    attempt at it. embeddings: digest of everything that the embeddings of places are made
-    from. release, cube: digests that a worker must find when it opens model and drivers.
+    digest: of the rules, which all items of a store share; what an item was made from besides
+    is its identity. session: names this attempt. rules: JSON of what `digest` is made of.
+    embeddings: digest of the rules of the embeddings of places. release, cube: digests that a
+    worker must find when it opens model and drivers. until: number of the last day from which
+    support is chosen. revision: of the store, which this job makes.
     """
 
     digest: str
     session: str
+    rules: str
     release: str
     cube: str
     embeddings: str
@@ -39,10 +49,28 @@ class RunJob:
     context_store: str
     layout: FluxLayout
     support: SupportRule
+    until: int
     strict_past: bool
     query_context: bool
     threads: int
     device: str
+    revision: int = 1
+
+    @property
+    def context_blocks(self) -> int:
+        """Number of embeddings of a place: one, or one for each block where only the past of a
+        block may be its support."""
+        return self.layout.blocks if self.strict_past else 1
+
+    def context_block(self, block: int) -> int:
+        """Which embeddings the items of a block need."""
+        return block if self.strict_past else 0
+
+    def support_end(self, block: int) -> int:
+        """Day number before which lie all days that the support of a block is chosen from."""
+        if not self.strict_past:
+            return self.until + 1
+        return min(self.until + 1, self.layout.first + block * self.layout.block)
 
 
 @dataclass(frozen=True)
@@ -78,33 +106,52 @@ class RunPlan:
 
 def make_plan(run: Run, release: Release, cube: DriverCube) -> RunPlan:
     """Lay out a run; reads the static layers of the cube once, tile row by tile row."""
-    grid = product_grid(run, cube)
+    grid, stored = product_grid(run, cube), stored_attributes(run.output.store)
     tile = _tile_size(run, cube)
     layout = FluxLayout(
         grid, run.period.first, run.period.count, tile, release.members, run.output.members
     )
-    job = make_job(run, release, cube, layout)
+    job = make_job(run, release, cube, layout, stored)
     plans = tuple(plan for plan in _tile_plans(cube, layout) if plan.domain)
     if not any(plan.land for plan in plans):
         raise ConfigError("output.region: no land cell of the driver cube lies in it")
     return RunPlan(job, plans)
 
 
-def make_job(run: Run, release: Release, cube: DriverCube, layout: FluxLayout) -> RunJob:
-    """What all workers of a run are told, with the digests that name the run and its embeddings."""
-    support = support_rule(run.context, release)
-    content = {"release": release.digest, "drivers": cube.digest}
-    made_from = content | {
+def stored_attributes(store: str) -> Mapping[str, Any]:
+    """Global attributes of the flux cube at a place, none where there is no flux cube."""
+    try:
+        return dict(open_flux_group(store).attrs)
+    except ValueError:
+        return {}
+
+
+def make_job(
+    run: Run,
+    release: Release,
+    cube: DriverCube,
+    layout: FluxLayout,
+    stored: Mapping[str, Any],
+) -> RunJob:
+    """What all workers of a run are told, with the digests that name its rules and those of its
+    embeddings.
+
+    stored: global attributes of the flux cube that is there already.
+    """
+    support, until = support_rule(run.context, release), _until(run, cube, stored)
+    rules = rules_of(run, release, layout, until)
+    made_from = {
+        "release": release.digest,
         "support": [support.years, support.most_years, support.window, support.windows_per_year],
         "grid": layout.grid.to_dict(),
         "tile": layout.tile,
-        "blocks": [layout.first, layout.count] if run.context.strict_past else None,
+        "until": until,
+        "blocks": [layout.first, layout.block] if run.context.strict_past else None,
     }
-    science = run.science() | content | {"tile": layout.tile}
-    del science["model"], science["drivers"]
     return RunJob(
-        digest=digest_of(science),
+        digest=digest_of(rules),
         session=uuid.uuid4().hex[:12],
+        rules=json.dumps(rules, sort_keys=True),
         release=release.digest,
         cube=cube.digest,
         embeddings=digest_of(made_from),
@@ -114,11 +161,45 @@ def make_job(run: Run, release: Release, cube: DriverCube, layout: FluxLayout) -
         context_store=absolute(run.context.store or beside(run.output.store, "context.zarr")),
         layout=layout,
         support=support,
+        until=until,
         strict_past=run.context.strict_past,
         query_context=release.manifest.context.rule == "query",
         threads=run.cluster.threads,
         device=run.cluster.device,
+        revision=int(stored.get("revision", 0)) + 1,
     )
+
+
+def rules_of(run: Run, release: Release, layout: FluxLayout, until: int) -> dict[str, Any]:
+    """What decides the numbers of all items of a store, by the key of RUN.yaml that says it.
+
+    The end of the period and the drivers are not among them: a store grows, and its drivers are
+    corrected.
+    """
+    science = run.science()
+    named = {
+        f"{section}.{key}": value
+        for section in ("period", "output", "context")
+        for key, value in science[section].items()
+    }
+    del named["period.end"]
+    return named | {
+        "format": FORMAT,
+        "model": release.manifest.name,
+        "model_digest": release.digest,
+        "grid": layout.grid.to_dict(),
+        "output.tile": layout.tile,
+        "context.until": str(date_of(until)),
+    }
+
+
+def _until(run: Run, cube: DriverCube, stored: Mapping[str, Any]) -> int:
+    """Last day from which support is chosen: as the run says, as the store says, or the last one
+    that the drivers have."""
+    if run.context.until is not None:
+        return day_number(run.context.until)
+    known = stored.get("context_until")
+    return cube.last if known is None else day_number(dt.date.fromisoformat(known))
 
 
 def support_rule(context: Context, release: Release) -> SupportRule:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,8 +10,16 @@ from numpy.typing import NDArray
 
 from upscale.drivers.tiles import Surface, TileDrivers
 from upscale.engine.context import class_codes
+from upscale.engine.reduction import (
+    CellFluxes,
+    DayCut,
+    Doubles,
+    KeptDays,
+    joined,
+    reduce_members,
+    slices,
+)
 from upscale.network.inference import CellWindows, Embeddings, lay_windows, predict_series
-from upscale.network.moments import any_negative, clip_in_place, mean_and_spread
 from upscale.network.predictor import Predictor
 from upscale.network.windows import WindowRule
 from upscale.product.layout import FluxLayout, WorkItem
@@ -23,26 +30,6 @@ from upscale.variables import FLUXES
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 _U16 = np.uint16
-#: Cells whose members are held in memory at once.
-_CELLS = 1024
-
-#: Where no sums are kept: the days of no segment.
-NO_SEGMENTS = np.zeros(0, np.int64)
-
-
-@dataclass(frozen=True)
-class CellFluxes:
-    """What is predicted for some land cells over the days of a block.
-
-    mean, spread: `(cell, day, 3)` g m-2 d-1, NaN where nothing is predicted; clipped:
-    `(cell, day)`; sums: `(member, cell, segment, 3)` g m-2; days: `(cell, segment)`.
-    """
-
-    mean: Floats
-    spread: Floats
-    clipped: Bools
-    sums: Floats
-    days: NDArray[np.uint16]
 
 
 class Unpredicted(Protocol):
@@ -60,63 +47,26 @@ def predict_cells(
     predictor: Predictor,
     windows: CellWindows,
     embeddings: Embeddings | None,
-    segments: NDArray[np.int64],
+    cut: DayCut,
+    kept: KeptDays | None = None,
 ) -> CellFluxes:
     """Predict every land cell of a tile, and keep no more members than those of some cells.
 
-    embeddings: of the cells, None where the context is the window itself; segments: `(day,)`
-    segment of each day of the block, empty where no sums are kept.
+    embeddings: of the cells, None where the context is the window itself; kept: the first days of
+    the block, if they stand and need not be predicted.
     """
+    first = windows.days.start + (kept.count if kept is not None else 0)
+    left = replace(windows, days=slice(first, windows.days.stop))
     return joined(
         [
-            reduce_members(predict_series(predictor, windows, embeddings, cells), segments)
+            reduce_members(
+                predict_series(predictor, left, embeddings, cells),
+                cut,
+                kept.of(cells) if kept is not None else None,
+            )
             for cells in slices(len(windows.codes))
         ]
     )
-
-
-def slices(cells: int) -> Iterator[slice]:
-    """Slices of as many cells as are predicted at once."""
-    for first in range(0, cells, _CELLS):
-        yield slice(first, min(first + _CELLS, cells))
-
-
-def joined(parts: Sequence[CellFluxes]) -> CellFluxes:
-    """The fluxes of cells that were predicted one part after the other."""
-    return CellFluxes(
-        np.concatenate([part.mean for part in parts]),
-        np.concatenate([part.spread for part in parts]),
-        np.concatenate([part.clipped for part in parts]),
-        np.concatenate([part.sums for part in parts], axis=1),
-        np.concatenate([part.days for part in parts]),
-    )
-
-
-def reduce_members(members: Floats, segments: NDArray[np.int64]) -> CellFluxes:
-    """Clip, average and sum the members `(member, cell, day, 3)`, which are clipped in place."""
-    negative = any_negative(members)
-    clip_in_place(members)
-    mean, spread = mean_and_spread(members)
-    known = np.isfinite(mean[..., 0])
-    sums, days = _sum_segments(members, known, segments)
-    return CellFluxes(mean.astype(np.float32), spread.astype(np.float32), negative, sums, days)
-
-
-def _sum_segments(
-    members: Floats, known: Bools, segments: NDArray[np.int64]
-) -> tuple[Floats, NDArray[np.uint16]]:
-    """Sums over the days with a value, NaN where there is none, and the number of them."""
-    count = int(segments[-1]) + 1 if len(segments) else 0
-    shape = (members.shape[0], members.shape[1], count, len(FLUXES))
-    sums = np.full(shape, np.nan, np.float32)
-    days = np.zeros((members.shape[1], count), _U16)
-    for segment in range(count):
-        part = segments == segment
-        days[:, segment] = known[:, part].sum(axis=1)
-        there = days[:, segment] > 0
-        total: NDArray[np.float64] = np.nansum(members[:, :, part], axis=2, dtype=np.float64)
-        sums[:, there, segment] = total[:, there]
-    return sums, days
 
 
 def daily_of(
@@ -194,26 +144,48 @@ def filled_share(windows: CellWindows, filled: Bools) -> NDArray[np.uint8]:
     return np.where(start >= 0, share, np.uint8(255))
 
 
-def predict_tile(
+@dataclass(frozen=True)
+class PredictedTile:
+    """What a work item writes, and the running sums `(member, cell, 3)`, see `CellFluxes`."""
+
+    fluxes: TileFluxes
+    running: Doubles
+
+
+def tile_windows(
     surface: Surface,
     drivers: TileDrivers,
     predictor: Predictor,
-    embeddings: Embeddings | None,
     rule: WindowRule,
     layout: FluxLayout,
     item: WorkItem,
-) -> TileFluxes:
-    """Everything that one work item writes.
+) -> CellWindows:
+    """The windows of a tile's land cells that predict the days of a block.
 
     drivers: of the land cells, from `rule.margin` days before the block to as many after it.
     """
     span = layout.days(item.block)
     block = slice(rule.margin, rule.margin + span.stop - span.start)
-    codes, segments = class_codes(surface), layout.segment_index(item.block)
-    windows = lay_windows(predictor, drivers.values, drivers.first, codes, rule, block)
-    cells = predict_cells(predictor, windows, embeddings, segments)
-    daily = daily_of(predictor, windows, drivers.filled, embeddings, cells)
-    return _on_map(surface, daily, cells, layout)
+    return lay_windows(predictor, drivers.values, drivers.first, class_codes(surface), rule, block)
+
+
+def predict_tile(
+    surface: Surface,
+    windows: CellWindows,
+    filled: Bools,
+    predictor: Predictor,
+    embeddings: Embeddings | None,
+    layout: FluxLayout,
+    cut: DayCut,
+    kept: KeptDays | None = None,
+) -> PredictedTile:
+    """Everything that one work item writes.
+
+    windows: see `tile_windows`; filled: `(cell, day)` over all columns of `windows.drivers`.
+    """
+    cells = predict_cells(predictor, windows, embeddings, cut, kept)
+    daily = daily_of(predictor, windows, filled, embeddings, cells)
+    return PredictedTile(_on_map(surface, daily, cells, layout), cells.running)
 
 
 def barren_tile(surface: Surface, layout: FluxLayout, item: WorkItem) -> TileFluxes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from upscale.calendar import date_of
 from upscale.drivers.cube import DriverCube
 from upscale.engine.config import Run
 from upscale.engine.plan import RunJob
@@ -29,7 +30,8 @@ RESERVED = frozenset(
         "comment", "config", "date_created", "history", "held_out_clusters",
         "learned_sites", "learned_places", "upscale_version",
         "model_name", "model_digest", "model_day_definition", "driver_title", "driver_digest",
-        "run_digest", "day_definition",
+        "run_digest", "day_definition", "rules", "context_until", "revision",
+        "revision_in_the_making", "revision_days", "revision_tiles",
     )
 )  # fmt: skip
 
@@ -71,12 +73,21 @@ def attributes_of(run: Run, job: RunJob, release: Release, cube: DriverCube) -> 
         "driver_title": str(cube.attributes["title"]),
         "driver_digest": cube.digest,
         "run_digest": job.digest,
-        "config": json.dumps(run.science() | {"model": manifest.name}, sort_keys=True),
+        "rules": job.rules,
+        "context_until": str(date_of(job.until)),
+        "config": json.dumps(_config(run, job, manifest.name), sort_keys=True),
         "cdm_data_type": "Grid",
         "processing_level": "L4",
         "product_version": __version__,
         **run.output.attributes,
     }
+
+
+def _config(run: Run, job: RunJob, model: str) -> dict[str, Any]:
+    """What decides the numbers, as RUN.yaml could say it for one run from scratch."""
+    science = run.science()
+    context = science["context"] | {"until": str(date_of(job.until))}
+    return science | {"model": model, "context": context}
 
 
 def planet_of(synthetic: bool) -> str:

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import zarr
 
 from upscale.drivers.cube import DriverCube
 from upscale.engine.context import create_context
 from upscale.engine.devices import visible_gpus
+from upscale.engine.identity import Standing, standing_of
 from upscale.engine.ledger import PLAN, RunEntry, RunLedger
-from upscale.engine.loop import RunOutcome, run_items
-from upscale.engine.plan import RunJob, RunPlan, read_part
+from upscale.engine.loop import RunOutcome, run_items, settle_embeddings
+from upscale.engine.plan import RunJob, RunPlan, read_part, stored_attributes
 from upscale.engine.provenance import attributes_of
+from upscale.engine.revisions import (
+    IN_THE_MAKING,
+    NO_REASON,
+    enter_revision,
+    making,
+    revision_of,
+)
 from upscale.engine.uncertainty import uncertainty_of
 from upscale.engine.validate import Checked, store_faults
 from upscale.jobs.claim import claimed
@@ -27,9 +37,12 @@ from upscale.product.cube import (
     consolidate,
     create_flux_cube,
     is_consolidated,
+    layout_of,
     open_flux_group,
+    plain,
 )
-from upscale.product.shards import write_layer
+from upscale.product.growth import grow_flux_cube
+from upscale.product.shards import update_layer
 from upscale.stores.location import is_empty, is_url
 
 Part = tuple[int, int]
@@ -48,7 +61,8 @@ class Status:
 
 
 def init(checked: Checked) -> None:
-    """Create the flux cube with its static layers and the context cube, unless they are there.
+    """Create the flux cube with its static layers and the context cube, or let them grow to the
+    days of the plan; nothing where they are as the plan wants them.
 
     One process does it while others wait. Raises ConfigError where the store has become that
     of another run meanwhile.
@@ -59,43 +73,77 @@ def init(checked: Checked) -> None:
         faults = store_faults(job)
         if faults:
             raise ConfigError("; ".join(faults))
-        if not _begun(job):
+        stored = stored_attributes(job.store)
+        if not stored.get("initialised"):
             ledger.clear()
             _create(checked, job)
-        known = ledger.read_object(PLAN)
-        if not known or known["run"] != job.digest:
-            ledger.write_object(PLAN, _plan_summary(plan))
+        elif _is_changed(ledger, checked):
+            _revise(checked, stored)
+        if _is_changed(ledger, checked) or _is_surer(ledger, checked.standing):
+            ledger.write_object(PLAN, _plan_summary(plan, checked.standing))
     if not job.query_context:
         create_context(job, checked.release.manifest.architecture.latent)
 
 
-def _begun(job: RunJob) -> bool:
-    try:
-        group = open_flux_group(job.store)
-    except ValueError:
-        return False
-    return bool(group.attrs.get("initialised"))
+def _is_changed(ledger: RunLedger, checked: Checked) -> bool:
+    """Whether the plan that the ledger holds is another one."""
+    known, job = ledger.read_object(PLAN) or {}, checked.plan.job
+    same = known.get("run") == job.digest and known.get("cube") == job.cube
+    return not (same and known.get("count") == job.layout.count)
+
+
+def _is_surer(ledger: RunLedger, standing: Standing) -> bool:
+    """Whether identities are known now that the plan in the ledger does not have."""
+    asked = (ledger.read_object(PLAN) or {}).get("identities", {})
+    return any(known and asked.get(item) != known for item, known in standing.identities.items())
 
 
 def _create(checked: Checked, job: RunJob) -> None:
     attributes = attributes_of(checked.run, job, checked.release, checked.cube)
-    stamp = {"date_created": now(), "history": f"{now()} upscale init", "complete": False}
+    stamp = {"date_created": now(), "history": f"{now()} upscale init", "complete": 0}
     half_made = not is_empty(job.store) and not store_faults(job)
     uncertainty = uncertainty_of(checked.release)
     create_flux_cube(
         job.store, job.layout, attributes | stamp, uncertainty=uncertainty, overwrite=half_made
     )
     _write_static(checked.cube, checked.plan)
-    zarr.open_group(job.store, mode="r+", use_consolidated=False).attrs["initialised"] = True
+    zarr.open_group(job.store, mode="r+", use_consolidated=False).attrs["initialised"] = 1
     consolidate(job.store)
 
 
-def _plan_summary(plan: RunPlan) -> dict[str, object]:
+def _revise(checked: Checked, stored: Mapping[str, Any]) -> None:
+    """Let a store grow to the days of its plan, and take over what the drivers say now."""
+    job = checked.plan.job
+    if layout_of(stored).count < job.layout.count:
+        grow_flux_cube(job.store, job.layout)
+    _write_static(checked.cube, checked.plan)
+    now_said = attributes_of(checked.run, job, checked.release, checked.cube)
+    kept = {"history": f"{stored['history']}\n{now()} upscale init", "complete": 0}
+    mark = _making(checked) if stored.get("revision") else {}
+    group = zarr.open_group(job.store, mode="r+", use_consolidated=False)
+    group.attrs.update({k: plain(v) for k, v in {**now_said, **kept, **mark}.items()})
+    consolidate(job.store)
+
+
+def _making(checked: Checked) -> Mapping[str, Any]:
+    """What a store says of the revision that is being made of it; nothing where nothing is left."""
+    layout, rows = checked.plan.job.layout, []
+    for item in checked.plan.items():
+        if item.id not in checked.standing.done:
+            days = layout.days(item.block)
+            rows.append((item.tile.id, layout.first + days.start, layout.first + days.stop - 1))
+    return making(checked.plan.job.revision, checked.why, rows) if rows else {}
+
+
+def _plan_summary(plan: RunPlan, standing: Standing) -> dict[str, object]:
     """What `status` needs without the driver cube."""
     return {
         "run": plan.job.digest,
+        "cube": plan.job.cube,
+        "count": plan.job.layout.count,
         "store": store_name(plan.job.store),
         "items": [item.id for item in plan.items()],
+        "identities": dict(standing.identities),
         "land": plan.land,
         "tiles": len(plan.tiles),
     }
@@ -109,28 +157,44 @@ def _write_static(cube: DriverCube, plan: RunPlan) -> None:
         rows = slice(band * edge, min((band + 1) * edge, layout.grid.rows))
         surface = read_part(cube, layout.grid, rows, cols)
         for name in ("sftlf", "igbp", "koppen"):
-            write_layer(plan.job.store, name, rows, cols, getattr(surface, name))
+            update_layer(plan.job.store, name, rows, cols, getattr(surface, name))
 
 
 def execute(checked: Checked, progress: Progress, part: Part = (1, 1)) -> RunOutcome:
-    """Do every work item of a part that the ledger does not hold."""
-    plan, run = checked.plan, checked.run
+    """Do every work item of a part that is not done."""
+    plan, run, standing = checked.plan, checked.run, checked.standing
     ledger = RunLedger(plan.job.store)
     ledger.tidy()
-    done = ledger.done(plan.job.digest)
     items = list(plan.items(part))
-    left = [item for item in items if item.id not in done]
+    left = [item for item in items if item.id not in standing.done]
     progress.start(len(items), len(items) - len(left))
     if not left:
         return RunOutcome()
-    _reopen(plan.job.store)
+    _reopen(checked)
     progress.stage("starting cluster")
     gpus = visible_gpus(run.cluster.device)
     with connect(run.cluster, _logs(ledger), gpus=gpus) as client:
+        if standing.unsure:
+            progress.stage("looking at embeddings")
+            settle_embeddings(client, plan, [item for item in left if item.id in standing.unsure])
+            standing = renew_plan(checked)
+            left = [item for item in items if item.id not in standing.done]
+            progress.start(len(items), len(items) - len(left))
         progress.stage("predicting")
-        outcome = run_items(client, plan, left, ledger, run.retries, progress)
+        outcome = run_items(client, plan, left, ledger, run.retries, progress, standing.stale)
     ledger.tidy()
+    if None in standing.identities.values():
+        renew_plan(checked)
     return outcome
+
+
+def renew_plan(checked: Checked) -> Standing:
+    """Compare the plan with the ledger once more, when embeddings were made or looked at, and
+    tell `status` of it."""
+    standing = standing_of(checked.plan, checked.release, checked.cube)
+    summary = _plan_summary(checked.plan, standing)
+    RunLedger(checked.plan.job.store).write_object(PLAN, summary)
+    return standing
 
 
 def _logs(ledger: RunLedger) -> Path | None:
@@ -138,11 +202,14 @@ def _logs(ledger: RunLedger) -> Path | None:
     return None if is_url(ledger.url) else Path(ledger.url) / "logs"
 
 
-def _reopen(store: str) -> None:
-    """Take the mark `complete` from a store of which something is to be done again."""
+def _reopen(checked: Checked) -> None:
+    """Take the mark `complete` from a store of which something is to be done again, and say
+    what of it will change."""
+    store = checked.plan.job.store
     attributes = zarr.open_group(store, mode="r+", use_consolidated=False).attrs
     if attributes.get("complete"):
-        attributes["complete"] = False
+        attributes.update({"complete": 0, **_making(checked)})
+        consolidate(store)
 
 
 def status(store: str) -> Status:
@@ -153,7 +220,7 @@ def status(store: str) -> Status:
     plan = ledger.read_object(PLAN)
     if not plan or plan["run"] != digest:
         raise ValueError(f"{ledger.url}: no plan of this store; run `upscale init` again")
-    done = ledger.done(digest)
+    done = _done(ledger, plan)
     failed = ledger.entries(digest, "failed")
     missing = tuple(item for item in plan["items"] if item not in done)
     return Status(
@@ -162,8 +229,27 @@ def status(store: str) -> Status:
     )  # fmt: skip
 
 
+def _done(ledger: RunLedger, plan: Mapping[str, Any]) -> set[str]:
+    """Items with the entry that a plan asks for.
+
+    A plan that was made before the embeddings of a tile does not know the identity of its items:
+    then it is that of the worker which made them from the drivers of the plan.
+    """
+    held = ledger.done(plan["run"])
+    if "identities" not in plan:  # a store of version 0.1
+        return set(held)
+    asked = plan["identities"]
+    done = {item for item, entry in held.items() if entry.identity == asked.get(item)}
+    unsure = [item for item in held if asked.get(item) is None]
+    if unsure:
+        entries = ledger.entries(plan["run"])
+        done |= {item for item in unsure if entries[item].cube == plan["cube"]}
+    return done
+
+
 def finalise(store: str, found: Status | None = None) -> Status:
-    """Mark a store complete; ValueError names what is missing where it is not.
+    """Mark a store complete and number its revision; ValueError names what is missing where it is
+    not.
 
     found: its status where it is known already.
     """
@@ -172,12 +258,31 @@ def finalise(store: str, found: Status | None = None) -> Status:
         some = ", ".join(itertools.islice(found.missing, 5))
         more = f" and {len(found.missing) - 5} more" if len(found.missing) > 5 else ""
         raise ValueError(f"{store}: {len(found.missing)} work items are missing ({some}{more})")
-    attributes = zarr.open_group(store, mode="r+", use_consolidated=False).attrs
-    if not attributes.get("complete"):
-        stamp = now()
-        history = f"{attributes['history']}\n{stamp} upscale finalise"
-        attributes.update({"complete": True, "date_modified": stamp, "history": history})
+    group = zarr.open_group(store, mode="r+", use_consolidated=False)
+    if not group.attrs.get("complete"):
+        _complete(group, RunLedger(store), found.run)
     if not is_consolidated(store):
         consolidate(store)
     RunLedger(store).tidy(0)
     return found
+
+
+def _complete(group: zarr.Group, ledger: RunLedger, run: str) -> None:
+    """Enter the revision of a store into its log and mark the store complete."""
+    attributes = dict(group.attrs)
+    last = int(attributes.get("revision", 0))
+    why = str(attributes.get("revision_why", "first made" if not last else NO_REASON))
+    made = revision_of(last + 1, why, ledger.entries(run).values())
+    if made is not None:
+        enter_revision(ledger, made)
+    stamp = now()
+    for name in set(IN_THE_MAKING) & attributes.keys():
+        del group.attrs[name]
+    group.attrs.update(
+        {
+            "complete": 1,
+            "revision": last + 1 if made is not None or not last else last,
+            "date_modified": stamp,
+            "history": f"{attributes['history']}\n{stamp} upscale finalise",
+        }
+    )

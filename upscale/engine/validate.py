@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from upscale.calendar import date_of
 from upscale.drivers.cube import (
@@ -20,15 +21,17 @@ from upscale.drivers.cube import (
 from upscale.drivers.tiles import DERIVED, missing_features
 from upscale.engine.config import Run
 from upscale.engine.devices import visible_gpus
+from upscale.engine.identity import Standing, standing_of
 from upscale.engine.ledger import PLAN, RunLedger
 from upscale.engine.plan import RunJob, RunPlan, make_plan, product_grid
 from upscale.engine.provenance import RESERVED, other_days
+from upscale.engine.revisions import NO_REASON
 from upscale.engine.uncertainty import margin_of
 from upscale.jobs.cluster import TASKS_PER_WORKER, worker_memory
 from upscale.jobs.ledger import store_name
 from upscale.jobs.settings import ConfigError
 from upscale.network.releases.release import Release, ReleaseError, load_release
-from upscale.product.cube import open_flux_group, was_begun
+from upscale.product.cube import layout_of, open_flux_group, was_begun
 from upscale.stores.location import is_empty, is_url
 
 T = TypeVar("T")
@@ -45,13 +48,16 @@ class Checked:
     release: Release
     cube: DriverCube
     plan: RunPlan
+    standing: Standing
     warnings: tuple[str, ...]
+    why: str = NO_REASON
 
 
-def validate(run: Run) -> Checked:
+def validate(run: Run, why: str = NO_REASON) -> Checked:
     """Check a run against its model, its drivers, its store and this machine.
 
-    Raises ConfigError with every fault that was found.
+    why: the reason of the revision that the run makes. Raises ConfigError with every fault that
+    was found.
     """
     faults: list[str] = []
     release = _attempt(faults, "model", lambda: load_release(run.model))
@@ -69,8 +75,9 @@ def validate(run: Run) -> Checked:
     assert cube is not None
     plan = make_plan(run, release, cube)
     _raise(store_faults(plan.job))
-    _raise(_room_faults(plan) + _memory_faults(run, plan, release))
-    return Checked(run, release, cube, plan, _warnings(release, cube, asked))
+    standing = standing_of(plan, release, cube)
+    _raise(_room_faults(plan, standing) + _memory_faults(run, plan, release))
+    return Checked(run, release, cube, plan, standing, _warnings(release, cube, asked), why)
 
 
 def _open_quietly(drivers: str) -> DriverCube:
@@ -160,13 +167,14 @@ def _feature_faults(release: Release, cube: DriverCube) -> list[str]:
     ]
 
 
-def _room_faults(plan: RunPlan) -> list[str]:
-    """Whether the items that are still to be done fit on the disk."""
-    store, layout = plan.job.store, plan.job.layout
+def _room_faults(plan: RunPlan, standing: Standing) -> list[str]:
+    """Whether the items that are still to be done fit on the disk; those that are made again take
+    the room of what they replace."""
+    store = plan.job.store
     if is_url(store):
         return []
-    items = len(plan.tiles) * layout.blocks
-    left = items - len(RunLedger(store).done(plan.job.digest))
+    items = len(standing.identities)
+    left = items - len(standing.done) - len(standing.stale)
     parent = _existing_parent(Path(store))
     free, needed = shutil.disk_usage(parent).free, store_bytes(plan) * left / items
     if not left or needed <= free:
@@ -194,12 +202,43 @@ def store_faults(job: RunJob) -> list[str]:
         if is_empty(store) or was_begun(store):
             return []
         return [f"output.store: something else lies at {store}; choose another place"]
-    if group.attrs.get("run_digest") == job.digest:
+    return _mixing_faults(job, dict(group.attrs))
+
+
+def _mixing_faults(job: RunJob, stored: Mapping[str, Any]) -> list[str]:
+    """What of a store that is there already was made by other rules than those of a job."""
+    if "rules" not in stored:
+        version = stored.get("upscale_version", "0.1")
+        return [
+            f"output.store: {job.store} was made by upscale {version}; it can be read, checked and "
+            "published, but not continued: choose another store"
+        ]
+    there, here = json.loads(stored["rules"]), json.loads(job.rules)
+    other = [key for key in sorted(there.keys() | here.keys()) if there.get(key) != here.get(key)]
+    if other:
+        listed = "; ".join(
+            f"{key}: {_value(there, key)} there, {_value(here, key)} here" for key in other
+        )
+        return [
+            f"output.store: {job.store} holds fluxes made by other rules ({listed}; digests of "
+            f"all rules {str(stored['run_digest'])[:12]} there, {job.digest[:12]} here); nothing "
+            "may be mixed: choose another store, or set these keys as they are there"
+        ]
+    count = layout_of(stored).count
+    if count <= job.layout.count:
         return []
+    last = date_of(job.layout.first + count - 1)
     return [
-        f"output.store: {store} holds another run (other model, drivers, period or output); "
-        "choose another store, or delete this one"
+        f"period.end: {job.store} reaches to {last} already; a store grows and never shrinks: set "
+        f"{last} or a later day"
     ]
+
+
+def _value(rules: Mapping[str, Any], key: str) -> str:
+    """A value of a rule in words; digests are shortened."""
+    value = rules.get(key, "not set")
+    short = key.endswith("digest") and isinstance(value, str)
+    return str(value)[:12] if short else json.dumps(value)
 
 
 def _existing_parent(path: Path) -> Path:

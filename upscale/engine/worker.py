@@ -6,12 +6,10 @@ the other reads the next tile's drivers or support set, or writes the last one.
 
 from __future__ import annotations
 
-import os
-import resource
 import socket
 import threading
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,29 +18,42 @@ from distributed import get_worker
 from distributed.diagnostics.plugin import WorkerPlugin
 
 from upscale.drivers.cube import DriverCube, open_cube
-from upscale.drivers.tiles import Surface, read_features
+from upscale.drivers.tiles import Surface, TileDrivers, read_features
+from upscale.engine.change import change_of
 from upscale.engine.context import (
+    ContextEntry,
+    ContextLedger,
+    context_item,
     encode_support,
     read_embeddings,
     read_support,
+    support_identity,
+    support_reads,
     write_embeddings,
+)
+from upscale.engine.entries import MadeItem, make_entry, totals_of
+from upscale.engine.identity import NO_EMBEDDINGS, identity_of, item_reads, surface_reads
+from upscale.engine.kept import (
+    ItemSource,
+    day_cut,
+    kept_days,
+    pack_running,
+    stride_digests,
+    surface_digest,
 )
 from upscale.engine.ledger import RunEntry, RunLedger
 from upscale.engine.plan import RunJob, read_part
-from upscale.engine.predict import barren_tile, predict_tile
+from upscale.engine.predict import barren_tile, predict_tile, tile_windows
 from upscale.engine.uncertainty import margin_of, with_applicability, without_margin
-from upscale.grid import Tile, cell_areas
-from upscale.jobs.clock import Stopwatch, now
+from upscale.grid import Tile
+from upscale.jobs.clock import Stopwatch
 from upscale.network.inference import Embeddings
 from upscale.network.predictor import Predictor, load_predictor
-from upscale.network.releases.release import load_release
+from upscale.network.releases.release import Release, load_release
 from upscale.network.uncertainty.applicability import Applicability
 from upscale.network.windows import WindowRule
-from upscale.product.layout import FluxLayout, WorkItem
-from upscale.product.quality import count_flags
-from upscale.product.shards import TileFluxes, withdraw_item, write_item
-from upscale.variables import FLUXES
-from upscale.version import __version__
+from upscale.product.layout import WorkItem
+from upscale.product.shards import withdraw_item, write_item
 
 
 @dataclass
@@ -53,8 +64,10 @@ class WorkerSession:
     job: RunJob
     cube: DriverCube
     predictor: Predictor
+    release: Release
     rule: WindowRule
     ledger: RunLedger
+    contexts: ContextLedger
     margin: int
     applicability: Applicability | None
     computing: threading.Lock = field(default_factory=threading.Lock)
@@ -78,10 +91,10 @@ def open_session(job: RunJob) -> WorkerSession:
                 f"(digest {found[:12]}, expected {expected[:12]}); give all machines the same one"
             )
     predictor = load_predictor(release, job.device)
-    rule, ledger = release.window_rule, RunLedger(job.store)
     return WorkerSession(
-        job, cube, predictor, rule, ledger, margin_of(release), release.applicability
-    )
+        job, cube, predictor, release, release.window_rule, RunLedger(job.store),
+        ContextLedger(job.context_store), margin_of(release), release.applicability,
+    )  # fmt: skip
 
 
 class EnsemblePlugin(WorkerPlugin):
@@ -114,61 +127,121 @@ def _session(job_name: str) -> WorkerSession:
 
 def embed_on_worker(job_name: str, tile: Tile, block: int) -> dict[str, float]:
     """Task: make and keep the embeddings of a tile unless they are there; seconds by stage."""
-    session, watch = _session(job_name), Stopwatch()
-    embed(session, _surface(session, tile), tile, block, watch)
+    return embed_item(_session(job_name), WorkItem(block, tile))
+
+
+def embed_item(session: WorkerSession, item: WorkItem) -> dict[str, float]:
+    """Make and keep the embeddings of an item's tile unless they are there; seconds by stage."""
+    watch = Stopwatch()
+    embed(session, _surface(session, item.tile), item.tile, item.block, watch)
     return watch.seconds
 
 
 def predict_on_worker(
-    job_name: str, item: WorkItem, land: bool, context: dict[str, float] | None
+    job_name: str,
+    item: WorkItem,
+    land: bool,
+    context: dict[str, float] | None,
+    before: RunEntry | None = None,
 ) -> RunEntry:
     """Task: one work item from drivers to ledger; context: seconds that its embeddings took."""
-    return process(_session(job_name), item, land, context)
+    return process(_session(job_name), item, land, context, before)
 
 
 def embed(
     session: WorkerSession, surface: Surface, tile: Tile, block: int, watch: Stopwatch
-) -> Embeddings:
-    """The embeddings of a tile's land cells: the kept ones, or made and kept now."""
-    job = session.job
-    kept = read_embeddings(job, tile, block, surface.land)
-    if kept is not None:
-        return kept
-    before = job.layout.first + job.layout.days(block).start if job.strict_past else None
+) -> tuple[Embeddings, str]:
+    """The embeddings of a tile's land cells, and their identity: the kept ones as long as their
+    support is what it was, or made and kept now."""
+    job, scaler, cube = session.job, session.predictor.scaler, session.cube
+    entry = session.contexts.entry(context_item(job, tile, job.context_block(block)))
+    entry = entry if entry is not None and entry.run == job.embeddings else None
+    if entry and [entry.reads] == support_reads(cube, job, scaler, [tile], entry.spans, block):
+        kept = read_embeddings(job, tile, block, surface.land, entry.digests)
+        if kept is not None:
+            return kept, entry.identity
     with watch.stage("read support"):
-        support = read_support(session.cube, surface, session.predictor.scaler, job.support, before)
-    with session.computing, watch.stage("encode"):
-        made = encode_support(support, surface, session.predictor)
-    write_embeddings(job, tile, block, surface.land, made)
-    return made
+        support = read_support(cube, surface, scaler, job.support, job.support_end(block))
+        identity = support_identity(job, surface, support)
+    kept = None
+    if entry and entry.identity == identity:
+        kept = read_embeddings(job, tile, block, surface.land, entry.digests)
+    digests = entry.digests if entry else {}
+    if kept is None:
+        with session.computing, watch.stage("encode"):
+            kept = encode_support(support, surface, session.predictor)
+        digests = write_embeddings(job, tile, block, surface.land, kept)
+    (reads,) = support_reads(cube, job, scaler, [tile], support.spans, block)
+    name = context_item(job, tile, job.context_block(block))
+    session.contexts.write(
+        ContextEntry(name, job.embeddings, identity, reads, support.spans, digests)
+    )
+    return kept, identity
 
 
 def process(
-    session: WorkerSession, item: WorkItem, land: bool, context: dict[str, float] | None = None
+    session: WorkerSession,
+    item: WorkItem,
+    land: bool,
+    context: dict[str, float] | None = None,
+    before: RunEntry | None = None,
 ) -> RunEntry:
     """Read, predict, write, read back and enter one work item into the ledger.
 
-    context: seconds that were spent on the tile's embeddings, entered with its first block.
+    context: seconds that were spent on the tile's embeddings, entered with its first block;
+    before: the entry of the item that is to be replaced.
     """
     job, watch = session.job, Stopwatch()
     if context and (job.strict_past or item.block == 0):
         watch.seconds |= context
     with watch.stage("read"):
         surface = _surface(session, item.tile)
-    if land:
-        fluxes = _predict(session, surface, item, watch)
-    else:
-        fluxes = barren_tile(surface, job.layout, item)
+    made = (
+        _predict(session, surface, item, watch, before) if land else _barren(session, surface, item)
+    )
     try:
         with watch.stage("write"):
-            digests = write_item(job.store, job.layout, item, fluxes)
-        entry = make_entry(session, surface, item, fluxes, digests, watch.seconds)
+            made = replace(made, change=_change(session, item, before, made, surface))
+            if before is not None:  # a killed writer must leave no entry of what is gone
+                session.ledger.forget(item.id)
+            digests = write_item(job.store, job.layout, item, made.fluxes)
+            running = _keep_running(session, item, made)
+        device = str(session.predictor.device)
+        entry = make_entry(job, surface, item, made, digests, running, watch.seconds, device)
         session.ledger.write(entry)
     except Exception:
         with suppress(Exception):  # the failure itself is what the ledger is to name
             withdraw(session, item)
         raise
     return entry
+
+
+def _change(
+    session: WorkerSession,
+    item: WorkItem,
+    before: RunEntry | None,
+    made: MadeItem,
+    surface: Surface,
+) -> dict[str, Any]:
+    totals = totals_of(surface, made.fluxes, session.job.layout)
+    return change_of(session.job, item, before, made.fluxes, totals)
+
+
+def _keep_running(session: WorkerSession, item: WorkItem, made: MadeItem) -> str:
+    """Keep the running sums of an item that may grow; the digest of what was kept."""
+    if not 0 < made.settled < session.job.layout.block or not made.fluxes.sums:
+        session.ledger.forget_running(item.id)
+        return ""
+    return session.ledger.write_running(item.id, pack_running(made.running))
+
+
+def _barren(session: WorkerSession, surface: Surface, item: WorkItem) -> MadeItem:
+    """What is made of an item without any land."""
+    job = session.job
+    (reads,) = surface_reads(session.cube, job, [item.tile])
+    identity = identity_of(job, item, reads, NO_EMBEDDINGS)
+    source = ItemSource(surface_digest(surface), NO_EMBEDDINGS, ())
+    return MadeItem(barren_tile(surface, job.layout, item), identity, source, 0, 0, np.zeros(0))
 
 
 def withdraw(session: WorkerSession, item: WorkItem) -> None:
@@ -187,98 +260,51 @@ def withdraw(session: WorkerSession, item: WorkItem) -> None:
 
 
 def _predict(
-    session: WorkerSession, surface: Surface, item: WorkItem, watch: Stopwatch
-) -> TileFluxes:
-    """The fluxes of an item with land, with the indices of applicability that its model has."""
-    job, margin, applicability = session.job, session.margin, session.applicability
-    days = job.layout.days(item.block)
-    first, count = job.layout.first + days.start - margin, days.stop - days.start + 2 * margin
+    session: WorkerSession,
+    surface: Surface,
+    item: WorkItem,
+    watch: Stopwatch,
+    before: RunEntry | None,
+) -> MadeItem:
+    """What is made of an item with land, with the indices of applicability that its model has."""
+    job, predictor, rule = session.job, session.predictor, session.rule
     with watch.stage("read"):
-        scaler = session.predictor.scaler
-        drivers = read_features(
-            session.cube, surface, scaler.names, first, count, scaler.composites
-        )
-    embeddings = None
+        drivers = _read_drivers(session, surface, item)
+    embeddings, known = None, NO_EMBEDDINGS
     if not job.query_context:
-        embeddings = embed(session, surface, item.tile, item.block, watch)
-    predictor, rule = session.predictor, session.rule
+        embeddings, known = embed(session, surface, item.tile, item.block, watch)
+    inner = without_margin(drivers, session.margin - rule.margin)
+    cut = day_cut(job.layout, item, rule, predictor.scaler, session.cube)
     with session.computing, watch.stage("predict"):
-        inner = without_margin(drivers, margin - rule.margin)
-        fluxes = predict_tile(surface, inner, predictor, embeddings, rule, job.layout, item)
-    if applicability is None:
-        return fluxes
-    with session.computing, watch.stage("applicability"):
-        return with_applicability(
-            fluxes, surface, drivers, embeddings, predictor, applicability, job.layout, item
+        laid = tile_windows(surface, inner, predictor, rule, job.layout, item)
+        strides = stride_digests(laid, inner.first, cut, rule)
+        source = ItemSource(surface_digest(surface), known, strides)
+        running = session.ledger.read_running(item.id) if before is not None else None
+        kept = kept_days(job, item, before, source, cut, surface.land, running)
+        made = predict_tile(
+            surface, laid, inner.filled, predictor, embeddings, job.layout, cut, kept
         )
+    fluxes = made.fluxes
+    if session.applicability is not None:
+        with session.computing, watch.stage("applicability"):
+            fluxes = with_applicability(
+                fluxes, surface, drivers, embeddings, predictor, session.applicability,
+                job.layout, item,
+            )  # fmt: skip
+    reads = item_reads(session.cube, job, session.release, [item.tile], item.block)[item.tile]
+    identity = identity_of(job, item, reads, known)
+    count = kept.count if kept is not None else 0
+    return MadeItem(fluxes, identity, source, cut.settled, count, made.running)
+
+
+def _read_drivers(session: WorkerSession, surface: Surface, item: WorkItem) -> TileDrivers:
+    """The drivers of a block and of the margins on both sides of it."""
+    layout, margin, scaler = session.job.layout, session.margin, session.predictor.scaler
+    days = layout.days(item.block)
+    first, count = layout.first + days.start - margin, days.stop - days.start + 2 * margin
+    return read_features(session.cube, surface, scaler.names, first, count, scaler.composites)
 
 
 def _surface(session: WorkerSession, tile: Tile) -> Surface:
     layout = session.job.layout
     return read_part(session.cube, layout.grid, *tile.slices(layout.grid, layout.tile))
-
-
-def make_entry(
-    session: WorkerSession,
-    surface: Surface,
-    item: WorkItem,
-    fluxes: TileFluxes,
-    digests: dict[str, str],
-    seconds: dict[str, float],
-) -> RunEntry:
-    """The ledger entry of a finished work item."""
-    counts = {"land": int(surface.land.sum()), "cells": int((~surface.outside).sum())}
-    stats = {}
-    for flux in FLUXES:
-        values = fluxes.daily.get(flux)
-        known = np.empty(0) if values is None else values[np.isfinite(values)]
-        counts["values"] = int(known.size)
-        if known.size:
-            stats[flux] = _stats(known)
-    counts |= count_flags(fluxes.daily["quality"])
-    return RunEntry(
-        item=item.id,
-        run=session.job.digest,
-        status="done",
-        digests=digests,
-        counts=counts,
-        stats=stats,
-        totals=_totals(surface, fluxes, session.job.layout),
-        seconds=seconds,
-        memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        worker=f"{socket.gethostname()} {os.getpid()} {session.predictor.device}",
-        release=session.job.release,
-        cube=session.job.cube,
-        version=__version__,
-        finished=now(),
-    )
-
-
-def _stats(known: Any) -> dict[str, float]:
-    return {
-        "min": float(known.min()),
-        "mean": float(known.mean(dtype=np.float64)),
-        "max": float(known.max()),
-    }
-
-
-def _totals(
-    surface: Surface, fluxes: TileFluxes, layout: FluxLayout
-) -> dict[str, list[list[float]]]:
-    """Total of each flux, g, by segment of the block and member."""
-    area = cell_areas(surface.grid)[:, None] * np.nan_to_num(surface.sftlf) / 100
-    totals = {}
-    for flux, sums in fluxes.sums.items():
-        total: Any = np.nansum(sums * area, axis=(2, 3), dtype=np.float64)
-        totals[flux] = total.T.tolist()
-    return totals
-
-
-def failed_entry(job: RunJob, item: WorkItem, error: BaseException) -> RunEntry:
-    """The ledger entry of a work item that could not be done."""
-    text = f"{type(error).__name__}: {error}"
-    return RunEntry(
-        item=item.id, run=job.digest, release=job.release, cube=job.cube, version=__version__,
-        status="failed", digests={}, counts={}, stats={}, totals={}, seconds={}, memory=0,
-        worker=socket.gethostname(), finished=now(), error=text,
-    )  # fmt: skip

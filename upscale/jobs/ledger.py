@@ -113,9 +113,9 @@ class Ledger(Generic[R]):
             self.write_object(f"{entry.item}.failed.json", asdict(entry))
             return
         self.write_object(f"{entry.item}.{self._stamp()}.done.json", asdict(entry))
-        self._remove(f"{entry.item}.failed.json")
+        self.remove(f"{entry.item}.failed.json")
         if entry.item in self._marks:
-            self._remove(self._marks.pop(entry.item))
+            self.remove(self._marks.pop(entry.item))
 
     def forget(self, item: str) -> None:
         """Mark that an item is not done any more, because what it wrote is about to change."""
@@ -124,7 +124,7 @@ class Ledger(Generic[R]):
         except OSError:  # a full disk; what lies loose makes room for the mark
             for name in self._names():
                 if (event := _EVENT.fullmatch(name)) and event["item"] == item:
-                    self._remove(name)
+                    self.remove(name)
             self._mark(item)
 
     def _mark(self, item: str) -> None:
@@ -140,11 +140,19 @@ class Ledger(Generic[R]):
 
     def holds(self, item: str, run: str) -> bool:
         """Whether an item of a run is done: its entry can be read."""
-        view = self._steadily(lambda: self._look(item))
+        entry = self.entry(item)
+        return entry is not None and entry.run == run
+
+    def entry(self, item: str) -> R | None:
+        """The entry of an item that is done, None where there is none that can be read."""
+        return self._steadily(lambda: self._one(item))
+
+    def _one(self, item: str) -> R | None:
+        view = self._look(item)
         if item in view.loose:
-            entry = view.loose[item]
-            return entry is not None and entry.run == run
-        return any(row.item == item and row.run == run for _, row in view.rows())
+            return view.loose[item]
+        numbers = [number for number, row in view.rows() if row.item == item]
+        return self._parsed(self._lines(view.compacted)[numbers[0]]) if numbers else None
 
     def done(self, run: str) -> dict[str, LightEntry]:
         """What is done of a run by work item, without the rest of the entries: of what is
@@ -203,12 +211,12 @@ class Ledger(Generic[R]):
         """
         for name in outdated(names, index.number + 1):
             if name not in (index.name, index.file):
-                self._remove(name)
+                self.remove(name)
         self._remove_all(folded)
 
     def _create(self, index: Compacted, content: bytes) -> bool:
         """Write entries and then their index; False where another process was faster."""
-        self._write(index.file, content)
+        self.write_bytes(index.file, content)
         try:
             create_object(self._fs, f"{self._root}/{index.name}", index.to_bytes())
         except OSError as error:
@@ -216,7 +224,7 @@ class Ledger(Generic[R]):
                 return True
             taken = isinstance(error, FileExistsError)
             if taken or is_local(self._fs):
-                self._remove(index.file)
+                self.remove(index.file)
             if not taken:
                 raise
             return False
@@ -230,20 +238,33 @@ class Ledger(Generic[R]):
 
     def write_object(self, name: str, content: Any) -> None:
         """Store plain values as JSON under a name."""
-        self._write(name, json.dumps(content, indent=1, sort_keys=True).encode())
+        self.write_bytes(name, json.dumps(content, indent=1, sort_keys=True).encode())
 
     def read_object(self, name: str) -> Any:
         """The values stored under a name, None where there are none that can be read."""
+        content = self.read_bytes(name)
         try:
-            return json.loads(self._fs.cat_file(f"{self._root}/{name}"))
-        except (FileNotFoundError, ValueError):
+            return None if content is None else json.loads(content)
+        except ValueError:
             return None
+
+    def write_bytes(self, name: str, content: bytes) -> None:
+        """Store bytes under a name; readers see the old ones or the new ones, whole."""
+        write_object(self._fs, f"{self._root}/{name}", content)
+
+    def read_bytes(self, name: str) -> bytes | None:
+        """The bytes stored under a name, None where there are none."""
+        try:
+            content: bytes = self._fs.cat_file(f"{self._root}/{name}")
+        except FileNotFoundError:
+            return None
+        return content
 
     def clear(self) -> None:
         """Forget all entries."""
         names = self._names()
         for name in outdated(names, newest_index(names) + 1):
-            self._remove(name)
+            self.remove(name)
         entries = [n for n in names if _EVENT.fullmatch(n) or n.endswith(".failed.json")]
         self._remove_all(entries)
 
@@ -321,13 +342,10 @@ class Ledger(Generic[R]):
         except (TypeError, ValueError):
             return None
 
-    def _write(self, name: str, content: bytes) -> None:
-        write_object(self._fs, f"{self._root}/{name}", content)
-
     def _remove_all(self, names: list[str]) -> None:
         if is_local(self._fs):
             for name in names:
-                self._remove(name)
+                self.remove(name)
             return
         for start in range(0, len(names), 1000):  # what one request to an object store may hold
             some = names[start : start + 1000]
@@ -335,9 +353,10 @@ class Ledger(Generic[R]):
                 self._fs.rm([f"{self._root}/{name}" for name in some])
             except FileNotFoundError:  # another process removes them, too
                 for name in some:
-                    self._remove(name)
+                    self.remove(name)
 
-    def _remove(self, name: str) -> None:
+    def remove(self, name: str) -> None:
+        """Remove what is stored under a name, if anything is."""
         with suppress(FileNotFoundError):
             self._fs.rm_file(f"{self._root}/{name}")
 

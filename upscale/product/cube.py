@@ -87,7 +87,7 @@ def create_flux_cube(
     _create_static(root, layout)
     _create_sums(root, layout)
     _create_steps(root, layout, uncertainty)
-    content = _extent(layout) | dict(attributes) | {"layout": _layout_dict(layout)}
+    content = extent_of(layout) | dict(attributes)
     root.attrs.update({name: plain(value) for name, value in content.items()})
     root.attrs["kind"] = KIND
 
@@ -134,8 +134,8 @@ def plain(value: Any) -> Any:
     return json.dumps(value, sort_keys=True)
 
 
-def _extent(layout: FluxLayout) -> dict[str, Any]:
-    """Global CF-1.11 and ACDD-1.3 attributes that follow from the layout."""
+def extent_of(layout: FluxLayout) -> dict[str, Any]:
+    """Global CF-1.11 and ACDD-1.3 attributes that follow from the layout, and the layout."""
     grid = layout.grid
     last = date_of(layout.first + layout.count - 1)
     return {
@@ -153,6 +153,7 @@ def _extent(layout: FluxLayout) -> dict[str, Any]:
         "time_coverage_duration": f"P{layout.count}D",
         "time_coverage_resolution": "P1D",
         "standard_name_vocabulary": "CF Standard Name Table v93",
+        "layout": _layout_dict(layout),
     }
 
 

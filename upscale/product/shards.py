@@ -102,7 +102,8 @@ def digest_of(values: NDArray[Any]) -> str:
     return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
 
 
-def write_layer(url: str, name: str, rows: slice, cols: slice, values: NDArray[Any]) -> None:
-    """Write a part `(row, col)` of a static layer; parts must be whole chunks."""
+def update_layer(url: str, name: str, rows: slice, cols: slice, values: NDArray[Any]) -> None:
+    """Write a part `(row, col)` of a static layer, in whole chunks, unless it is there."""
     array: Any = open_flux_group(url, "r+")[name]
-    array[rows, cols] = values
+    if digest_of(np.asarray(array[rows, cols])) != digest_of(values.astype(array.dtype)):
+        array[rows, cols] = values

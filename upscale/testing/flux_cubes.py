@@ -19,7 +19,7 @@ from upscale.grid import Grid, tiles_of
 from upscale.product.cube import create_flux_cube
 from upscale.product.layout import FluxLayout, Sums, WorkItem
 from upscale.product.quality import Quality, has
-from upscale.product.shards import TileFluxes, write_item, write_layer
+from upscale.product.shards import TileFluxes, update_layer, write_item
 from upscale.product.uncertainty import INDEX_BITS, NO_UNCERTAINTY, STEP_ARRAYS, StoredUncertainty
 from upscale.variables import FLUXES
 from upscale.version import __version__
@@ -135,11 +135,11 @@ def make_flux_cube(
 
 def _write_layers(url: str, world: MadeFields, rows: slice, cols: slice) -> None:
     sftlf = world.sftlf[rows, cols]
-    write_layer(url, "sftlf", rows, cols, sftlf)
+    update_layer(url, "sftlf", rows, cols, sftlf)
     row, col = np.indices(world.grid.shape)
     for name, number in (("igbp", 16), ("koppen", 30)):
         codes = np.where(world.sftlf > 0, 1 + (row + 2 * col) % number, 0)
-        write_layer(url, name, rows, cols, codes[rows, cols].astype(np.uint8))
+        update_layer(url, name, rows, cols, codes[rows, cols].astype(np.uint8))
 
 
 def made_item(layout: FluxLayout, world: MadeFields, item: WorkItem) -> TileFluxes:

@@ -11,9 +11,10 @@ import zarr
 from numpy.typing import NDArray
 
 from upscale.engine.config import parse_run
-from upscale.engine.run import finalise, init
+from upscale.engine.ledger import RunEntry
+from upscale.engine.run import finalise, init, renew_plan
 from upscale.engine.validate import Checked, validate
-from upscale.engine.worker import open_session, process
+from upscale.engine.worker import embed_item, open_session, process
 from upscale.product.layout import WorkItem
 
 #: Attributes that depend on the time of the run and are not compared.
@@ -21,17 +22,31 @@ _STAMPS = ("date_created", "date_modified", "history")
 
 
 def run_here(checked: Checked, items: Iterable[WorkItem] | None = None) -> str:
-    """Init, process all work items (or the given ones, in their order) and finalise.
+    """Init, process all work items that are not done (or the given ones, in their order) and
+    finalise.
 
     Returns the URL of the store.
     """
-    init(checked)
-    session = open_session(checked.plan.job)
-    land = {tile.tile: tile.land > 0 for tile in checked.plan.tiles}
-    for item in checked.plan.items() if items is None else items:
-        process(session, item, land[item.tile])
+    process_here(checked, items)
     finalise(checked.run.output.store)
     return checked.run.output.store
+
+
+def process_here(checked: Checked, items: Iterable[WorkItem] | None = None) -> list[RunEntry]:
+    """As `run_here`, without the end; the entries of what was done."""
+    init(checked)
+    session, standing = open_session(checked.plan.job), checked.standing
+    land = {tile.tile: tile.land > 0 for tile in checked.plan.tiles}
+    if standing.unsure:
+        for item in checked.plan.items():
+            if item.id in standing.unsure:
+                embed_item(session, item)
+        standing = renew_plan(checked)
+    left = [item for item in checked.plan.items() if item.id not in standing.done]
+    return [
+        process(session, item, land[item.tile], before=standing.stale.get(item.id))
+        for item in (left if items is None else items)
+    ]
 
 
 def prepare(model: Path | str, drivers: Path | str, store: Path | str, **keys: Any) -> Checked:
