@@ -33,6 +33,7 @@ from upscale.product.shards import digest_of, read_arrays, withdraw_item
 from upscale.testing.releases import fake_release
 from upscale.testing.runs import differences, prepare, run_here
 
+MET = ("ta", "sw_in", "vpd", "p", "sw_pot", "day_length")
 JUNE = ("2012-06-01", "2012-06-30")
 
 
@@ -170,11 +171,45 @@ def test_an_impossible_value_fails_its_tile_by_name_and_no_other(world, cube, tm
         process(session, item, land=True)
 
 
-def test_a_store_that_holds_another_run_is_not_touched(world, tmp_path):
+def test_a_store_never_shrinks(world, tmp_path):
     run_june(world, world.drivers, tmp_path)
-    with pytest.raises(ConfigError, match=r"output.store: .* holds another run"):
+    with pytest.raises(ConfigError, match=r"period.end: .* reaches to 2012-06-30 already"):
         prepare(
             world.model, world.drivers, tmp_path / "f.zarr", period=("2012-06-01", "2012-06-20")
+        )
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        (
+            {"period": ("2012-06-02", "2012-06-30")},
+            r'period.start: "2012-06-01" there, "2012-06-02" here',
+        ),
+        ({"output": {"tile": 4}}, "output.tile: 5 there, 4 here"),
+        ({"output": {"members": "none"}}, r'output.members: "annual" there, "none" here'),
+        ({"context": {"until": "2012-03-01"}}, r'context.until: "2012-12-31" there, "2012-03-01"'),
+        ({"model": "other"}, r"model_digest: \w{12} there, \w{12} here"),
+    ],
+)
+def test_what_would_mix_two_rules_is_refused_with_their_difference(world, tmp_path, keys, said):
+    run_june(world, world.drivers, tmp_path)
+    other = fake_release(tmp_path / "other", features=MET, members=3, hidden=16, seed=7).path
+    model = other if keys.pop("model", None) else world.model
+    before = open_flux_group(str(tmp_path / "f.zarr")).attrs["run_digest"]
+    with pytest.raises(ConfigError, match=said) as error:
+        prepare(model, world.drivers, tmp_path / "f.zarr", **{"period": JUNE, **keys})
+    assert before[:12] in str(error.value)
+    assert open_flux_group(str(tmp_path / "f.zarr")).attrs["run_digest"] == before
+
+
+def test_a_store_of_the_version_before_is_not_continued(world, tmp_path):
+    run_june(world, world.drivers, tmp_path)
+    attributes = zarr.open_group(tmp_path / "f.zarr", mode="r+", use_consolidated=False).attrs
+    del attributes["rules"]
+    with pytest.raises(ConfigError, match=r"can be read, checked and published, but not continued"):
+        prepare(
+            world.model, world.drivers, tmp_path / "f.zarr", period=("2012-06-01", "2012-07-31")
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -184,7 +185,8 @@ def execute(checked: Checked, progress: Progress, part: Part = (1, 1)) -> RunOut
         outcome = run_items(client, plan, left, ledger, run.retries, progress, standing.stale)
     ledger.tidy()
     if None in standing.identities.values():
-        renew_plan(checked)
+        with suppress(OSError):  # a full disk: the next run tells `status`
+            renew_plan(checked)
     return outcome
 
 

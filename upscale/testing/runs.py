@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from upscale.engine.config import parse_run
 from upscale.engine.ledger import RunEntry
+from upscale.engine.revisions import NO_REASON
 from upscale.engine.run import finalise, init, renew_plan
 from upscale.engine.validate import Checked, validate
 from upscale.engine.worker import embed_item, open_session, process
@@ -50,8 +51,10 @@ def process_here(checked: Checked, items: Iterable[WorkItem] | None = None) -> l
 
 
 def prepare(model: Path | str, drivers: Path | str, store: Path | str, **keys: Any) -> Checked:
-    """A checked run of the days in `keys['period']` (start, end), with other keys of RUN.yaml."""
+    """A checked run of the days in `keys['period']` (start, end), with other keys of RUN.yaml;
+    `keys['why']`: the reason of its revision."""
     start, end = keys.pop("period")
+    why = keys.pop("why", NO_REASON)
     output = {"store": str(store)} | keys.pop("output", {})
     content = {
         "model": str(model),
@@ -60,7 +63,7 @@ def prepare(model: Path | str, drivers: Path | str, store: Path | str, **keys: A
         "output": output,
         "cluster": {"workers": 1, "memory": 4.0},
     }
-    return validate(parse_run(content | keys, "run"))
+    return validate(parse_run(content | keys, "run"), why)
 
 
 def differences(one: str, other: str) -> list[str]:
