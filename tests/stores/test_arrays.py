@@ -61,7 +61,8 @@ def test_bits_are_shuffled_by_the_size_of_a_value(group: zarr.Group, dtype: Any)
     array = create_array(
         group, "a", (4,), dtype, ("time",), fill=0, chunks=(4,), codec=shuffled(dtype)
     )
-    (codec,) = array.compressors
+    codec, checksum = array.compressors
+    assert checksum.to_dict()["name"] == "crc32c"
     assert (codec.typesize, codec.shuffle.value) == (np.dtype(dtype).itemsize, "bitshuffle")
 
 
