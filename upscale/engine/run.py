@@ -31,6 +31,7 @@ from upscale.engine.validate import Checked, store_faults
 from upscale.jobs.claim import claimed
 from upscale.jobs.clock import now
 from upscale.jobs.cluster import connect
+from upscale.jobs.compact import LightEntry
 from upscale.jobs.ledger import store_name
 from upscale.jobs.progress import Progress
 from upscale.jobs.settings import ConfigError
@@ -222,8 +223,8 @@ def status(store: str) -> Status:
     plan = ledger.read_object(PLAN)
     if not plan or plan["run"] != digest:
         raise ValueError(f"{ledger.url}: no plan of this store; run `upscale init` again")
-    done = _done(ledger, plan)
-    failed = ledger.entries(digest, "failed")
+    held, failed = ledger.state(digest)
+    done = _done(ledger, plan, held)
     missing = tuple(item for item in plan["items"] if item not in done)
     return Status(
         digest, len(plan["items"]), len(plan["items"]) - len(missing), missing,
@@ -231,13 +232,12 @@ def status(store: str) -> Status:
     )  # fmt: skip
 
 
-def _done(ledger: RunLedger, plan: Mapping[str, Any]) -> set[str]:
+def _done(ledger: RunLedger, plan: Mapping[str, Any], held: Mapping[str, LightEntry]) -> set[str]:
     """Items with the entry that a plan asks for.
 
     A plan that was made before the embeddings of a tile does not know the identity of its items:
     then it is that of the worker which made them from the drivers of the plan.
     """
-    held = ledger.done(plan["run"])
     if "identities" not in plan:  # a store of version 0.1
         return set(held)
     asked = plan["identities"]

@@ -157,17 +157,28 @@ class Ledger(Generic[R]):
     def done(self, run: str) -> dict[str, LightEntry]:
         """What is done of a run by work item, without the rest of the entries: of what is
         compacted, the index alone is read."""
+        return self._done(self._steadily(self._look), run)
+
+    def state(self, run: str) -> tuple[dict[str, LightEntry], dict[str, R]]:
+        """What is done of a run, and the entries of what failed and is not done, by work item."""
         view = self._steadily(self._look)
+        done, failed = self._done(view, run), self._failed(view.names, run)
+        return done, {item: entry for item, entry in failed.items() if item not in done}
+
+    def _done(self, view: _View[R], run: str) -> dict[str, LightEntry]:
         found = {row.item: row for _, row in view.rows() if row.run == run}
         return found | {item: self._light(entry) for item, entry in _of(run, view.loose)}
 
     def entries(self, run: str, status: Status = "done") -> dict[str, R]:
         """All valid entries of a run by work item."""
         if status == "failed":
-            names = [name for name in self._names() if name.endswith(".failed.json")]
-            found = (self._parsed(content) for content in self._read_all(names))
-            return {entry.item: entry for entry in found if entry and entry.run == run}
+            return self._failed(self._names(), run)
         return self._steadily(lambda: self._done_entries(run))
+
+    def _failed(self, names: list[str], run: str) -> dict[str, R]:
+        failed = (name for name in names if name.endswith(".failed.json"))
+        found = (self._parsed(content) for content in self._read_all(failed, lenient=True))
+        return {entry.item: entry for entry in found if entry and entry.run == run}
 
     def _done_entries(self, run: str) -> dict[str, R]:
         view = self._look()
@@ -232,8 +243,7 @@ class Ledger(Generic[R]):
 
     def _stands(self, index: Compacted) -> bool:
         with suppress(FileNotFoundError):
-            content: bytes = self._fs.cat_file(f"{self._root}/{index.name}")
-            return content == index.to_bytes()
+            return self._read(index.name) == index.to_bytes()
         return False
 
     def write_object(self, name: str, content: Any) -> None:
@@ -286,13 +296,14 @@ class Ledger(Generic[R]):
         return _View(names, compacted, events, loose)
 
     def _index(self, names: list[str]) -> Compacted:
+        """The newest index, with entries of the size that it says; FileNotFoundError where it
+        was replaced meanwhile."""
         number = newest_index(names)
         if number == 0:
             if newest_index(self._names()):  # the first compaction took place during the listing
                 raise FileNotFoundError(f"{self.url}: compacted while it was read")
             return Compacted()
-        content = self._fs.cat_file(f"{self._root}/{Compacted(number).name}")
-        found = read_index(number, content, self.url)
+        found = read_index(number, self._read(Compacted(number).name), self.url)
         size = self._fs.size(f"{self._root}/{found.file}")
         if size != found.size:
             raise damaged(f"{self.url}/{found.file}", f"{found.size} bytes", str(size))
@@ -301,7 +312,7 @@ class Ledger(Generic[R]):
     def _lines(self, compacted: Compacted) -> list[bytes]:
         if not compacted.number:
             return []
-        return compacted.lines(self._fs.cat_file(f"{self._root}/{compacted.file}"), self.url)
+        return compacted.lines(self._read(compacted.file), self.url)
 
     def _steadily(self, read: Callable[[], T]) -> T:
         """What `read` gives, which begins again where an object is gone that was listed."""
@@ -328,13 +339,23 @@ class Ledger(Generic[R]):
             return []
         return [str(path).rsplit("/", 1)[-1] for path in paths]
 
-    def _read_all(self, names: Iterable[str]) -> Iterator[bytes]:
-        paths = [f"{self._root}/{name}" for name in names]
+    def _read_all(self, names: Iterable[str], lenient: bool = False) -> Iterator[bytes]:
+        """Contents of objects in their order; lenient: what is gone has none."""
+        read = self._read_there if lenient else self._read
         if is_local(self._fs):  # threads only wait for each other
-            yield from map(self._fs.cat_file, paths)
+            yield from map(read, names)
             return
         with ThreadPoolExecutor(16) as pool:
-            yield from pool.map(self._fs.cat_file, paths)
+            yield from pool.map(read, names)
+
+    def _read(self, name: str) -> bytes:
+        content: bytes = self._fs.cat_file(f"{self._root}/{name}")
+        return content
+
+    def _read_there(self, name: str) -> bytes:
+        with suppress(FileNotFoundError):
+            return self._read(name)
+        return b""
 
     def _parsed(self, content: bytes) -> R | None:
         try:
@@ -343,15 +364,16 @@ class Ledger(Generic[R]):
             return None
 
     def _remove_all(self, names: list[str]) -> None:
+        """Remove objects, a thousand with each request; others may remove the same."""
         if is_local(self._fs):
             for name in names:
                 self.remove(name)
             return
-        for start in range(0, len(names), 1000):  # what one request to an object store may hold
+        for start in range(0, len(names), 1000):
             some = names[start : start + 1000]
             try:
                 self._fs.rm([f"{self._root}/{name}" for name in some])
-            except FileNotFoundError:  # another process removes them, too
+            except FileNotFoundError:
                 for name in some:
                     self.remove(name)
 
