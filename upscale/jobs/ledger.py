@@ -400,4 +400,5 @@ def _of(run: str, loose: Mapping[str, R | None]) -> Iterator[tuple[str, R]]:
 
 
 def _line(entry: LedgerEntry) -> bytes:
-    return json.dumps(asdict(entry), sort_keys=True).encode()
+    values = {name: getattr(entry, name) for name in entry.__dataclass_fields__}  # no deep copy
+    return json.dumps(values, sort_keys=True).encode()
