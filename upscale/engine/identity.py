@@ -7,7 +7,7 @@ identity that the plan asks for: from this alone follow resuming, growing and co
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,12 +47,19 @@ class Standing:
 
 def standing_of(plan: RunPlan, release: Release, cube: DriverCube) -> Standing:
     """Compare a plan with the ledger of its store; reads no driver."""
-    held = RunLedger(plan.job.store).entries(plan.job.digest)
+    ledger = RunLedger(plan.job.store)
+    held = ledger.done(plan.job.digest)
     identities: dict[str, str | None] = {}
     for block in range(plan.job.layout.blocks):
         identities |= identities_of(plan, release, cube, block)
     done = frozenset(i for i, e in held.items() if e.identity and identities.get(i) == e.identity)
-    return Standing(identities, done, {i: e for i, e in held.items() if i not in done})
+    return Standing(identities, done, _whole(ledger, plan.job.digest, held.keys() - done))
+
+
+def _whole(ledger: RunLedger, run: str, items: Set[str]) -> dict[str, RunEntry]:
+    """The whole entries of some items."""
+    entries = ledger.entries(run) if items else {}
+    return {item: entries[item] for item in sorted(items & entries.keys())}
 
 
 def identities_of(

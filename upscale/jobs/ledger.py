@@ -160,10 +160,9 @@ class Ledger(Generic[R]):
         return self._done(self._steadily(self._look), run)
 
     def state(self, run: str) -> tuple[dict[str, LightEntry], dict[str, R]]:
-        """What is done of a run, and the entries of what failed and is not done, by work item."""
+        """What is done of a run, and the entries of what failed, by work item."""
         view = self._steadily(self._look)
-        done, failed = self._done(view, run), self._failed(view.names, run)
-        return done, {item: entry for item, entry in failed.items() if item not in done}
+        return self._done(view, run), self._failed(view.names, run)
 
     def _done(self, view: _View[R], run: str) -> dict[str, LightEntry]:
         found = {row.item: row for _, row in view.rows() if row.run == run}
