@@ -131,7 +131,7 @@ def show_check(store: str, console: Console, json: bool = False) -> None:
     if json:
         print_json(found.to_dict())
     for line in found.checks:
-        if not line.passed:
+        if not line.passed or line.told:
             console.print(line.describe(), highlight=False, soft_wrap=True, markup=False)
     if not found.passed:
         _fail(console, f"{store}: {len(found.failures)} checks failed")

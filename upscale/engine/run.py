@@ -11,6 +11,7 @@ from typing import Any
 
 import zarr
 
+from upscale.checks.seal import seal_store
 from upscale.drivers.cube import DriverCube
 from upscale.engine.context import create_context
 from upscale.engine.devices import visible_gpus
@@ -262,29 +263,29 @@ def finalise(store: str, found: Status | None = None) -> Status:
         raise ValueError(f"{store}: {len(found.missing)} work items are missing ({some}{more})")
     group = zarr.open_group(store, mode="r+", use_consolidated=False)
     if not group.attrs.get("complete"):
-        _complete(group, RunLedger(store), found.run)
+        _complete(group, store, found.run)
     if not is_consolidated(store):
         consolidate(store)
     RunLedger(store).tidy(0)
     return found
 
 
-def _complete(group: zarr.Group, ledger: RunLedger, run: str) -> None:
-    """Enter the revision of a store into its log and mark the store complete."""
-    attributes = dict(group.attrs)
-    last = int(attributes.get("revision", 0))
+def _complete(group: zarr.Group, store: str, run: str) -> None:
+    """Enter the revision of a store into its log, seal the store and mark it complete."""
+    attributes, ledger = dict(group.attrs), RunLedger(store)
+    entries, last = ledger.entries(run), int(group.attrs.get("revision", 0))
     why = str(attributes.get("revision_why", "first made" if not last else NO_REASON))
-    made = revision_of(last + 1, why, ledger.entries(run).values())
+    made = revision_of(last + 1, why, entries.values())
     if made is not None:
         enter_revision(ledger, made)
-    stamp = now()
     for name in set(IN_THE_MAKING) & attributes.keys():
         del group.attrs[name]
+    stamp = now()
     group.attrs.update(
         {
-            "complete": 1,
             "revision": last + 1 if made is not None or not last else last,
             "date_modified": stamp,
             "history": f"{attributes['history']}\n{stamp} upscale finalise",
         }
     )
+    group.attrs.update({"seal": seal_store(store, ledger, entries), "complete": 1})

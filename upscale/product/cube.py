@@ -24,7 +24,8 @@ from upscale.stores.arrays import create_array, put_array
 from upscale.stores.axes import CELLS, DAILY, put_axes, put_stretches
 from upscale.variables import FLUXES, class_attributes, variable
 
-_CELLS = {"grid_mapping": "crs", "cell_measures": "area: areacella"}
+#: What every array over cells says of them.
+CELL_ATTRIBUTES = {"grid_mapping": "crs", "cell_measures": "area: areacella"}
 #: How a flux of a cell is made from what varies in it.
 PER_LAND = "area: mean where land time: mean"
 
@@ -87,7 +88,7 @@ def create_flux_cube(
     _create_static(root, layout)
     _create_sums(root, layout)
     _create_steps(root, layout, uncertainty)
-    content = extent_of(layout) | dict(attributes)
+    content = extent_attributes(layout) | dict(attributes) | {"layout": layout_dict(layout)}
     root.attrs.update({name: plain(value) for name, value in content.items()})
     root.attrs["kind"] = KIND
 
@@ -101,7 +102,7 @@ def was_begun(url: str) -> bool:
     return bool(root.attrs.get("kind") == UNFINISHED)
 
 
-def _layout_dict(layout: FluxLayout) -> dict[str, Any]:
+def layout_dict(layout: FluxLayout) -> dict[str, Any]:
     return {
         "grid": layout.grid.to_dict(),
         "first": layout.first,
@@ -134,8 +135,8 @@ def plain(value: Any) -> Any:
     return json.dumps(value, sort_keys=True)
 
 
-def extent_of(layout: FluxLayout) -> dict[str, Any]:
-    """Global CF-1.11 and ACDD-1.3 attributes that follow from the layout, and the layout."""
+def extent_attributes(layout: FluxLayout) -> dict[str, Any]:
+    """Global CF-1.11 and ACDD-1.3 attributes that follow from the layout."""
     grid = layout.grid
     last = date_of(layout.first + layout.count - 1)
     return {
@@ -153,18 +154,17 @@ def extent_of(layout: FluxLayout) -> dict[str, Any]:
         "time_coverage_duration": f"P{layout.count}D",
         "time_coverage_resolution": "P1D",
         "standard_name_vocabulary": "CF Standard Name Table v93",
-        "layout": _layout_dict(layout),
     }
 
 
 def _create_daily(root: zarr.Group, layout: FluxLayout, uncertainty: StoredUncertainty) -> None:
     """Write the metadata of fluxes, spreads, quality and the share of filled days."""
     for name in (*FLUXES, *(f"{flux}_sd" for flux in FLUXES)):
-        text = daily_attributes(name, uncertainty) | _CELLS | {"cell_methods": PER_LAND}
+        text = daily_attributes(name, uncertainty) | CELL_ATTRIBUTES | {"cell_methods": PER_LAND}
         _create(root, name, np.float32, np.nan, layout, text)
-    flags = daily_attributes("quality", uncertainty) | _CELLS
+    flags = daily_attributes("quality", uncertainty) | CELL_ATTRIBUTES
     _create(root, "quality", np.uint16, FILL, layout, flags)
-    share = daily_attributes("filled_share", uncertainty) | _CELLS
+    share = daily_attributes("filled_share", uncertainty) | CELL_ATTRIBUTES
     _create(root, "filled_share", np.uint8, 255, layout, share)
 
 
@@ -213,10 +213,10 @@ def _create_static(root: zarr.Group, layout: FluxLayout) -> None:
     text = variable("areacella").attributes | {"comment": sphere, "cell_methods": "area: sum"}
     text |= {"grid_mapping": "crs"}
     put_array(root, "areacella", areas, CELLS, text, chunk=layout.layer_chunk)
-    land = variable("sftlf").attributes | _CELLS | {"cell_methods": "area: mean"}
+    land = variable("sftlf").attributes | CELL_ATTRIBUTES | {"cell_methods": "area: mean"}
     _layer(root, "sftlf", np.float32, np.nan, layout, land)
-    _layer(root, "igbp", np.uint8, 0, layout, class_attributes("igbp") | _CELLS)
-    _layer(root, "koppen", np.uint8, 0, layout, class_attributes("koppen") | _CELLS)
+    _layer(root, "igbp", np.uint8, 0, layout, class_attributes("igbp") | CELL_ATTRIBUTES)
+    _layer(root, "koppen", np.uint8, 0, layout, class_attributes("koppen") | CELL_ATTRIBUTES)
 
 
 def _layer(
@@ -263,7 +263,7 @@ def _create_sum(root: zarr.Group, flux: str, layout: FluxLayout) -> None:
             "long_name": f"{row.long_name}, sum over the days of the segment, by member",
             "units": "g m-2",
             "comment": f"{row.comment} Spreads of sums and means are made from these.",
-            **_CELLS,
+            **CELL_ATTRIBUTES,
         },
     )
 
@@ -282,7 +282,7 @@ def _create_days(root: zarr.Group, layout: FluxLayout) -> None:
             "long_name": "days with a value in the sums of the members",
             "units": "1",
             "standard_name": "number_of_observations",
-            **_CELLS,
+            **CELL_ATTRIBUTES,
         },
     )
 
@@ -302,5 +302,5 @@ def _create_steps(root: zarr.Group, layout: FluxLayout, uncertainty: StoredUncer
             ("step", *CELLS),
             fill=fill,
             chunks=(len(layout.step_numbers(0)), layout.tile, layout.tile),
-            attributes=uncertainty.step_attributes(name) | _CELLS,
+            attributes=uncertainty.step_attributes(name) | CELL_ATTRIBUTES,
         )

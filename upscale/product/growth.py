@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from upscale.product.cube import extent_of, open_flux_group, plain
+from upscale.product.cube import extent_attributes, layout_dict, open_flux_group, plain
 from upscale.product.layout import FluxLayout
 
 
@@ -30,7 +30,7 @@ def grow_flux_cube(url: str, layout: FluxLayout) -> None:
             array.resize(shape)
         if name in axes:
             root[name][...] = axes[name]
-    content = extent_of(layout)
+    content = extent_attributes(layout) | {"layout": layout_dict(layout)}
     root.attrs.update({name: plain(value) for name, value in content.items()})
 
 

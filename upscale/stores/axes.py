@@ -83,7 +83,7 @@ def put_axes(group: zarr.Group, grid: Grid, days: NDArray[np.integer]) -> None:
     _put(group, "time", numbers, np.stack([numbers, numbers + 1], 1), _TEXT["time"])
     _put(group, "lat", grid.lat, grid.lat_bounds, _TEXT["lat"])
     _put(group, "lon", grid.lon, grid.lon_bounds, _TEXT["lon"])
-    put_array(group, "crs", np.array(0, np.int32), (), _crs())
+    put_array(group, "crs", np.array(0, np.int32), (), crs_attributes())
 
 
 def axis_attributes(name: str) -> dict[str, str]:
@@ -117,7 +117,7 @@ def _put(
     put_array(group, enclosed, bounds, (name, "bnds"))
 
 
-def _crs() -> dict[str, Any]:
+def crs_attributes() -> dict[str, Any]:
     """Attributes of the grid mapping: coordinates of WGS 84, areas of a sphere."""
     from pyproj import CRS  # loads a library and its database, which readers do not need
 

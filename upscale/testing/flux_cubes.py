@@ -21,7 +21,7 @@ from upscale.product.layout import FluxLayout, Sums, WorkItem
 from upscale.product.quality import Quality, has
 from upscale.product.shards import TileFluxes, update_layer, write_item
 from upscale.product.uncertainty import INDEX_BITS, NO_UNCERTAINTY, STEP_ARRAYS, StoredUncertainty
-from upscale.variables import FLUXES
+from upscale.variables import FLUXES, ICE_CLASS
 from upscale.version import __version__
 
 Floats = NDArray[np.float32]
@@ -103,9 +103,9 @@ def made_fluxes(
 ) -> dict[str, Floats]:
     """GPP, RECO and NEE `(day, row, col)` in g m-2 d-1 of one member, in all cells."""
     lat = np.radians(world.grid.lat)[None, :, None]
-    phase = 2 * np.pi * (day_of_year(days) - 196)[:, None, None] / 365.25
+    phase = 2 * np.pi * (day_of_year(days) - 196.3)[:, None, None] / 365.25
     summer = np.clip(0.5 + 0.5 * np.sin(lat) * 1.4 * np.cos(phase) + 0.3 * np.cos(2 * lat), 0, None)
-    dry = 0.55 + 0.45 * np.cos(6 * lat) + 0.0 * np.radians(world.grid.lon)
+    dry = 0.55 + 0.43 * np.cos(6 * lat) + 0.02 * np.sin(np.radians(world.grid.lon) + 1)
     gpp = 9 * summer * dry * np.cos(lat) * (1 + 0.05 * member)
     reco = 0.8 + 0.65 * gpp * (1 - 0.02 * member) + 0.1 * member
     fields = {"gpp": gpp, "reco": reco, "nee": reco - gpp}
@@ -139,6 +139,8 @@ def _write_layers(url: str, world: MadeFields, rows: slice, cols: slice) -> None
     row, col = np.indices(world.grid.shape)
     for name, number in (("igbp", 16), ("koppen", 30)):
         codes = np.where(world.sftlf > 0, 1 + (row + 2 * col) % number, 0)
+        if name == "igbp":
+            codes = np.where(world.ice, ICE_CLASS, np.where(codes == ICE_CLASS, 1, codes))
         update_layer(url, name, rows, cols, codes[rows, cols].astype(np.uint8))
 
 
@@ -175,7 +177,7 @@ def _gather(
         daily[f"{name}_sd"] = _spread(field)
     there = np.isfinite(daily["gpp"])
     assert not (there & has(quality, Quality.WATER)).any()
-    daily["filled_share"] = np.where(there, 7, 255).astype(np.uint8)
+    daily["filled_share"] = np.where(there, 0, 255).astype(np.uint8)
     if layout.sums == "none":
         return TileFluxes(daily, {}, {})
     return TileFluxes(daily, *_segment_sums(layout, item, members, there))

@@ -18,8 +18,8 @@ from upscale.engine.validate import Checked, validate
 from upscale.engine.worker import embed_item, open_session, process
 from upscale.product.layout import WorkItem
 
-#: Attributes that depend on the time of the run and are not compared.
-_STAMPS = ("date_created", "date_modified", "history")
+#: Attributes that depend on the time of the run, or follow from all others, and are not compared.
+_STAMPS = ("date_created", "date_modified", "history", "seal")
 
 
 def run_here(checked: Checked, items: Iterable[WorkItem] | None = None) -> str:
@@ -69,7 +69,7 @@ def prepare(model: Path | str, drivers: Path | str, store: Path | str, **keys: A
 def differences(one: str, other: str) -> list[str]:
     """Names of the arrays and attributes that differ between two stores in any bit.
 
-    Time stamps (`history`, `date_*`) are ignored.
+    Time stamps (`history`, `date_*`) and the digest `seal` are ignored.
     """
     first, second = (zarr.open_group(url, mode="r") for url in (one, other))
     names = sorted({name for group in (first, second) for name in group.array_keys()})
