@@ -136,7 +136,7 @@ def test_a_quality_that_has_lost_its_bits_is_refused(store):
 
 
 def test_flags_are_read_from_the_array_itself(store):
-    moved = store.quality.astype(np.uint32) << 8
+    moved = store.quality.astype(np.uint64) << 8
     moved.attrs = store.quality.attrs | {"flag_masks": [m << 8 for m in store.quality.flag_masks]}
     wanted = upscale.where(store.gpp, store.quality, without=["clipped"])
     xr.testing.assert_identical(upscale.where(store.gpp, moved, without=["clipped"]), wanted)

@@ -147,11 +147,11 @@ def test_a_coastal_cell_without_a_land_node_is_marked_as_filled(unpacked: Any) -
     cube = open_cube(unpacked.url)
     surface = read_surface(cube, slice(5, 25), slice(20, 40))
     drivers = read_features(cube, surface, ("ta", "p"), FIRST, 5)
-    filled = on_map(surface, drivers.filled.astype(float))[..., 0]
-    edge = surface.grid.lon > 11.9
+    edge = np.broadcast_to(surface.grid.lon > 11.9, surface.land.shape)
     assert np.isfinite(drivers.values).all()
-    assert (filled[:, edge][surface.land[:, edge]] == 1).all()
-    assert (filled[:, ~edge][surface.land[:, ~edge]] == 0).all()
+    np.testing.assert_array_equal(drivers.borrowed, edge[surface.land])
+    assert drivers.borrowed.any()
+    assert not drivers.filled.any()
 
 
 @pytest.mark.parametrize("size", [7, 10, 20])
@@ -162,13 +162,14 @@ def test_a_tile_is_the_crop_of_the_whole_bit_for_bit(
     cube = open_cube(request.getfixturevalue(kind).url)
     surface, drivers = read(cube, slice(0, 40), slice(0, 60))
     values = on_map(surface, drivers.values)
-    filled = on_map(surface, drivers.filled)
+    filled, borrowed = (on_map(surface, flags) for flags in (drivers.filled, drivers.borrowed))
     for top in range(0, 40, size):
         for left in range(0, 60, size):
             rows, cols = slice(top, min(top + size, 40)), slice(left, min(left + size, 60))
             part, there = read(cube, rows, cols)
             np.testing.assert_array_equal(on_map(part, there.values), values[rows, cols])
             np.testing.assert_array_equal(on_map(part, there.filled), filled[rows, cols])
+            np.testing.assert_array_equal(on_map(part, there.borrowed), borrowed[rows, cols])
 
 
 def test_days_read_alone_are_the_days_of_the_whole(packed: Any) -> None:

@@ -77,7 +77,7 @@ def write_fluxes(
 def empty(layout: FluxLayout) -> dict[str, np.ndarray]:
     shape = layout.count, TILE, TILE
     fluxes = {name: np.full(shape, np.nan, np.float32) for name in FLUXES}
-    return fluxes | {"quality": np.full(shape, int(Quality.NO_DRIVERS), np.uint16)}
+    return fluxes | {"quality": np.full(shape, int(Quality.NO_DRIVERS), np.uint32)}
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,11 @@ import xml.etree.ElementTree as ElementTree
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 import pytest
 from cf_units import Unit
 
-from upscale.product.quality import Quality, flag_attributes
+from upscale.product.quality import DTYPE, RESERVED, Quality, flag_attributes
 from upscale.variables import (
     FLUXES,
     ICE_CLASS,
@@ -83,8 +84,14 @@ def test_an_unknown_variable_is_answered_with_the_known_ones() -> None:
         variable("tair")
 
 
-def test_flags_of_the_quality_layer_are_distinct_bits_of_sixteen() -> None:
-    masks = flag_attributes()["flag_masks"]
+def test_flags_of_the_quality_layer_are_distinct_bits_of_its_type() -> None:
+    masks = [int(flag) for flag in Quality]
     assert all(mask.bit_count() == 1 for mask in masks)
-    assert len(set(masks)) == len(masks) == len(Quality)
-    assert max(masks) < 2**16
+    assert len(set(masks)) == len(masks)
+    assert max(masks) <= np.iinfo(DTYPE).max
+
+
+def test_bits_that_nothing_sets_are_not_listed() -> None:
+    masks = flag_attributes()["flag_masks"]
+    assert masks == [int(flag) for flag in Quality if not flag & RESERVED]
+    assert flag_attributes(RESERVED)["flag_masks"] == masks

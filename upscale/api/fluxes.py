@@ -17,6 +17,7 @@ from upscale.engine.uncertainty import uncertainty_of
 from upscale.jobs.clock import now
 from upscale.network.releases.release import Release
 from upscale.product.cube import MEMBER_AXIS, PER_LAND, daily_attributes, plain
+from upscale.product.quality import Quality, flag_attributes
 from upscale.product.uncertainty import STEP_ARRAYS, StoredUncertainty
 from upscale.stores.axes import COUNTED, axis_attributes
 from upscale.variables import FLUXES, variable
@@ -92,6 +93,8 @@ def _daily(
     if name == "quality":
         fill = ground_reasons(records.places)
     text = daily_attributes(name, uncertainty)
+    if name == "quality":  # drivers are given at their place: nothing is borrowed from elsewhere
+        text = flag_attributes(uncertainty.unused_flags | Quality.WEATHER_BEYOND_COAST)
     if values.dtype.kind == "f":
         gridded = {"lat", "lon"} <= set(records.dims)
         text["cell_methods"] = PER_LAND if gridded else "time: mean"

@@ -191,7 +191,8 @@ def _predict(
         parts.append(reduce_members(each, NO_SUMS))
         kept += [each] if keep else []
     filled = records.filled[records.places.land]
-    daily = daily_of(predictor, windows, filled, known, joined(parts))
+    at_home = np.zeros(len(filled), bool)
+    daily = daily_of(predictor, windows, filled, known, joined(parts), at_home)
     return PredictedCells(daily, {}, np.concatenate(kept, axis=1) if keep else None)
 
 

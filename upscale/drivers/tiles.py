@@ -125,11 +125,13 @@ class TileDrivers:
 
     values: `(cell, day, feature)` float32 in the units of the table, NaN where missing;
     filled: `(cell, day)` True where a satellite value was filled (of a composite: all of its
-    days) or the meteorology comes from beyond the coast; first: day number of the first day.
+    days); borrowed: `(cell,)` True where the meteorology comes from beyond the coast, because no
+    land node lies near; first: day number of the first day.
     """
 
     values: NDArray[np.float32]
     filled: NDArray[np.bool_]
+    borrowed: NDArray[np.bool_]
     first: int
 
 
@@ -195,16 +197,19 @@ def read_features(
     days = np.arange(first, first + count)
     values = np.full((cells.sum(), count, len(features)), np.nan, np.float32)
     filled = np.zeros(values.shape[:2], bool)
+    borrowed = np.zeros(len(values), bool)
     for position, name in enumerate(features):
         here = values[:, :, position]
         length = (composites or {}).get(name, 0)
         if name in DERIVED:
             here[:] = DERIVED[name](lat, days, lon)
         elif (group := cube.group_of(name)) is not None and length:
-            _read_composite(group, name, surface, (first, count), length, here, filled, before)
+            _read_composite(
+                group, name, surface, (first, count), length, here, filled, borrowed, before
+            )
         elif group is not None:
-            _read_one(group, name, surface, (first, count), here, filled)
-    return TileDrivers(values, filled, first)
+            _read_one(group, name, surface, (first, count), here, filled, borrowed)
+    return TileDrivers(values, filled, borrowed, first)
 
 
 def _read_composite(
@@ -215,6 +220,7 @@ def _read_composite(
     length: int,
     values: NDArray[np.float32],
     filled: NDArray[np.bool_],
+    borrowed: NDArray[np.bool_],
     before: int | None,
 ) -> None:
     """As `_read_one`, for composites: maxima over periods of `length` days."""
@@ -223,7 +229,7 @@ def _read_composite(
     days = np.arange(begin, begin + whole)
     daily = np.full((len(values), whole), np.nan, np.float32)
     flags = np.zeros(daily.shape, bool)
-    _read_one(group, name, surface, (begin, whole), daily, flags)
+    _read_one(group, name, surface, (begin, whole), daily, flags, borrowed)
     if before is not None:
         daily[:, days >= before] = np.nan
     asked = slice(first - begin, first - begin + count)
@@ -239,8 +245,10 @@ def _read_one(
     period: tuple[int, int],
     values: NDArray[np.float32],
     filled: NDArray[np.bool_],
+    borrowed: NDArray[np.bool_],
 ) -> None:
-    """Read one driver into `values` `(cell, day)` and add its flags to `filled`."""
+    """Read one driver into `values` `(cell, day)`, add its flags to `filled`, and the cells that
+    no land node is near to `borrowed`."""
     first, count = period
     begin = max(first, group.first)
     end = min(first + count, group.first + group.count)
@@ -248,11 +256,11 @@ def _read_one(
         return
     there = slice(begin - group.first, end - group.first)
     here = slice(begin - first, end - first)
-    block, borrowed = _on_product_grid(group, name, surface.grid, there)
+    block, far = _on_product_grid(group, name, surface.grid, there)
     cells = surface.land
     _check_range(name, block[:, cells], surface, begin)
     values[:, here] = block[:, cells].T
-    filled[:, here] |= borrowed[cells][:, None]
+    borrowed |= far[cells]
     flags = group.arrays.get(f"{name}_filled")
     if flags is not None:
         rows, cols = _indices(group.grid, surface.grid)

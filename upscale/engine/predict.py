@@ -23,13 +23,12 @@ from upscale.network.inference import CellWindows, Embeddings, lay_windows, pred
 from upscale.network.predictor import Predictor
 from upscale.network.windows import WindowRule
 from upscale.product.layout import FluxLayout, WorkItem
-from upscale.product.quality import FILL, Quality
+from upscale.product.quality import DTYPE, FILL, Quality
 from upscale.product.shards import TileFluxes
 from upscale.variables import FLUXES
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
-_U16 = np.uint16
 
 
 class Unpredicted(Protocol):
@@ -75,14 +74,16 @@ def daily_of(
     filled: Bools,
     embeddings: Embeddings | None,
     cells: CellFluxes,
+    borrowed: Bools,
 ) -> dict[str, NDArray[Any]]:
     """The daily arrays of a flux cube, `(cell, day)`, by name.
 
-    filled: `(cell, day)` over all columns of `windows.drivers`.
+    filled: `(cell, day)` over all columns of `windows.drivers`; borrowed: `(cell,)` whether the
+    meteorology comes from beyond the coast.
     """
     share = filled_share(windows, filled)
     share[~np.isfinite(cells.mean[..., 0])] = 255
-    quality = quality_of(predictor, windows, filled, embeddings, cells.clipped)
+    quality = quality_of(predictor, windows, filled, embeddings, cells.clipped, borrowed)
     daily: dict[str, NDArray[Any]] = {"quality": quality, "filled_share": share}
     for position, flux in enumerate(FLUXES):
         daily[flux] = cells.mean[..., position]
@@ -96,8 +97,10 @@ def quality_of(
     filled: Bools,
     embeddings: Embeddings | None,
     clipped: Bools,
-) -> NDArray[np.uint16]:
-    """Quality bits `(cell, day)` of land cells; clipped: `(cell, day)`, filled: as `daily_of`."""
+    borrowed: Bools,
+) -> NDArray[np.uint32]:
+    """Quality bits `(cell, day)` of land cells; clipped: `(cell, day)`; the others as in
+    `daily_of`."""
     block, codes, assignment = windows.days, windows.codes, windows.assignment
     values = windows.drivers[:, block]
     missing: Bools = np.any(~np.isfinite(values), axis=2)
@@ -112,6 +115,7 @@ def quality_of(
         Quality.CLASS_UNSEEN: (predictor.classes.unknown(codes) & known)[:, None],
         Quality.CLIPPED: clipped,
         Quality.OUTSIDE_TRAINING_RANGE: outside,
+        Quality.WEATHER_BEYOND_COAST: borrowed[:, None],
     }
     reasons = {
         Quality.NO_DRIVERS: assignment.missing[:, block],
@@ -125,10 +129,10 @@ def quality_of(
     return np.where(absent > 0, absent, _bits(flags, missing.shape))
 
 
-def _bits(flags: dict[Quality, Bools], shape: tuple[int, ...]) -> NDArray[np.uint16]:
-    total = np.zeros(shape, _U16)
+def _bits(flags: dict[Quality, Bools], shape: tuple[int, ...]) -> NDArray[np.uint32]:
+    total = np.zeros(shape, DTYPE)
     for flag, where in flags.items():
-        total |= np.where(where, _U16(flag), _U16(0))
+        total |= np.where(where, DTYPE(flag), DTYPE(0))
     return total
 
 
@@ -172,7 +176,7 @@ def tile_windows(
 def predict_tile(
     surface: Surface,
     windows: CellWindows,
-    filled: Bools,
+    drivers: TileDrivers,
     predictor: Predictor,
     embeddings: Embeddings | None,
     layout: FluxLayout,
@@ -181,10 +185,10 @@ def predict_tile(
 ) -> PredictedTile:
     """Everything that one work item writes.
 
-    windows: see `tile_windows`; filled: `(cell, day)` over all columns of `windows.drivers`.
+    windows: of `drivers`, see `tile_windows`.
     """
     cells = predict_cells(predictor, windows, embeddings, cut, kept)
-    daily = daily_of(predictor, windows, filled, embeddings, cells)
+    daily = daily_of(predictor, windows, drivers.filled, embeddings, cells, drivers.borrowed)
     return PredictedTile(_on_map(surface, daily, cells, layout), cells.running)
 
 
@@ -197,7 +201,7 @@ def barren_tile(surface: Surface, layout: FluxLayout, item: WorkItem) -> TileFlu
     return TileFluxes({"quality": np.ascontiguousarray(quality)}, {}, {})
 
 
-def ground_reasons(ground: Unpredicted) -> NDArray[np.uint16]:
+def ground_reasons(ground: Unpredicted) -> NDArray[np.uint32]:
     """Reasons of the cells that are no land to predict, 0 for those that are."""
     reasons = {
         Quality(FILL): ground.outside,

@@ -23,6 +23,7 @@ from upscale.network.uncertainty.applicability import (
     step_points,
 )
 from upscale.product.layout import FluxLayout, WorkItem
+from upscale.product.quality import DTYPE
 from upscale.product.shards import TileFluxes
 from upscale.product.uncertainty import CALIBRATION_KEYS, INDEX_BITS, STEP_ARRAYS, StoredUncertainty
 
@@ -61,7 +62,12 @@ def without_margin(drivers: TileDrivers, extra: int) -> TileDrivers:
     if not extra:
         return drivers
     days = slice(extra, drivers.values.shape[1] - extra)
-    return TileDrivers(drivers.values[:, days], drivers.filled[:, days], drivers.first + extra)
+    return replace(
+        drivers,
+        values=drivers.values[:, days],
+        filled=drivers.filled[:, days],
+        first=drivers.first + extra,
+    )
 
 
 def with_applicability(
@@ -104,7 +110,7 @@ class CellApplicability:
     """
 
     steps: dict[str, NDArray[Any]]
-    bits: NDArray[np.uint16]
+    bits: NDArray[np.uint32]
 
 
 def applicability_of(
@@ -132,10 +138,10 @@ def applicability_of(
         index = assess(applicability.embedding, rows, predictor.device).index
         steps["extrapolation_embedding"] = np.where(served, index[:, None], np.float32(np.nan))
         thresholds["extrapolation_embedding"] = applicability.embedding.threshold
-    bits = np.zeros(there.shape, np.uint16)
+    bits = np.zeros(there.shape, DTYPE)
     for name, threshold in thresholds.items():
         outside = (steps[name] > threshold)[:, step] & there
-        bits |= np.where(outside, np.uint16(INDEX_BITS[name]), np.uint16(0))
+        bits |= np.where(outside, DTYPE(INDEX_BITS[name]), DTYPE(0))
     return CellApplicability(steps, bits)
 
 

@@ -281,9 +281,7 @@ def _predict(
         source = ItemSource(surface_digest(surface), known, strides)
         running = session.ledger.read_running(item.id) if before is not None else None
         kept = kept_days(job, item, before, source, cut, surface.land, running)
-        made = predict_tile(
-            surface, laid, inner.filled, predictor, embeddings, job.layout, cut, kept
-        )
+        made = predict_tile(surface, laid, inner, predictor, embeddings, job.layout, cut, kept)
     fluxes = made.fluxes
     if session.applicability is not None:
         with session.computing, watch.stage("applicability"):

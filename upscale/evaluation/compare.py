@@ -20,7 +20,7 @@ from upscale.evaluation.skill import SkillRow, skill_rows, skill_table
 from upscale.grid import Tile
 from upscale.product.cube import layout_of, open_flux_group
 from upscale.product.layout import FluxLayout
-from upscale.product.quality import REASONS, count_flags
+from upscale.product.quality import DTYPE, REASONS, count_flags
 from upscale.towers.table import Tower, read_towers
 from upscale.variables import FLUXES
 
@@ -130,7 +130,7 @@ def _read_block(array: Any, cells: Sequence[Cell]) -> NDArray[Any]:
 def _why(group: zarr.Group, layout: FluxLayout, cell: Cell) -> str:
     """Why a cell has no value on any good flux day, from the quality of all its days."""
     quality = np.asarray(group["quality"][:, cell[0], cell[1]])
-    reasons = count_flags(quality & np.uint16(REASONS))
+    reasons = count_flags(quality & DTYPE(REASONS))
     if not reasons:
         return "values on none of its good flux days"
     counts = ", ".join(f"{name} on {count}" for name, count in reasons.items())

@@ -18,7 +18,7 @@ from zarr.errors import ContainsArrayError, ZarrUserWarning
 from upscale.calendar import date_of
 from upscale.grid import EARTH_RADIUS, Grid, cell_areas
 from upscale.product.layout import FluxLayout
-from upscale.product.quality import FILL, flag_attributes
+from upscale.product.quality import DTYPE, FILL, flag_attributes
 from upscale.product.uncertainty import NO_UNCERTAINTY, STEP_ARRAYS, StoredUncertainty
 from upscale.stores.arrays import create_array, put_array
 from upscale.stores.axes import CELLS, DAILY, put_axes, put_stretches
@@ -163,7 +163,7 @@ def _create_daily(root: zarr.Group, layout: FluxLayout, uncertainty: StoredUncer
         text = daily_attributes(name, uncertainty) | CELL_ATTRIBUTES | {"cell_methods": PER_LAND}
         _create(root, name, np.float32, np.nan, layout, text)
     flags = daily_attributes("quality", uncertainty) | CELL_ATTRIBUTES
-    _create(root, "quality", np.uint16, FILL, layout, flags)
+    _create(root, "quality", DTYPE, FILL, layout, flags)
     share = daily_attributes("filled_share", uncertainty) | CELL_ATTRIBUTES
     _create(root, "filled_share", np.uint8, 255, layout, share)
 
@@ -177,9 +177,9 @@ def daily_attributes(name: str, uncertainty: StoredUncertainty = NO_UNCERTAINTY)
         return flag_attributes(uncertainty.unused_flags)
     if name == "filled_share":
         return {
-            "long_name": "share of the days of the window whose drivers were filled",
+            "long_name": "share of the days of the window with a filled driver",
             "units": "%",
-            "comment": "255 where there is no prediction.",
+            "comment": "Of satellites alone in a run. 255 where there is no prediction.",
             "valid_range": [0, 100],
         }
     text = dict[str, Any](variable(name).attributes)

@@ -222,7 +222,7 @@ def _block(part: Part, cells: CellSlices) -> Iterator[tuple[str, NDArray[Any]]]:
         yield name, values
 
 
-def _refuse_unfinished(part: Part, cells: CellSlices, quality: NDArray[np.uint16]) -> None:
+def _refuse_unfinished(part: Part, cells: CellSlices, quality: NDArray[np.unsignedinteger]) -> None:
     domain = np.isfinite(part.cube.layer("sftlf", cells))
     waiting = has(quality, Quality.NOT_PRODUCED) & domain
     if waiting.any():

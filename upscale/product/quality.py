@@ -10,14 +10,15 @@ from numpy.typing import NDArray
 
 
 class Quality(IntFlag):
-    """Bits of the `quality` array (uint16).
+    """Bits of the `quality` array (uint32).
 
-    The first ten qualify a value that exists; the others say why the value is missing.
+    Those of `REASONS` say why a value is missing, the others qualify one that exists. A number
+    that was once given keeps its meaning: stores of version 0.1 hold the first 16 as uint16.
     """
 
     SPINUP_SHORT = 1 << 0  # predicted with fewer than 30 days of past
     CONTEXT_SHORT = 1 << 1  # the support set holds no full year
-    DRIVERS_FILLED = 1 << 2  # a driver of this day was gap-filled or comes from beyond the coast
+    DRIVERS_FILLED = 1 << 2  # a driver of this day was gap-filled
     DRIVERS_MISSING = 1 << 3  # an optional driver of this day was missing and masked
     CLASS_UNKNOWN = 1 << 4  # IGBP or Koeppen class is not known
     CLASS_UNSEEN = 1 << 5  # the class is known, but no training tower had it
@@ -31,6 +32,12 @@ class Quality(IntFlag):
     WATER = 1 << 13  # no land in the cell: NaN
     ICE = 1 << 14  # permanent snow and ice: NaN
     NOT_PRODUCED = 1 << 15  # outside the domain, or not computed yet: NaN
+    WEATHER_BEYOND_COAST = 1 << 16  # the meteorology comes from beyond the coast
+    WEATHER_PRELIMINARY = 1 << 17  # the meteorology of this day is preliminary (ERA5T)
+    SENSOR_TERRA = 1 << 18  # MODIS on Terra saw the window of this day
+    SENSOR_AQUA = 1 << 19  # MODIS on Aqua saw the window of this day
+    SENSOR_VIIRS = 1 << 20  # VIIRS saw the window of this day
+    BURNED = 1 << 21  # the cell burned in the window of this day
 
 
 NO_FLAGS = Quality(0)
@@ -45,6 +52,18 @@ REASONS = (
     | Quality.NOT_PRODUCED
 )
 
+#: Bits with a number and a meaning that nothing sets yet: no store lists them.
+RESERVED = (
+    Quality.WEATHER_PRELIMINARY
+    | Quality.SENSOR_TERRA
+    | Quality.SENSOR_AQUA
+    | Quality.SENSOR_VIIRS
+    | Quality.BURNED
+)
+
+#: Type of the array; what is read from a store may be uint16, of version 0.1.
+DTYPE = np.uint32
+
 #: What a shard that was never written reads as.
 FILL = int(Quality.NOT_PRODUCED)
 
@@ -54,7 +73,7 @@ def flag_attributes(unused: Quality = NO_FLAGS) -> dict[str, Any]:
 
     unused: bits that nothing sets in this store; a bit that is not listed says nothing.
     """
-    flags = [flag for flag in Quality if flag not in unused]
+    flags = [flag for flag in Quality if flag not in unused | RESERVED]
     return {
         "long_name": "quality of the fluxes of this day, and the reason where there are none",
         "standard_name": "quality_flag",
@@ -64,12 +83,12 @@ def flag_attributes(unused: Quality = NO_FLAGS) -> dict[str, Any]:
     }
 
 
-def has(quality: NDArray[np.uint16], flag: Quality) -> NDArray[np.bool_]:
+def has(quality: NDArray[np.unsignedinteger], flag: Quality) -> NDArray[np.bool_]:
     """Where any bit of `flag` is set, same shape."""
-    return np.asarray((quality & np.uint16(flag)) != 0)
+    return np.asarray((quality & DTYPE(flag)) != 0)
 
 
-def count_flags(quality: NDArray[np.uint16]) -> dict[str, int]:
+def count_flags(quality: NDArray[np.unsignedinteger]) -> dict[str, int]:
     """Number of values with each bit set, bits that never occur left out."""
-    counts = {str(flag.name).lower(): int(has(quality, flag).sum()) for flag in Quality}
-    return {name: count for name, count in counts.items() if count}
+    seen = Quality(int(np.bitwise_or.reduce(quality, axis=None)))
+    return {str(flag.name).lower(): int(has(quality, flag).sum()) for flag in seen}

@@ -18,7 +18,7 @@ from upscale.calendar import day_number, day_of_year, days_between
 from upscale.grid import Grid, tiles_of
 from upscale.product.cube import create_flux_cube
 from upscale.product.layout import FluxLayout, Sums, WorkItem
-from upscale.product.quality import Quality, has
+from upscale.product.quality import DTYPE, REASONS, Quality, has
 from upscale.product.shards import TileFluxes, update_layer, write_item
 from upscale.product.uncertainty import INDEX_BITS, NO_UNCERTAINTY, STEP_ARRAYS, StoredUncertainty
 from upscale.variables import FLUXES, ICE_CLASS
@@ -149,7 +149,7 @@ def made_item(layout: FluxLayout, world: MadeFields, item: WorkItem) -> TileFlux
     span, rows, cols = layout.region(item)
     days = layout.first + np.arange(span.start, span.stop)
     quality = _quality(layout, world, days, rows, cols)
-    missing = quality >= int(Quality.NO_DRIVERS)
+    missing = has(quality, REASONS)
     members = {name: [] for name in FLUXES}  # type: dict[str, list[Floats]]
     for number in range(layout.members):
         shift = number - (layout.members - 1) / 2
@@ -161,15 +161,15 @@ def made_item(layout: FluxLayout, world: MadeFields, item: WorkItem) -> TileFlux
 
 def _quality(
     layout: FluxLayout, world: MadeFields, days: NDArray[np.int64], rows: slice, cols: slice
-) -> NDArray[np.uint16]:
+) -> NDArray[np.uint32]:
     sftlf, ice = world.sftlf[rows, cols], world.ice[rows, cols]
     static = np.where(sftlf == 0, int(Quality.WATER), np.where(ice, int(Quality.ICE), 0))
     gap = world.gap[rows, cols] & (days < layout.first + 40)[:, None, None]
-    return (static + np.where(gap, int(Quality.NO_DRIVERS), 0)).astype(np.uint16)
+    return (static + np.where(gap, int(Quality.NO_DRIVERS), 0)).astype(DTYPE)
 
 
 def _gather(
-    layout: FluxLayout, item: WorkItem, members: Mapping[str, Floats], quality: NDArray[np.uint16]
+    layout: FluxLayout, item: WorkItem, members: Mapping[str, Floats], quality: NDArray[np.uint32]
 ) -> TileFluxes:
     daily: dict[str, NDArray[Any]] = {"quality": quality}
     for name, field in members.items():
@@ -228,5 +228,5 @@ def with_steps(
     for (name, bit), threshold in zip(INDEX_BITS.items(), thresholds, strict=True):
         if threshold is not None:
             outside = (steps[name] > threshold)[step] & there
-            quality = quality | np.where(outside, np.uint16(bit), np.uint16(0))
+            quality = quality | np.where(outside, DTYPE(bit), DTYPE(0))
     return replace(made, daily={**made.daily, "quality": quality}, steps=steps)
