@@ -78,7 +78,7 @@ def create_cube(
         "source": source,
         "day_definition": day_definition,
         "tile": tile,
-        "synthetic": synthetic,
+        "synthetic": int(synthetic),
         "written_by": f"upscale {__version__}",
     }
     given = dict(attributes or {})

@@ -183,10 +183,10 @@ def _add_bins(target: Reals, by_row: Reals, bins: NDArray[np.int64], factor: int
 
 
 def _member_totals(cube: FluxCube, flux: str, cells: CellSlices) -> Reals:
-    """Sums over the period `(member, row, col)`, one segment in memory at a time."""
+    """Sums over the period `(member, row, col)`, a stored chunk in memory at a time."""
     total = np.zeros((cube.layout.members, *cells.shape))
-    for segment in range(len(cube.layout.segments)):
-        total += cube.member_sums(flux, slice(segment, segment + 1), cells)[:, 0]
+    for segments in cube.layout.stored_segments:
+        total += cube.member_sums(flux, segments, cells).sum(axis=1)
     return total
 
 

@@ -17,7 +17,7 @@ from zarr.errors import ContainsArrayError, ZarrUserWarning
 
 from upscale.calendar import date_of
 from upscale.grid import EARTH_RADIUS, Grid, cell_areas
-from upscale.product.layout import FluxLayout
+from upscale.product.layout import FORMAT, FluxLayout
 from upscale.product.quality import DTYPE, FILL, flag_attributes
 from upscale.product.uncertainty import NO_UNCERTAINTY, STEP_ARRAYS, StoredUncertainty
 from upscale.stores.arrays import create_array, put_array
@@ -111,12 +111,18 @@ def layout_dict(layout: FluxLayout) -> dict[str, Any]:
         "members": layout.members,
         "sums": layout.sums,
         "block": layout.block,
+        "format": layout.format,
     }
 
 
 def layout_of(attributes: Mapping[str, Any]) -> FluxLayout:
     """The layout that a flux cube was created with, from its root attributes."""
-    fields = json.loads(attributes["layout"])
+    fields = {"format": 1} | json.loads(attributes["layout"])
+    if fields["format"] > FORMAT:
+        raise ValueError(
+            f"attribute layout: expected format {FORMAT} or an older one, found "
+            f"{fields['format']}; the flux cube is of a newer version, read it with that one"
+        )
     return FluxLayout(grid=Grid(**fields.pop("grid")), **fields)
 
 
@@ -258,7 +264,7 @@ def _create_sum(root: zarr.Group, flux: str, layout: FluxLayout) -> None:
         np.float32,
         ("member", "segment", *CELLS),
         fill=np.nan,
-        chunks=(members, 1, layout.tile, layout.tile),
+        chunks=(members, layout.segment_chunk, layout.tile, layout.tile),
         attributes={
             "long_name": f"{row.long_name}, sum over the days of the segment, by member",
             "units": "g m-2",
@@ -277,7 +283,7 @@ def _create_days(root: zarr.Group, layout: FluxLayout) -> None:
         np.uint16,
         ("segment", *CELLS),
         fill=0,
-        chunks=(1, layout.tile, layout.tile),
+        chunks=(layout.segment_chunk, layout.tile, layout.tile),
         attributes={
             "long_name": "days with a value in the sums of the members",
             "units": "1",

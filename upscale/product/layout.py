@@ -1,13 +1,15 @@
 """How a flux cube is divided: tiles in space, blocks in time, one shard for each pair.
 
 A block has a fixed number of days because a Zarr chunk has one fixed length and years do not.
-A segment is the days of one calendar year (or month) inside one block, so that the sums kept
-for each member have one writer, too. A step is the part of 15 days, counted from 2000-01-01,
-that lies in one block.
+A segment is some days of one calendar year (or month) inside one block, so that the sums kept
+for each member have one writer, too. Every block has the same number of segments, its `slots`, so
+that they are one chunk: where its calendar has fewer, the longest are halved. A step is the part
+of 15 days, counted from 2000-01-01, that lies in one block.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,7 +30,12 @@ BLOCK_DAYS = 360
 #: over a minute for one selection.
 _CHUNK = 300_000
 
+#: How stores are cut now. Those of format 1 have a chunk for each segment, and halve none.
+FORMAT = 2
+
 Sums = Literal["annual", "monthly", "none"]
+#: Days of the shortest year and of consecutive months of it, for the most that a block may meet.
+_LENGTHS = {"annual": (365,), "monthly": (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)}
 _ITEM_ID = re.compile(r"(r\d+c\d+)-b(\d+)")
 
 
@@ -66,7 +73,8 @@ class FluxLayout:
     """The cut of one flux cube: `count` days from day number `first` on `grid`.
 
     tile: edge of a tile in cells; members: size of the ensemble; sums: period of the sums
-    that are kept for each member.
+    that are kept for each member; format: number of the rules of this module, 1 for stores that
+    name none.
     """
 
     grid: Grid
@@ -76,6 +84,7 @@ class FluxLayout:
     members: int
     sums: Sums = "annual"
     block: int = BLOCK_DAYS
+    format: int = FORMAT
 
     @property
     def blocks(self) -> int:
@@ -116,21 +125,57 @@ class FluxLayout:
         return tuple(self._segments())
 
     def _segments(self) -> Iterator[Segment]:
+        for block in range(self.blocks if self.sums != "none" else 0):
+            # A block that is still open is cut as the full one: its cuts stay when it grows.
+            end = self.days(block).stop
+            for start, stop in itertools.pairwise([*self._starts(block), end]):
+                yield Segment(block, self.first + start, stop - start)
+
+    def _starts(self, block: int) -> list[int]:
+        """Where the segments of a block begin, indices on the time axis.
+
+        A year ends inside a block and a block inside a year: either begins a segment, because a
+        sum that two work items wrote would have no single owner.
+        """
+        days = np.arange(block * self.block, (block + 1) * self.block)
+        period = (years_of if self.sums == "annual" else months_since_1970)(self.first + days)
+        cuts = [0, *(np.flatnonzero(np.diff(period)) + 1).tolist(), self.block]
+        while self.format > 1 and len(cuts) <= self.slots:
+            lengths = np.diff(cuts)
+            longest = int(lengths.argmax())
+            cuts.insert(longest + 1, cuts[longest] + int(lengths[longest]) // 2)
+        starts = [block * self.block + cut for cut in cuts[:-1]]
+        return [start for start in starts if start < self.count]
+
+    @cached_property
+    def slots(self) -> int:
+        """Segments of a whole block: the most that its calendar can ask for."""
         if self.sums == "none":
-            return
-        days = self.first + np.arange(self.count)
-        period = years_of(days) if self.sums == "annual" else months_since_1970(days)
-        # A year ends inside a block and a block inside a year: either begins a segment, because
-        # a sum that two work items wrote would have no single owner.
-        block = np.arange(self.count) // self.block
-        starts = np.flatnonzero(np.diff(period, prepend=period[0] - 1) | np.diff(block, prepend=0))
-        for start, stop in zip(starts, [*starts[1:], self.count], strict=True):
-            yield Segment(int(block[start]), self.first + int(start), int(stop - start))
+            return 0
+        lengths = _LENGTHS[self.sums] * (2 + self.block // sum(_LENGTHS[self.sums]))
+        # n ends of a period, a day on either side: n - 1 whole periods and two days.
+        ends = (
+            n
+            for n in range(1, len(lengths))
+            if 2 + min(sum(lengths[i : i + n - 1]) for i in range(len(lengths) - n)) <= self.block
+        )
+        return 1 + max(ends, default=0)
+
+    @property
+    def segment_chunk(self) -> int:
+        """Segments of a stored chunk: those of a block."""
+        return self.slots if self.format > 1 else 1
 
     def segments_of(self, block: int) -> slice:
         """Indices on the segment axis of the segments of a block."""
         there = [i for i, segment in enumerate(self.segments) if segment.block == block]
         return slice(there[0], there[-1] + 1) if there else slice(0, 0)
+
+    @property
+    def stored_segments(self) -> Iterator[slice]:
+        """Indices on the segment axis of each stored chunk, one after the other."""
+        for start in range(0, len(self.segments), self.segment_chunk or 1):
+            yield slice(start, min(start + self.segment_chunk, len(self.segments)))
 
     def segment_index(self, block: int) -> NDArray[np.int64]:
         """For each day of a block, `(day,)`, its segment counted within the block."""

@@ -138,8 +138,9 @@ class _Account:
         parts = _from_sums(cube, cells) if cube.has_sums else _from_days(cube, cells)
         for part in parts:
             year = int(np.searchsorted(self.years, part.year))
-            self.land_days[year] += _sum_by(labels, (part.days * area)[None])[0]
-            for index, sums in enumerate(part.sums):
+            if part.days is not None:
+                self.land_days[year] += _sum_by(labels, (part.days * area)[None])[0]
+            for index, sums in part.sums.items():
                 self.grams[index, :, year] += _sum_by(labels, sums * area)
 
     def rows(self, kind: Kind) -> Iterator[Total]:
@@ -167,19 +168,27 @@ def _spread(members: NDArray[np.float64]) -> float:
 
 @dataclass(frozen=True)
 class _PartialTotals:
-    """One year's share of a tile: per flux `(member, row, col)` g m-2; days `(row, col)`."""
+    """A share of one year in a tile.
+
+    sums: `(member, row, col)` g m-2 by position of the flux; days: `(row, col)`, None where they
+    were counted with another flux.
+    """
 
     year: int
-    sums: list[NDArray[np.float64]]
-    days: NDArray[np.integer]
+    sums: dict[int, NDArray[np.float64]]
+    days: NDArray[np.integer] | None
 
 
 def _from_sums(cube: FluxCube, cells: CellSlices) -> Iterator[_PartialTotals]:
-    for index, segment in enumerate(cube.layout.segments):
-        one = slice(index, index + 1)
-        sums = [cube.member_sums(flux, one, cells)[:, 0] for flux in FLUXES]
-        year = int(years_of(np.array([segment.first]))[0])
-        yield _PartialTotals(year, sums, cube.segment_days(one, cells)[0])
+    """Segment by segment; a stored chunk of them and one flux in memory at a time."""
+    years = years_of(np.array([segment.first for segment in cube.layout.segments]))
+    for stored in cube.layout.stored_segments:
+        days = cube.segment_days(stored, cells)
+        for index, flux in enumerate(FLUXES):
+            sums = cube.member_sums(flux, stored, cells)
+            for i, year in enumerate(years[stored].tolist()):
+                counted = days[i] if index == 0 else None
+                yield _PartialTotals(year, {index: sums[:, i]}, counted)
 
 
 def _from_days(cube: FluxCube, cells: CellSlices) -> Iterator[_PartialTotals]:
@@ -191,7 +200,7 @@ def _from_days(cube: FluxCube, cells: CellSlices) -> Iterator[_PartialTotals]:
         values = [cube.daily(flux, days, cells).astype(np.float64) for flux in FLUXES]
         for year in np.unique(years):
             chosen = years == year
-            sums = [np.nansum(each[chosen], axis=0)[None] for each in values]
+            sums = {i: np.nansum(each[chosen], axis=0)[None] for i, each in enumerate(values)}
             yield _PartialTotals(int(year), sums, np.isfinite(values[0][chosen]).sum(axis=0))
 
 
