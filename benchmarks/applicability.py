@@ -24,9 +24,9 @@ from typing import Any
 
 import torch
 
-from upscale.engine import worker
 from upscale.engine.ledger import RunLedger
-from upscale.engine.uncertainty import with_applicability
+from upscale.engine.work import worker
+from upscale.engine.work.uncertainty import with_applicability
 from upscale.grid import load_grid
 from upscale.network.releases.release import find_release, load_release
 from upscale.planet.cube import write_planet

@@ -36,7 +36,7 @@ def make(folder: Path) -> None:
 def predict(folder: Path) -> None:
     """Predict the first block and print what it took as JSON."""
     from upscale.engine.run import init
-    from upscale.engine.worker import open_session, process
+    from upscale.engine.work.worker import open_session, process
     from upscale.testing.runs import prepare
 
     store = tempfile.mkdtemp(dir=folder)

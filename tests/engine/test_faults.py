@@ -18,13 +18,13 @@ import zarr
 from upscale.drivers.cube import open_cube
 from upscale.drivers.packing import MISSING
 from upscale.drivers.writer import seal
-from upscale.engine import worker
 from upscale.engine.check import check_store
 from upscale.engine.config import load_run
 from upscale.engine.ledger import RunEntry
 from upscale.engine.provenance import attributes_of
 from upscale.engine.run import finalise, init, status
-from upscale.engine.worker import WorkerSession, open_session, process
+from upscale.engine.work import worker
+from upscale.engine.work.worker import WorkerSession, open_session, process
 from upscale.jobs.settings import ConfigError
 from upscale.product.cube import create_flux_cube, layout_of, open_flux_group
 from upscale.product.layout import WorkItem, item_from_id

@@ -12,7 +12,7 @@ from upscale.drivers.cube import open_cube
 from upscale.engine.ledger import RunLedger
 from upscale.engine.revisions import read_log
 from upscale.engine.run import finalise, init
-from upscale.engine.worker import open_session, process
+from upscale.engine.work.worker import open_session, process
 from upscale.product.cube import open_flux_group
 from upscale.product.quality import Quality, has
 from upscale.testing.cubes import grow_cube, mend
@@ -177,7 +177,7 @@ def test_a_writer_that_dies_between_two_shards_leaves_an_item_to_be_done(
     world, model, living, tmp_path, monkeypatch
 ):
     """The old entry must be gone before the first shard of the new revision is there."""
-    from upscale.engine import worker
+    from upscale.engine.work import worker
 
     cube, store = living
     twin = shutil.copytree(cube, tmp_path / "twin.zarr")

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from upscale.api.records import PlaceRecords
 from upscale.calendar import STEP_DAYS, dates_of
-from upscale.engine.predict import ground_reasons
 from upscale.engine.provenance import COMMENT, TITLE, model_attributes, planet_of
-from upscale.engine.uncertainty import uncertainty_of
+from upscale.engine.work.predict import ground_reasons
+from upscale.engine.work.uncertainty import uncertainty_of
 from upscale.jobs.clock import now
 from upscale.network.releases.release import Release
 from upscale.product.cube import MEMBER_AXIS, PER_LAND, daily_attributes, plain

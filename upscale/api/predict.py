@@ -19,10 +19,10 @@ from upscale.api.records import (
     with_margin,
 )
 from upscale.calendar import STEP_DAYS
-from upscale.engine.predict import daily_of
 from upscale.engine.provenance import other_days
-from upscale.engine.reduction import NO_SUMS, joined, reduce_members, slices
-from upscale.engine.uncertainty import applicability_of, margin_of
+from upscale.engine.work.predict import daily_of
+from upscale.engine.work.reduction import NO_SUMS, joined, reduce_members, slices
+from upscale.engine.work.uncertainty import applicability_of, margin_of
 from upscale.network.inference import (
     CellWindows,
     Embeddings,

@@ -14,10 +14,10 @@ import numpy as np
 
 from upscale.drivers.cube import DriverCube
 from upscale.drivers.identity import read_identities, surface_identities
-from upscale.engine.context import ContextLedger, known_embeddings
 from upscale.engine.ledger import RunEntry, RunLedger
 from upscale.engine.plan import RunJob, RunPlan
-from upscale.engine.uncertainty import margin_of
+from upscale.engine.work.context import ContextLedger, known_embeddings
+from upscale.engine.work.uncertainty import margin_of
 from upscale.grid import Tile
 from upscale.jobs.settings import digest_of
 from upscale.network.releases.release import Release

@@ -9,10 +9,10 @@ from functools import partial
 from distributed import Client, wait
 
 from upscale.drivers.cube import DriverError
-from upscale.engine.entries import failed_entry
 from upscale.engine.ledger import RunEntry, RunLedger
 from upscale.engine.plan import RunJob, RunPlan
-from upscale.engine.worker import (
+from upscale.engine.work.entries import failed_entry
+from upscale.engine.work.worker import (
     EnsemblePlugin,
     embed_on_worker,
     plugin_name,

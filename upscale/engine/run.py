@@ -13,7 +13,6 @@ import zarr
 
 from upscale.checks.seal import seal_store
 from upscale.drivers.cube import DriverCube
-from upscale.engine.context import create_context
 from upscale.engine.devices import visible_gpus
 from upscale.engine.identity import Standing, standing_of
 from upscale.engine.ledger import PLAN, RunEntry, RunLedger
@@ -27,8 +26,9 @@ from upscale.engine.revisions import (
     making,
     revision_of,
 )
-from upscale.engine.uncertainty import uncertainty_of
 from upscale.engine.validate import Checked, store_faults
+from upscale.engine.work.context import create_context
+from upscale.engine.work.uncertainty import uncertainty_of
 from upscale.jobs.claim import claimed
 from upscale.jobs.clock import now
 from upscale.jobs.cluster import connect

@@ -26,7 +26,7 @@ from upscale.engine.ledger import PLAN, RunLedger
 from upscale.engine.plan import RunJob, RunPlan, make_plan, product_grid
 from upscale.engine.provenance import RESERVED, other_days
 from upscale.engine.revisions import NO_REASON
-from upscale.engine.uncertainty import margin_of
+from upscale.engine.work.uncertainty import margin_of
 from upscale.jobs.cluster import TASKS_PER_WORKER, worker_memory
 from upscale.jobs.ledger import store_name
 from upscale.jobs.settings import ConfigError

@@ -15,7 +15,7 @@ from upscale.engine.ledger import RunEntry
 from upscale.engine.revisions import NO_REASON
 from upscale.engine.run import finalise, init, renew_plan
 from upscale.engine.validate import Checked, validate
-from upscale.engine.worker import embed_item, open_session, process
+from upscale.engine.work.worker import embed_item, open_session, process
 from upscale.product.layout import WorkItem
 
 #: Attributes that depend on the time of the run, or follow from all others, and are not compared.

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from upscale.drivers.tiles import Surface
-from upscale.engine.kept import ItemSource
 from upscale.engine.ledger import RunEntry
 from upscale.engine.plan import RunJob
-from upscale.engine.reduction import Doubles
+from upscale.engine.work.kept import ItemSource
+from upscale.engine.work.reduction import Doubles
 from upscale.grid import cell_areas
 from upscale.jobs.clock import now
 from upscale.product.layout import FluxLayout, WorkItem

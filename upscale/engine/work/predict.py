@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upscale.drivers.tiles import Surface, TileDrivers
-from upscale.engine.context import class_codes
-from upscale.engine.reduction import (
+from upscale.engine.work.context import class_codes
+from upscale.engine.work.reduction import (
     CellFluxes,
     DayCut,
     Doubles,

@@ -18,7 +18,7 @@ from upscale.drivers.cube import DriverCube
 from upscale.drivers.tiles import Surface
 from upscale.engine.ledger import RunEntry
 from upscale.engine.plan import RunJob
-from upscale.engine.reduction import DayCut, Doubles, KeptDays
+from upscale.engine.work.reduction import DayCut, Doubles, KeptDays
 from upscale.network.inference import CellWindows
 from upscale.network.scaler import Scaler
 from upscale.network.windows import WindowRule

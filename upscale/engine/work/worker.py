@@ -19,8 +19,11 @@ from distributed.diagnostics.plugin import WorkerPlugin
 
 from upscale.drivers.cube import DriverCube, open_cube
 from upscale.drivers.tiles import Surface, TileDrivers, read_features
-from upscale.engine.change import change_of
-from upscale.engine.context import (
+from upscale.engine.identity import NO_EMBEDDINGS, identity_of, item_reads, surface_reads
+from upscale.engine.ledger import RunEntry, RunLedger
+from upscale.engine.plan import RunJob, read_part
+from upscale.engine.work.change import change_of
+from upscale.engine.work.context import (
     ContextEntry,
     ContextLedger,
     context_item,
@@ -31,9 +34,8 @@ from upscale.engine.context import (
     support_reads,
     write_embeddings,
 )
-from upscale.engine.entries import MadeItem, make_entry, totals_of
-from upscale.engine.identity import NO_EMBEDDINGS, identity_of, item_reads, surface_reads
-from upscale.engine.kept import (
+from upscale.engine.work.entries import MadeItem, make_entry, totals_of
+from upscale.engine.work.kept import (
     ItemSource,
     day_cut,
     kept_days,
@@ -41,10 +43,8 @@ from upscale.engine.kept import (
     stride_digests,
     surface_digest,
 )
-from upscale.engine.ledger import RunEntry, RunLedger
-from upscale.engine.plan import RunJob, read_part
-from upscale.engine.predict import barren_tile, predict_tile, tile_windows
-from upscale.engine.uncertainty import margin_of, with_applicability, without_margin
+from upscale.engine.work.predict import barren_tile, predict_tile, tile_windows
+from upscale.engine.work.uncertainty import margin_of, with_applicability, without_margin
 from upscale.grid import Tile
 from upscale.jobs.clock import Stopwatch
 from upscale.network.inference import Embeddings

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from upscale.engine.kept import layout_then
 from upscale.engine.ledger import RunEntry
 from upscale.engine.plan import RunJob
+from upscale.engine.work.kept import layout_then
 from upscale.product.layout import WorkItem
 from upscale.product.shards import TileFluxes, read_arrays
 from upscale.variables import FLUXES
