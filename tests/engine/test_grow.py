@@ -9,7 +9,6 @@ import xarray as xr
 
 from upscale.calendar import day_number
 from upscale.drivers.cube import open_cube
-from upscale.engine.ledger import RunLedger
 from upscale.engine.revisions import read_log
 from upscale.engine.run import finalise, init
 from upscale.engine.work.worker import open_session, process
@@ -58,7 +57,7 @@ def test_twelve_monthly_extensions_equal_one_run_of_the_year(world, model, tmp_p
     whole = prepare(model, cube, tmp_path / "whole.zarr", period=("2012-01-01", "2012-12-31"),
                     context={"until": "2012-01-31"})  # fmt: skip
     assert set(differences(str(store), run_here(whole))) <= GREW
-    log = read_log(RunLedger(str(store)))
+    log = read_log(str(store))
     assert [revision.number for revision in log] == list(range(1, 13))
     assert log[-1].last == "2012-12-31"
 
@@ -81,7 +80,7 @@ def test_a_corrected_day_is_done_again_where_a_window_holds_it_and_nowhere_else(
     changed = np.nonzero((before.gpp.values != after.gpp.values) & np.isfinite(before.gpp.values))
     assert set(changed[1]) <= set(range(5))
     assert len(changed[0])
-    (_, revision) = read_log(RunLedger(store))
+    (_, revision) = read_log(store)
     largest = np.nanmax(np.abs(before.gpp.values - after.gpp.values.astype(np.float64)))
     assert revision.why == "a mended granule"
     assert revision.largest["gpp"] == pytest.approx(largest, rel=1e-6)

@@ -19,8 +19,6 @@ from upscale.stores.arrays import (
     PLAIN,
     create_array,
     put_array,
-    remove_chunks,
-    replace_chunks,
     shuffled,
 )
 from upscale.stores.axes import AXES, CELLS, DAILY, put_axes, put_bare_axes, put_stretches
@@ -125,58 +123,3 @@ def test_bare_axes_have_no_names_for_people_and_are_replaced(group: zarr.Group) 
 def test_static_layers_have_no_time(group: zarr.Group) -> None:
     put_bare_axes(group, GRID)
     assert sorted(group.array_keys()) == ["lat", "lon"]
-
-
-@pytest.fixture
-def sharded(group: zarr.Group) -> Any:
-    return create_array(
-        group, "x", (500, 25, 25), np.float32, DAILY, fill=np.nan, chunks=(30, 5, 5),
-        shards=(360, 10, 10),
-    )  # fmt: skip
-
-
-#: The shard at the far ends of `sharded`, which it does not fill.
-LAST = slice(360, 500), slice(20, 25), slice(20, 25)
-
-
-def noise(region: tuple[slice, ...]) -> Any:
-    shape = [part.stop - part.start for part in region]
-    return np.random.default_rng(0).random(shape).astype(np.float32)
-
-
-def test_whole_objects_are_written_as_zarr_writes_them(sharded: Any, tmp_path: Path) -> None:
-    replace_chunks(sharded, LAST, noise(LAST))
-    file = tmp_path / "a.zarr" / "x" / "c" / "1" / "2" / "2"
-    content = file.read_bytes()
-    assert np.array_equal(sharded[LAST], noise(LAST))
-    assert np.isnan(sharded[:360]).all()
-    file.unlink()
-    sharded.with_config({"write_empty_chunks": True})[LAST] = noise(LAST)
-    assert file.read_bytes() == content
-
-
-def test_a_damaged_object_is_replaced_and_removed(sharded: Any, tmp_path: Path) -> None:
-    file = tmp_path / "a.zarr" / "x" / "c" / "1" / "2" / "2"
-    for _ in range(2):
-        replace_chunks(sharded, LAST, noise(LAST))
-        file.write_bytes(file.read_bytes()[:-40])
-        with pytest.raises((ValueError, RuntimeError)):
-            sharded[LAST]
-    replace_chunks(sharded, LAST, noise(LAST))
-    assert np.array_equal(sharded[LAST], noise(LAST))
-    file.write_bytes(b"torn")
-    remove_chunks(sharded, LAST)
-    assert np.isnan(sharded[LAST]).all()
-    assert not file.exists()
-
-
-def test_an_empty_object_is_stored(group: zarr.Group, tmp_path: Path) -> None:
-    array = create_array(group, "y", (3, 20), np.float32, ("a", "b"), fill=np.nan, chunks=(3, 10))
-    replace_chunks(array, (slice(0, 3), slice(10, 20)), np.full((3, 10), np.nan, np.float32))
-    assert [f.name for f in (tmp_path / "a.zarr" / "y" / "c" / "0").iterdir()] == ["1"]
-
-
-def test_a_part_of_an_object_is_refused(sharded: Any) -> None:
-    region = slice(30, 60), slice(0, 10), slice(0, 10)
-    with pytest.raises(ValueError, match="expected a region of whole objects"):
-        replace_chunks(sharded, region, noise(region))

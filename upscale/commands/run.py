@@ -16,6 +16,7 @@ EXAMPLES = (
     "upscale run RUN.yaml",
     "upscale run RUN.yaml --out alps.zarr model=tamrl-met-v1 cluster.workers=4",
     "upscale run RUN.yaml --part 2/8 --no-check",
+    'upscale run RUN.yaml period.end=2012-05-31 --why "May 2012"',
     "upscale run RUN.yaml --dry-run",
 )
 
@@ -25,15 +26,22 @@ def run(
     overrides: RunKeys = None,
     out: RunOut = None,
     part: Annotated[str, typer.Option(metavar="I/N", help="Do only part i of n.")] = "1/1",
+    why: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="Why a finished store is revised, for its log."),
+    ] = None,
     no_check: Annotated[bool, typer.Option("--no-check", help="Leave out the check.")] = False,
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
-    """Make daily flux maps: plan, init, run, finalise, check. Run it again to go on."""
+    """Make daily flux maps: plan, init, run, finalise, check. Run it again to go on.
+
+    With a later period.end a finished store grows; after the drivers were corrected, what they
+    touch is made again. `upscale status STORE --log` tells what each revision changed."""
     from upscale.commands import steps  # torch and dask load when the command is called
 
     console, start, chosen = Console(stderr=True), time.monotonic(), parse_part(part)
-    checked = steps.checked_run(config, with_out(overrides, "output.store", out), console)
+    checked = steps.checked_run(config, with_out(overrides, "output.store", out), console, why)
     if dry_run:
         steps.show_plan(checked, console, chosen)
         if json:

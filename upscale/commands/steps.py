@@ -17,15 +17,18 @@ from upscale.engine.check import check_store
 from upscale.engine.config import load_run
 from upscale.engine.ledger import RunLedger
 from upscale.engine.loop import RunOutcome
+from upscale.engine.revisions import NO_REASON
 from upscale.engine.validate import Checked, in_words, store_bytes, task_bytes
 from upscale.engine.validate import validate as validate_run
 from upscale.jobs.cluster import TASKS_PER_WORKER
 from upscale.jobs.progress import make_progress
 
 
-def checked_run(config: Path, overrides: list[str], console: Console) -> Checked:
+def checked_run(
+    config: Path, overrides: list[str], console: Console, why: str | None = None
+) -> Checked:
     """A run that may start, with its notes shown; ConfigError names every fault."""
-    checked = validate_run(load_run(config, overrides))
+    checked = validate_run(load_run(config, overrides), why or NO_REASON)
     for warning in checked.warnings:
         console.print(f"note: {warning}", highlight=False, markup=False)
     return checked

@@ -26,10 +26,10 @@ class RunEntry:
     of each member} g; seconds: by stage; memory: peak of the worker, bytes; worker: host,
     process and device; error: why it failed; identity: digest of all that the item is made of (see
     `upscale.engine.identity`); surface, embeddings, strides: on what it depends which days stand
-    when the item is made again (see `upscale.engine.work.kept`); days: in its block; settled: how many
-    of them no longer record will change; running: digest of the sums over these; kept: how many
-    days stand as an earlier session left them; revision: of the store in which it was made; change:
-    what that revision changed (see `upscale.engine.work.change`).
+    when the item is made again (see `upscale.engine.work.kept`); days: in its block; settled: how
+    many of them no longer record will change; running: digest of the sums over these; kept: how
+    many days stand as an earlier session left them; revision: of the store in which it was made;
+    change: what that revision changed (see `upscale.engine.work.change`).
     """
 
     item: str

@@ -87,15 +87,15 @@ def _total(entries: Iterable[RunEntry], flux: str) -> float:
     return sum(float(entry.change["total"][flux]) for entry in entries)
 
 
-def read_log(ledger: RunLedger) -> list[Revision]:
+def read_log(store: str) -> list[Revision]:
     """All revisions of a store, oldest first; none of a store that was never finished."""
-    return [Revision(**row) for row in ledger.read_object(LOG) or []]
+    return [Revision(**row) for row in RunLedger(store).read_object(LOG) or []]
 
 
-def enter_revision(ledger: RunLedger, made: Revision) -> None:
+def enter_revision(store: str, made: Revision) -> None:
     """Write a revision into the log; one of the same number, which was not finished, gives way."""
-    kept = [revision for revision in read_log(ledger) if revision.number < made.number]
-    ledger.write_object(LOG, [asdict(revision) for revision in (*kept, made)])
+    kept = [revision for revision in read_log(store) if revision.number < made.number]
+    RunLedger(store).write_object(LOG, [asdict(revision) for revision in (*kept, made)])
 
 
 def making(number: int, why: str, items: Iterable[tuple[str, int, int]]) -> Mapping[str, Any]:

@@ -277,7 +277,7 @@ def _complete(group: zarr.Group, store: str, run: str) -> None:
     why = str(attributes.get("revision_why", "first made" if not last else NO_REASON))
     made = revision_of(last + 1, why, entries.values())
     if made is not None:
-        enter_revision(ledger, made)
+        enter_revision(store, made)
     for name in set(IN_THE_MAKING) & attributes.keys():
         del group.attrs[name]
     stamp = now()

@@ -307,6 +307,6 @@ def _create_steps(root: zarr.Group, layout: FluxLayout, uncertainty: StoredUncer
             dtype,
             ("step", *CELLS),
             fill=fill,
-            chunks=(len(layout.step_numbers(0)), layout.tile, layout.tile),
+            chunks=(layout.steps_per_block, layout.tile, layout.tile),
             attributes=uncertainty.step_attributes(name) | CELL_ATTRIBUTES,
         )

@@ -193,8 +193,14 @@ class FluxLayout:
         in both."""
         # All blocks but a short last one have as many steps as the first: 360 days are whole
         # strides, so that each begins equally far into a step.
-        begin = block * len(self.step_numbers(0))
+        begin = block * self.steps_per_block
         return slice(begin, begin + len(self.step_numbers(block)))
+
+    @property
+    def steps_per_block(self) -> int:
+        """Number of steps of a block that is full, as it may become."""
+        last = self.first + self.block - 1
+        return last // STEP_DAYS - self.first // STEP_DAYS + 1
 
     def step_index(self, days: slice) -> NDArray[np.int64]:
         """For each of the days `(day,)`, indices on the time axis, its index on the step axis."""
@@ -202,7 +208,7 @@ class FluxLayout:
         block = day // self.block
         numbers = (self.first + day) // STEP_DAYS
         first = (self.first + block * self.block) // STEP_DAYS
-        index: NDArray[np.int64] = block * len(self.step_numbers(0)) + numbers - first
+        index: NDArray[np.int64] = block * self.steps_per_block + numbers - first
         return index
 
     @cached_property

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from upscale.product.cube import open_flux_group
 from upscale.product.layout import FluxLayout, WorkItem
 from upscale.product.uncertainty import STEP_ARRAYS
-from upscale.stores.arrays import remove_chunks, replace_chunks
+from upscale.stores.objects import remove_objects, replace_objects
 
 Region = tuple[slice, ...]
 
@@ -69,7 +69,7 @@ def write_item(url: str, layout: FluxLayout, item: WorkItem, fluxes: TileFluxes)
     for name, values in _arrays_of(fluxes).items():
         region = region_of(layout, item, name)
         array: Any = root[name]
-        replace_chunks(array, region, values)
+        replace_objects(url, array, region, values)
         digests[name] = digest_of(values)
         if digest_of(np.asarray(array[region])) != digests[name]:
             raise ReadBackError(f"{url}/{name}: item {item.id} reads back changed; write it again")
@@ -82,7 +82,7 @@ def withdraw_item(url: str, layout: FluxLayout, item: WorkItem) -> None:
     The shard of `quality` is removed, which takes no room, so that it succeeds on a full disk.
     """
     quality: Any = open_flux_group(url, "r+")["quality"]
-    remove_chunks(quality, region_of(layout, item, "quality"))
+    remove_objects(url, quality, region_of(layout, item, "quality"))
 
 
 def read_arrays(

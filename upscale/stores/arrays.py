@@ -6,18 +6,13 @@ fill values, dimension names and attributes are never left to a default.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 import zarr
 from numpy.typing import DTypeLike, NDArray
-from zarr import AsyncArray
 from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
-from zarr.core.sync import sync
-from zarr.storage import MemoryStore, StorePath
 
 #: What a run writes over days: a checksum in every chunk tells a torn one from a whole one.
 CHECKED = ZstdCodec(level=3, checksum=True)
@@ -79,14 +74,19 @@ def put_array(
     attributes: Mapping[str, Any] | None = None,
     *,
     chunk: int | None = None,
+    growing: int | None = None,
     codec: Codecs = CHECKED,
     overwrite: bool = False,
 ) -> None:
     """Write a small array whole, such as an axis or a static layer.
 
-    chunk: largest length of a chunk along each axis, by default the whole axis. Floats read as
-    NaN, and integers (classes: unknown) as 0, where nothing was written.
+    chunk: largest length of a chunk along each axis, by default the whole axis; growing: length of
+    a chunk along the first axis, however short that is now, so that it is one object when it grows.
+    Floats read as NaN, and integers (classes: unknown) as 0, where nothing was written.
     """
+    chunks = [min(size, chunk or size) for size in values.shape]
+    if growing is not None:
+        chunks[0] = growing
     array = create_array(
         group,
         name,
@@ -94,55 +94,9 @@ def put_array(
         values.dtype,
         dims,
         fill=np.nan if values.dtype.kind == "f" else 0,
-        chunks=[min(size, chunk or size) for size in values.shape],
+        chunks=chunks,
         attributes=attributes,
         codec=codec,
         overwrite=overwrite,
     )
     array[...] = values
-
-
-def replace_chunks(array: zarr.Array[Any], region: tuple[slice, ...], values: NDArray[Any]) -> None:
-    """Write a region that begins at the edges of stored objects, each of them whole.
-
-    Nothing is read of what is there, so that a damaged object is no obstacle, and a reader meets
-    an old object or a new one. Objects are stored also where they hold nothing but the fill value.
-    ValueError where the region begins inside an object.
-    """
-    for key, content in zip(_keys(array, region), _encoded(array, values), strict=True):
-        sync(array.store.set(key, content))
-
-
-def remove_chunks(array: zarr.Array[Any], region: tuple[slice, ...]) -> None:
-    """Remove the objects of a region, which reads as the fill value from then on.
-
-    Takes no room, and does not look at what is there. ValueError as for `replace_chunks`.
-    """
-    for key in _keys(array, region):
-        sync(array.store.delete(key))
-
-
-def _keys(array: Any, region: tuple[slice, ...]) -> list[str]:
-    """Keys of the objects of a region, in the order of their places."""
-    edges = array.shards or array.chunks
-    if any(part.start % edge for part, edge in zip(region, edges, strict=True)):
-        raise ValueError(
-            f"{array.name}: expected a region of whole objects {edges}, found {region}"
-        )
-    sides = [range(s.start // e, -(-s.stop // e)) for s, e in zip(region, edges, strict=True)]
-    places = itertools.product(*sides)
-    return [f"{array.path}/{array.metadata.encode_chunk_key(place)}" for place in places]
-
-
-def _encoded(array: Any, values: NDArray[Any]) -> Iterator[Any]:
-    """The objects that hold values of an array, in the order of their places."""
-    memory: dict[str, Any] = {}
-    metadata = replace(array.metadata, shape=values.shape)
-    config = {"order": "C", "write_empty_chunks": True}
-    made = AsyncArray(metadata, StorePath(MemoryStore(memory)), config)
-    twin: Any = zarr.Array(made)
-    twin[...] = values
-    edges = array.shards or array.chunks
-    counts = [-(-size // edge) for size, edge in zip(values.shape, edges, strict=True)]
-    for cell in np.ndindex(*counts):
-        yield memory[metadata.encode_chunk_key(cell)]

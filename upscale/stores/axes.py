@@ -28,6 +28,10 @@ DAILY = ("time", *CELLS)
 #: What the numbers of an axis of days are.
 COUNTED: Mapping[str, str] = MappingProxyType({"units": TIME_UNITS, "calendar": CALENDAR})
 
+#: Length of a chunk of an axis of days that grows: eleven years are one object, and a reader who
+#: knows fewer days finds them in its first part.
+AXIS_CHUNK = 4096
+
 _TEXT: dict[str, dict[str, str]] = {
     "time": {
         "standard_name": "time",
@@ -80,7 +84,8 @@ def put_axes(group: zarr.Group, grid: Grid, days: NDArray[np.integer]) -> None:
     days: day numbers `(day,)`; a day ends where the next begins.
     """
     numbers = days.astype(np.int32)
-    _put(group, "time", numbers, np.stack([numbers, numbers + 1], 1), _TEXT["time"])
+    ends = np.stack([numbers, numbers + 1], 1)
+    _put(group, "time", numbers, ends, _TEXT["time"], growing=AXIS_CHUNK)
     _put(group, "lat", grid.lat, grid.lat_bounds, _TEXT["lat"])
     _put(group, "lon", grid.lon, grid.lon_bounds, _TEXT["lon"])
     put_array(group, "crs", np.array(0, np.int32), (), crs_attributes())
@@ -100,7 +105,8 @@ def put_stretches(
 
     bounds: first day and day after the last `(stretch, 2)`, day numbers.
     """
-    _put(group, name, bounds[:, 0], bounds, axis_attributes(name), COUNTED)
+    text = axis_attributes(name)
+    _put(group, name, bounds[:, 0], bounds, text, COUNTED, growing=AXIS_CHUNK)
 
 
 def _put(
@@ -110,11 +116,12 @@ def _put(
     bounds: NDArray[Any],
     text: Mapping[str, str],
     after: Mapping[str, str] = MappingProxyType({}),
+    growing: int | None = None,
 ) -> None:
     """Write an axis and its bounds, which take their attributes from it (CF, section 7.1)."""
     enclosed = f"{name}_bnds"
-    put_array(group, name, values, (name,), {**text, "bounds": enclosed, **after})
-    put_array(group, enclosed, bounds, (name, "bnds"))
+    put_array(group, name, values, (name,), {**text, "bounds": enclosed, **after}, growing=growing)
+    put_array(group, enclosed, bounds, (name, "bnds"), growing=growing)
 
 
 def crs_attributes() -> dict[str, Any]:

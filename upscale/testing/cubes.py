@@ -48,6 +48,7 @@ def grow_cube(target: Path, source: Path, end: dt.date, *, edge: int = 5) -> Pat
 
 
 def _grow_group(target: Path, group: SeriesGroup, count: int, edge: int) -> None:
+    """Give a group `count` days of the one that it is taken from."""
     name: Any = group.name
     edges = (edge, edge) if name == "satellite" else (50, 50)
     spec = SeriesSpec(

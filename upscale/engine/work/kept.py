@@ -78,7 +78,7 @@ def stride_digests(
 
     first: day number of the first column of `windows.drivers`.
     """
-    pieces = _Pieces(windows.drivers, first, rule.stride)
+    pieces = _StrideDigests(windows.drivers, first, rule.stride)
     found = []
     for stride in np.unique(cut.strides):
         here = np.flatnonzero(cut.strides == stride) + windows.days.start
@@ -91,7 +91,7 @@ def stride_digests(
     return tuple(found)
 
 
-class _Pieces:
+class _StrideDigests:
     """Digests of pieces of drivers `(cell, day, feature)` from day number `first`, one for each
     stride, made once."""
 
