@@ -143,6 +143,54 @@ def test_a_newer_granule_replaces_the_old_one_and_says_so(
     assert root.attrs["digest"] != former.attrs["digest"]
 
 
+@pytest.fixture
+def copied(cube: Path, tmp_path: Path) -> Path:
+    """The cube with its ledger, to be broken."""
+    path = tmp_path / "c.zarr"
+    shutil.copytree(cube, path)
+    shutil.copytree(cube.with_suffix(".ledger"), path.with_suffix(".ledger"))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("lost", "again"),
+    [
+        ("meteo/ta/c/1/0/1", {"weather-d00020-r0000-c0000", "climate"}),
+        (
+            "satellite/ndvi/c/0/1/1",
+            {f"granules-s{n}-d00000-r0008-c0000" for n in (0, 1)}
+            | {f"fill-d00000-r0008-c{col:04d}" for col in (0, 8, 16)},
+        ),
+        ("static/sftlf/c/0/0", {"static-d00000-r0000-c0000", "climate"}),
+        ("meteo/land/c/0/0", {"climate"}),
+    ],
+)
+def test_a_chunk_that_was_lost_is_made_again_and_no_more(
+    archive: Archive, cube: Path, copied: Path, lost: str, again: set[str]
+) -> None:
+    before = IngestLedger(str(copied)).entries(scan(config_of(archive, copied)).job.run)
+    (copied / lost).unlink()
+    ingest_here(config_of(archive, copied))
+    assert same_contents(cube, copied) == []
+    after = IngestLedger(str(copied)).entries(scan(config_of(archive, copied)).job.run)
+    done = {item for item, entry in after.items() if before[item].stamp != entry.stamp}
+    assert done == again
+
+
+def test_what_changed_between_two_seals_is_not_sealed(
+    archive: Archive, some_days: Callable[[int], Archive], tmp_path: Path
+) -> None:
+    path = tmp_path / "c.zarr"
+    ingest_here(config_of(some_days(27), path, period={"start": "2019-02-20", "end": "2019-03-18"}))
+    shutil.copy(path / "meteo/ta/c/0/0/1", path / "meteo/ta/c/0/0/0")
+    ingest_here(config_of(archive, path))
+    meteo = open_cube(str(path)).series["meteo"]
+    assert meteo.count == 50
+    with pytest.raises(DriverError, match="meteo/ta/c/0/0/0: expected the object that was sealed"):
+        meteo.read("ta", slice(0, 5), np.arange(3), np.arange(3))
+    meteo.read("ta", slice(20, 50), np.arange(3), np.arange(3))
+
+
 def killed_before_entries(
     kind: str,
 ) -> Callable[[IngestJob, Sequence[IngestTask]], Iterator[IngestEntry]]:

@@ -17,6 +17,12 @@ EXAMPLES = (
     "upscale check drivers.zarr",
 )
 
+#: What mends a driver cube, by whether an ingest made it.
+_AGAIN = {
+    True: "remove the chunks among them and run the same INGEST.yaml again, which makes them anew",
+    False: "make the cube again",
+}
+
 #: Faults of a driver cube that are printed; JSON has all.
 _SHOWN = 20
 
@@ -54,7 +60,7 @@ def show_drivers(found: CubeReport, console: Console, json: bool = False) -> Non
     if not found.passed:
         console.print(
             f"{found.url}: {len(found.faults):,} faults; restore these objects from a copy, or "
-            "make the cube again",
+            f"{_AGAIN[found.ingested]}",
             style="red", **PLAIN,
         )  # fmt: skip
         raise typer.Exit(1)

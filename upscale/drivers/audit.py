@@ -24,6 +24,7 @@ from upscale.stores.manifest import (
     Manifest,
     check_attributes,
     chunk_grid,
+    read_manifest,
     stored_chunks,
     stored_manifests,
 )
@@ -36,12 +37,13 @@ _THREADS, _BATCH = 4, 256
 class CubeReport:
     """What was found in a driver cube.
 
-    sealed: whether it has a manifest; chunks: how many were read; faults: what is wrong, each
-    with its path.
+    sealed: whether it has a manifest; ingested: whether an ingest made it; chunks: how many were
+    read; faults: what is wrong, each with its path.
     """
 
     url: str
     sealed: bool
+    ingested: bool
     chunks: int
     faults: tuple[str, ...]
 
@@ -91,7 +93,8 @@ def check_drivers(url: str) -> CubeReport:
         count, wrong = _check_array(url, path, array, manifest)
         read += count
         faults += wrong
-    return CubeReport(url, manifest is not None, read, tuple(faults or _refused(url)))
+    ingested = "ingest_digest" in root.attrs
+    return CubeReport(url, manifest is not None, ingested, read, tuple(faults or _refused(url)))
 
 
 def _refused(url: str) -> list[str]:
@@ -197,6 +200,23 @@ def _read_all(
 
 def _key(place: Chunk) -> str:
     return "/".join(["c", *map(str, place)])
+
+
+def lost_chunks(url: str) -> Iterator[tuple[str, Chunk]]:
+    """Array and position of every chunk of a sealed cube that is not there; nothing is read.
+
+    DriverError where the manifest is not whole.
+    """
+    root = open_root(url)
+    if SEAL not in root.attrs:
+        return
+    files, place = fsspec.core.url_to_fs(url)
+    files.invalidate_cache()
+    for path, array in read_manifest(url, root.attrs, DriverError).arrays.items():
+        missing = array.stored
+        for found, _ in stored_chunks(files, place, path, missing.shape):
+            missing[found] = False
+        yield from ((path, tuple(chunk)) for chunk in np.argwhere(missing).tolist())
 
 
 def seal_as_it_is(url: str, *, again: bool = False) -> SealReport:

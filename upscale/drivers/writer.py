@@ -237,16 +237,19 @@ def unseal(url: str) -> None:
     zarr.open_group(url, mode="r+").attrs.pop("digest", None)
 
 
-def seal(url: str, digest: str | None = None) -> str:
+def seal(
+    url: str, digest: str | None = None, known: Mapping[str, NDArray[np.bool_]] | None = None
+) -> str:
     """Finish a cube: read every object, write what belongs to it, and return its digest.
 
-    digest: of all values, where the writer knows it. By default it is made of the digests of all
-    objects but the root.
+    digest: of all values, where the writer knows it; by default it is made of the digests of all
+    objects but the root. known: by array, chunks that nobody has written since the cube was last
+    sealed; they are not read, and what happened to them meanwhile is not sealed.
     """
     root = zarr.open_group(url, mode="r+")
     if root.attrs.get("schema") != SCHEMA:
         root.attrs["schema"] = SCHEMA
-    made = write_manifest(url)
+    made = write_manifest(url, known)
     found = digest or _digest_of(made)
     if (root.attrs.get(SEAL), root.attrs.get("digest")) != (made, found):
         root.attrs.update({SEAL: made, "digest": found})

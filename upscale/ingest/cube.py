@@ -6,18 +6,27 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import zarr
+from numpy.typing import NDArray
 
 from upscale.calendar import date_of
+from upscale.drivers.audit import lost_chunks
 from upscale.drivers.cube import KIND
 from upscale.drivers.growing import combined, grow_series, is_grown
+from upscale.drivers.tiles import LAYERS
 from upscale.drivers.writer import create_cube, seal
 from upscale.grid import Grid
-from upscale.ingest.entry import IngestEntry
-from upscale.ingest.plan import IngestJob, IngestTask
+from upscale.ingest.climate import CLIMATE
+from upscale.ingest.entry import IngestEntry, IngestLedger
+from upscale.ingest.plan import IngestItem, IngestJob, IngestTask
 from upscale.ingest.scan import Scan
 from upscale.jobs.settings import ConfigError, digest_of
 from upscale.stores.location import is_empty
+from upscale.stores.manifest import SEAL, chunk_grid
+
+#: Object of the ledger: what had been done when the cube was last sealed.
+SEALED = "sealed.json"
 
 
 def check_cube(scan: Scan) -> None:
@@ -123,7 +132,8 @@ def seal_cube(
     """Seal the cube with the digest of all its values, and return it.
 
     tasks: all tasks of the ingest; known: their entries. The digest is made from those of the
-    chunks, which workers know, so that nothing is read once more.
+    values of chunks, which workers know. Only objects that were written since the cube was last
+    sealed are read: what was lost or changed in the others is not sealed.
     """
     arrays: dict[str, list[str]] = defaultdict(list)
     for task in tasks:
@@ -134,7 +144,83 @@ def seal_cube(
     attributes = zarr.open_group(scan.job.cube, mode="r+").attrs
     attributes.update({"source": _source(scan), "title": scan.ingest.title})
     content = [scan.ingest.layout(), scan.job.count]
-    return seal(scan.job.cube, digest_of([content, outputs, climate.outputs]))
+    ledger, stamps = IngestLedger(scan.job.cube), {t.id: known[t.id].stamp for t in tasks}
+    stamps[climate.item] = climate.stamp
+    unwritten = _unwritten(scan.job, ledger, tasks, stamps)
+    digest = seal(scan.job.cube, digest_of([content, outputs, climate.outputs]), unwritten)
+    ledger.write_object(SEALED, {"seal": _seal_of(scan.job), "stamps": stamps})
+    return digest
+
+
+def _seal_of(job: IngestJob) -> str:
+    """Digest of the seal of the cube as it was last written."""
+    return digest_of([zarr.open_group(job.cube, mode="r").attrs.get(SEAL)])
+
+
+def _unwritten(
+    job: IngestJob, ledger: IngestLedger, tasks: Sequence[IngestTask], stamps: Mapping[str, str]
+) -> dict[str, NDArray[np.bool_]]:
+    """By array, the chunks that no task has written since the cube was last sealed.
+
+    A task that was begun has lost its entry, and has another stamp when it is done. One of
+    granules is followed by those that fill its cells, which tell of the same chunks.
+    """
+    last = ledger.read_object(SEALED) or {}
+    if last.get("seal") != _seal_of(job):
+        return {}
+    root: Any = zarr.open_group(job.cube, mode="r")
+    same = {name for name, stamp in stamps.items() if last["stamps"].get(name) == stamp}
+    unwritten: dict[str, NDArray[np.bool_]] = {}
+    for path, array in root.members(max_depth=None):
+        maker = _maker_of(job, path)
+        if maker is None or not isinstance(array, zarr.Array):
+            continue
+        kept = np.full(chunk_grid(array), maker == CLIMATE and CLIMATE in same)
+        for task in tasks:
+            if task.item.kind == maker and task.id in same:
+                kept[_chunks(task.item, array.chunks)] = True
+        unwritten[path] = kept
+    return unwritten
+
+
+def _maker_of(job: IngestJob, path: str) -> str | None:
+    """The kind of tasks that write an array last; None of axes, which are always written anew."""
+    group, _, name = path.partition("/")
+    if path == "meteo/land" or (path == "static/koppen" and job.ground.koppen is None):
+        return CLIMATE
+    if group == "static":
+        return "static" if name in LAYERS else None
+    if group == "meteo":
+        return "weather" if name in job.drivers else None
+    name = name.removesuffix("_filled").removesuffix("_distance")
+    return "fill" if name in job.satellite else None
+
+
+def _chunks(item: IngestItem, sizes: Sequence[int]) -> tuple[slice, ...]:
+    """The chunks of an array, of `sizes`, that an item writes; a layer has no days."""
+    parts = (item.days, item.rows, item.cols)[-len(sizes) :]
+    return tuple(
+        slice(start // size, -(-stop // size))
+        for (start, stop), size in zip(parts, sizes, strict=True)
+    )
+
+
+def tasks_of_lost_chunks(job: IngestJob, tasks: Sequence[IngestTask]) -> set[str]:
+    """The work items that wrote chunks of a sealed cube which are not there any more; nothing is
+    read. Chunks of granules are filled again after them."""
+    if sealed_digest(job) is None:
+        return set()
+    root: Any = zarr.open_group(job.cube, mode="r")
+    lost = set()
+    for path, place in lost_chunks(job.cube):
+        maker = _maker_of(job, path)
+        kinds = {"granules", "fill"} if maker == "fill" else {maker}
+        lost |= {CLIMATE} & kinds
+        for task in tasks:
+            there = _chunks(task.item, root[path].chunks) if task.item.kind in kinds else ()
+            if there and all(s.start <= p < s.stop for s, p in zip(there, place, strict=True)):
+                lost.add(task.id)
+    return lost
 
 
 def _source(scan: Scan) -> str:

@@ -24,6 +24,7 @@ from upscale.ingest.cube import (
     has_grown,
     seal_cube,
     sealed_digest,
+    tasks_of_lost_chunks,
     was_created,
 )
 from upscale.ingest.entry import IngestEntry, IngestLedger
@@ -82,6 +83,7 @@ def ingest(scan: Scan, progress: Progress, runner: Runner | None = None) -> Inge
         if ledger.read_object(HEADERS) != scan.headers:
             ledger.write_object(HEADERS, scan.headers)
         known = ledger.entries(scan.job.run)
+        _forget_lost(scan, ledger, known)
         nothing_to_do = _up_to_date(scan, known)
         if nothing_to_do is not None:
             return nothing_to_do
@@ -124,6 +126,16 @@ def _up_to_date(scan: Scan, known: Known) -> IngestOutcome | None:
     if left_of(tasks, known) or not climate_is_known(job, known) or not has_grown(job):
         return None
     return IngestOutcome(kept=len(tasks), digest=digest, faults=_left_out(tasks, known))
+
+
+def _forget_lost(scan: Scan, ledger: IngestLedger, known: Known) -> None:
+    """Forget what was done of chunks of a sealed cube that are not there any more."""
+    ground = known.get(ground_task(scan.job).id)
+    if ground is None:
+        return
+    for item in tasks_of_lost_chunks(scan.job, _all_tasks(scan, ground, known)):
+        ledger.forget(item)
+        known.pop(item, None)
 
 
 def _all_tasks(scan: Scan, ground: IngestEntry, known: Known) -> list[IngestTask]:

@@ -16,6 +16,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -135,23 +136,45 @@ def place_of(key: str) -> tuple[str, Chunk | None]:
     return node, tuple(map(int, parts)) if whole else None
 
 
-def write_manifest(url: str) -> dict[str, Any]:
+def write_manifest(
+    url: str, known: Mapping[str, NDArray[np.bool_]] | None = None
+) -> dict[str, Any]:
     """Read every object of the store at `url`, write the manifest of each array, and return the
-    seal, which belongs into the root. Memory is bounded by the chunks of one array."""
+    seal, which belongs into the root. Memory is bounded by the chunks of one array.
+
+    known: by array, the chunks `(*chunk,)` that nobody has written since the store was last
+    sealed: they are listed as they were then, and not read.
+    """
     files, root = fsspec.core.url_to_fs(url)
     files.invalidate_cache()
     group = zarr.open_group(url, mode="r", use_consolidated=False)
+    former = _former(url, group.attrs, known or {})
     groups, arrays = {}, {}
     for path, node in sorted(group.members(max_depth=None)):
         metadata = object_digest(files.cat_file(f"{root}/{path}/zarr.json"))
         if isinstance(node, zarr.Group):
             groups[path] = metadata.hex()
             continue
-        made = ArrayManifest(metadata, _digests(files, root, path, node)).to_bytes()
+        digests = _digests(files, root, path, node, *former.get(path, ()))
+        made = ArrayManifest(metadata, digests).to_bytes()
         write_object(files, f"{root}/{path}/{NAME}", made)
         arrays[path] = object_digest(made).hex()
     about = attributes_digest(group.attrs)
     return {"form": FORM, "attributes": about, "groups": groups, "arrays": arrays}
+
+
+def _former(
+    url: str, attributes: Mapping[str, Any], known: Mapping[str, NDArray[np.bool_]]
+) -> dict[str, tuple[NDArray[np.uint8], NDArray[np.bool_]]]:
+    """Digests of the last seal, and which of them still hold, by array; none of an array whose
+    manifest is not whole."""
+    listed: Any = dict(attributes.get(SEAL) or {}).get("arrays", {})
+    asked = {path: digest for path, digest in listed.items() if path in known}
+    former = {}
+    for path, read in stored_manifests(url, asked, ValueError).items():
+        with suppress(ValueError):
+            former[path] = read().digests, known[path]
+    return former
 
 
 def attributes_digest(attributes: Mapping[str, Any]) -> str:
@@ -160,10 +183,24 @@ def attributes_digest(attributes: Mapping[str, Any]) -> str:
     return object_digest(json.dumps(others, sort_keys=True).encode()).hex()
 
 
-def _digests(files: Any, root: str, path: str, array: zarr.Array[Any]) -> NDArray[np.uint8]:
-    """The digests `(*chunk, 16)` of the stored chunks of an array."""
+def _digests(
+    files: Any,
+    root: str,
+    path: str,
+    array: zarr.Array[Any],
+    former: NDArray[np.uint8] | None = None,
+    known: NDArray[np.bool_] | None = None,
+) -> NDArray[np.uint8]:
+    """The digests `(*chunk, 16)` of the stored chunks of an array; the known ones are taken from
+    the former."""
     digests = np.zeros((*chunk_grid(array), SIZE), np.uint8)
-    keys = dict(stored_chunks(files, root, path, digests.shape[:-1]))
+    kept = np.zeros(digests.shape[:-1], bool)
+    if former is not None and known is not None:
+        both = tuple(slice(0, min(a, b)) for a, b in zip(kept.shape, former.shape, strict=False))
+        kept[both] = known[both]
+        digests[kept] = former[both][kept[both]]
+    stored = stored_chunks(files, root, path, kept.shape)
+    keys = {place: file for place, file in stored if not kept[place]}
     for place, digest in zip(keys, read_digests(files, keys.values()), strict=True):
         digests[place] = np.frombuffer(digest, np.uint8)
     return digests

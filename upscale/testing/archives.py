@@ -122,11 +122,12 @@ def in_turn(job: IngestJob, tasks: Sequence[IngestTask]) -> Iterator[IngestEntry
 
 
 def contents(cube: Path | str, but: Iterable[str] = ()) -> dict[str, Any]:
-    """Every array of a cube, and its digest."""
+    """Every array of a cube, its digest, and the digests of its manifests."""
     root: Any = zarr.open_group(str(cube), mode="r")
     arrays = {f"{g}/{name}": a[...] for g, group in root.groups() for name, a in group.arrays()}
     return {name: a for name, a in arrays.items() if name not in but} | {
-        "digest": root.attrs.get("digest")
+        "digest": root.attrs.get("digest"),
+        "manifests": str(sorted(dict(root.attrs.get("seal", {})).get("arrays", {}).items())),
     }
 
 
