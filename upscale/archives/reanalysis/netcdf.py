@@ -288,7 +288,22 @@ def _one_stream(dataset: xr.Dataset) -> xr.Dataset:
     by_number = {int(value): place for place, value in enumerate(stream.values)}
     parts = [dataset.isel(expver=by_number[number], drop=True)
              for number in (_FINAL, _PRELIMINARY) if number in by_number]  # fmt: skip
-    return parts[0].fillna(parts[1]) if len(parts) == 2 else parts[0]
+    if len(parts) == 2:
+        early = _only_late(*parts)
+        return parts[0].fillna(parts[1]).assign_attrs(preliminary_hours=early)
+    early = 0 if _FINAL in by_number else parts[0].sizes["time"]
+    return parts[0].assign_attrs(preliminary_hours=early)
+
+
+def _only_late(final: xr.Dataset, late: xr.Dataset) -> int:
+    """Hours at which some variable has preliminary values, and no final ones."""
+    early = np.zeros(final.sizes["time"], bool)
+    for name, values in final.data_vars.items():
+        if "time" in values.dims:
+            nodes = [dim for dim in values.dims if dim != "time"]
+            known = values.notnull().any(nodes)
+            early |= (late[name].notnull().any(nodes) & ~known).values
+    return int(early.sum())
 
 
 def _ordered(dataset: xr.Dataset) -> xr.Dataset:
