@@ -15,6 +15,7 @@ import xarray as xr
 import zarr
 
 from upscale.calendar import CALENDAR, TIME_UNITS, date_of
+from upscale.drivers.audit import check_drivers
 from upscale.drivers.cube import DriverError, open_cube
 from upscale.drivers.tiles import missing_features, read_features, read_surface
 from upscale.drivers.writer import create_cube, seal, write_series
@@ -303,6 +304,19 @@ def test_a_cube_in_an_s3_bucket_is_the_cube_on_disk(bucket: Bucket, packed: Any)
     )
     np.testing.assert_array_equal(one.values, other.values)
     np.testing.assert_array_equal(one.filled, other.filled)
+
+
+def test_a_chunk_that_is_lost_from_an_s3_bucket_is_named(bucket: Bucket) -> None:
+    files = fsspec.filesystem("s3")
+    files.copy("cubes/drivers.zarr", "cubes/broken.zarr", recursive=True)
+    files.rm_file("cubes/broken.zarr/meteo/p/c/1/0/0")
+    files.pipe("cubes/broken.zarr/static/igbp/c/0/0", b"another")
+    cube = open_cube("s3://cubes/broken.zarr")
+    with pytest.raises(DriverError, match=r"s3://cubes/broken.zarr/meteo/p/c/1/0/0: .* was lost"):
+        cube.series["meteo"].read("p", slice(0, 30), np.arange(3), np.arange(3))
+    with pytest.raises(DriverError, match=r"s3://.*/static/igbp/c/0/0: .* 7 other bytes"):
+        read_surface(cube, *EVERYWHERE)
+    assert len(check_drivers("s3://cubes/broken.zarr").faults) == 2
 
 
 def test_nothing_in_an_s3_bucket_is_refused(bucket: Bucket) -> None:
