@@ -177,6 +177,21 @@ def test_a_chunk_that_was_lost_is_made_again_and_no_more(
     assert done == again
 
 
+@pytest.mark.parametrize("name", ["ndvi", "evi_filled", "fapar_distance"])
+def test_a_chunk_that_cannot_be_decoded_is_named_and_mended_when_it_is_removed(
+    archive: Archive, cube: Path, copied: Path, name: str
+) -> None:
+    """It is met in the middle of an ingest, when the cube is not sealed."""
+    chunk = copied / f"satellite/{name}/c/0/1/1"
+    chunk.write_bytes(chunk.read_bytes()[:-1] + b"!")
+    outcome = ingest_here(config_of(archive, copied, gaps={"linear": 1, "limit": 2}))
+    assert [entry.item for entry in outcome.failed] == ["fill-d00000-r0008-c0008"]
+    assert f"{chunk}: expected a chunk as it was written" in outcome.failed[0].error
+    chunk.unlink()
+    ingest_here(config_of(archive, copied))
+    assert same_contents(cube, copied) == []
+
+
 def test_what_changed_between_two_seals_is_not_sealed(
     archive: Archive, some_days: Callable[[int], Archive], tmp_path: Path
 ) -> None:

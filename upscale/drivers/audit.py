@@ -7,6 +7,7 @@ import itertools
 import warnings
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +25,6 @@ from upscale.stores.manifest import (
     Manifest,
     check_attributes,
     chunk_grid,
-    read_manifest,
     stored_chunks,
     stored_manifests,
 )
@@ -203,20 +203,17 @@ def _key(place: Chunk) -> str:
 
 
 def lost_chunks(url: str) -> Iterator[tuple[str, Chunk]]:
-    """Array and position of every chunk of a sealed cube that is not there; nothing is read.
-
-    DriverError where the manifest is not whole.
-    """
-    root = open_root(url)
-    if SEAL not in root.attrs:
-        return
-    files, place = fsspec.core.url_to_fs(url)
+    """Array and position of every chunk that a cube had when it was last sealed, and has no more,
+    whether it is being written or not; no chunk is read."""
+    listed: Any = zarr.open_group(url, mode="r").attrs.get(SEAL, {})
+    files, root = fsspec.core.url_to_fs(url)
     files.invalidate_cache()
-    for path, array in read_manifest(url, root.attrs, DriverError).arrays.items():
-        missing = array.stored
-        for found, _ in stored_chunks(files, place, path, missing.shape):
-            missing[found] = False
-        yield from ((path, tuple(chunk)) for chunk in np.argwhere(missing).tolist())
+    for path, read in stored_manifests(url, listed.get("arrays", {}), DriverError).items():
+        with suppress(DriverError):  # an array that is gone, or has been made anew
+            missing = read().stored
+            for found, _ in stored_chunks(files, root, path, missing.shape):
+                missing[found] = False
+            yield from ((path, tuple(chunk)) for chunk in np.argwhere(missing).tolist())
 
 
 def seal_as_it_is(url: str, *, again: bool = False) -> SealReport:

@@ -131,6 +131,32 @@ def _check_written(url: str, name: str, array: Any, region: Region, expected: ND
         )
 
 
+def stored_values(url: str, name: str, array: Any, region: tuple[slice, ...]) -> NDArray[Any]:
+    """What is stored in a region of an array; OSError names a chunk that cannot be decoded."""
+    try:
+        return np.asarray(array[region])
+    except (ValueError, RuntimeError) as error:
+        parts = [
+            range(part.start // size, -(-part.stop // size))
+            for part, size in zip(region, array.chunks, strict=True)
+        ]
+        for place in itertools.product(*parts):
+            _check_decodes(f"{url}/{name}", array, place)
+        raise OSError(f"{url}/{name}: cannot be decoded ({error})") from error
+
+
+def _check_decodes(where: str, array: Any, place: tuple[int, ...]) -> None:
+    """OSError where a chunk, at a position in the grid of chunks, cannot be decoded."""
+    inside = (slice(p * n, (p + 1) * n) for p, n in zip(place, array.chunks, strict=True))
+    try:
+        array[tuple(inside)]
+    except (ValueError, RuntimeError) as error:
+        raise OSError(
+            f"{where}/{'/'.join(['c', *map(str, place)])}: expected a chunk as it was written, "
+            f"found one that cannot be decoded ({error}); remove it and run the same command again"
+        ) from error
+
+
 def bytes_digest(*arrays: NDArray[Any]) -> str:
     """sha256 of the bytes of arrays."""
     digest = hashlib.sha256()
@@ -169,8 +195,9 @@ def fill_series(
     """
     arrays: Any = zarr.open_group(url, mode="r+", path="satellite")
     region = (slice(0, arrays[name].shape[0]), *cells)
-    stored = np.asarray(arrays[name][region])
-    flags = np.asarray(arrays[f"{name}_filled"][region])
+    stored = stored_values(url, f"satellite/{name}", arrays[name], region)
+    flag = f"{name}_filled"
+    flags = stored_values(url, f"satellite/{flag}", arrays[flag], region)
     packing = packing_of(name)
     observed = packing.unpack(np.where(flags == 0, stored, np.int16(MISSING)))
     made = fill_gaps(observed, first, rule)
@@ -194,7 +221,8 @@ def _put_changed(
 ) -> None:
     """Write the chunks that differ: flags first, then distances, then values."""
     length = arrays[name].chunks[0]
-    distances = np.asarray(arrays[f"{name}_distance"][region])
+    away = f"{name}_distance"
+    distances = stored_values(url, f"satellite/{away}", arrays[away], region)
     for start in range(0, stored.shape[0], length):
         days = slice(start, min(start + length, stored.shape[0]))
         place = (days, *region[1:])

@@ -206,14 +206,16 @@ def _chunks(item: IngestItem, sizes: Sequence[int]) -> tuple[slice, ...]:
 
 
 def tasks_of_lost_chunks(job: IngestJob, tasks: Sequence[IngestTask]) -> set[str]:
-    """The work items that wrote chunks of a sealed cube which are not there any more; nothing is
-    read. Chunks of granules are filled again after them."""
-    if sealed_digest(job) is None:
+    """The work items that wrote chunks which the cube had when it was last sealed, and has no
+    more; nothing is read. Chunks of granules are filled again after them."""
+    if is_empty(job.cube):
         return set()
     root: Any = zarr.open_group(job.cube, mode="r")
     lost = set()
     for path, place in lost_chunks(job.cube):
         maker = _maker_of(job, path)
+        if maker is None or path not in root:
+            continue
         kinds = {"granules", "fill"} if maker == "fill" else {maker}
         lost |= {CLIMATE} & kinds
         for task in tasks:
