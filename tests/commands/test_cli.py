@@ -103,7 +103,8 @@ def files_of(folder: Path) -> dict[str, int]:
 def test_the_plan_says_what_a_run_takes(desk, at_desk):
     code, out, _ = at_desk("plan", "RUN.yaml", "output.store=other.zarr")
     assert code == 0
-    assert "work items" in out
+    for what in ("work items", "files", "bytes", "memory", "time"):
+        assert what in out
     assert not (desk / "other.zarr").exists()
 
 
@@ -115,7 +116,19 @@ def test_a_plan_in_json_has_the_figures_of_the_run(as_json):
     assert facts["done"] == 0 < facts["land_cells"] == facts["tiles"]
     assert facts["work_items"] == 2 * facts["tiles"]
     assert facts["grid"]["resolution"] == 0.05
+    assert facts["files"]["store"] > 11 * facts["work_items"]
+    assert facts["memory_bytes"] == facts["workers"] * facts["worker_bytes"]
+    assert facts["rate"] is None
     assert "Plan of other.zarr" in err
+    assert "give --rate N" in err
+
+
+def test_a_finished_run_tells_the_rate_by_which_others_are_planned(as_json):
+    found, err = as_json("status", "fluxes.zarr")
+    assert found["rate"] > 0
+    assert f"--rate {found['rate']:.0f}" in err
+    facts, _ = as_json("plan", "RUN.yaml", "--out", "other.zarr", "--rate", str(found["rate"]))
+    assert facts["worker_seconds"] == round(facts["cell_days_left"] / found["rate"])
 
 
 def test_validation_in_json_names_the_store_and_the_notes(as_json):
@@ -147,7 +160,8 @@ def test_the_state_of_a_run_is_told(at_desk, as_json):
     _, out, _ = at_desk("status", "fluxes.zarr")
     state, err = as_json("status", "fluxes.zarr")
     text = f"fluxes.zarr: {state['done']} of {state['work_items']} work items done"
-    assert out.strip() == err.strip() == text
+    assert out == err
+    assert err.splitlines()[0] == text
     assert state["missing"] == state["failed"] == []
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from upscale.engine.ledger import RunLedger
 from upscale.engine.report import make_report
-from upscale.engine.run import execute, finalise, status
+from upscale.engine.run import execute, finalise, init, status
 from upscale.jobs.progress import make_progress
 from upscale.testing.runs import prepare, run_here
 
@@ -47,6 +47,8 @@ def read_by(folder: Path, act: Callable[[], object]) -> tuple[int, list[str]]:
 def test_a_finished_store_is_read_from_the_index_alone(world, tmp_path):
     checked = prepare(world.model, world.drivers, tmp_path / "f.zarr", period=world.period)
     store, folder = run_here(checked), tmp_path / "f.ledger"
+    checked = prepare(world.model, world.drivers, tmp_path / "f.zarr", period=world.period)
+    init(checked)
     index = "compact-000001.index.jsonl"
     (entries,) = (path.name for path in folder.glob("*.entries.jsonl"))
     assert len(RunLedger(store).entries(checked.plan.job.digest)) == 18
@@ -58,8 +60,8 @@ def test_a_finished_store_is_read_from_the_index_alone(world, tmp_path):
     )
     assert (listed, sorted(opened)) == (1, [index, "plan.json"])
     listed, opened = read_by(folder, lambda: execute(checked, make_progress(1e9)))
-    assert (listed, opened) == (2, [index])
+    assert (listed, opened) == (1, [])  # validation has read it
     listed, opened = read_by(folder, lambda: finalise(store))
     assert (listed, opened) == (2, ["plan.json", index])
     listed, opened = read_by(folder, lambda: make_report(store, 0.0))
-    assert (listed, sorted(opened)) == (2, [entries, index, "plan.json"])
+    assert (listed, sorted(opened)) == (2, [entries, index, "plan.json", "report.json"])

@@ -38,14 +38,14 @@ def run(
 
     With a later period.end a finished store grows; after the drivers were corrected, what they
     touch is made again. `upscale status STORE --log` tells what each revision changed."""
-    from upscale.commands import steps  # torch and dask load when the command is called
+    from upscale.commands import forecast, steps  # torch and dask load when the command is called
 
     console, start, chosen = Console(stderr=True), time.monotonic(), parse_part(part)
     checked = steps.checked_run(config, with_out(overrides, "output.store", out), console, why)
     if dry_run:
-        steps.show_plan(checked, console, chosen)
+        forecast.show_plan(checked, console, chosen)
         if json:
-            print_json(steps.plan_facts(checked, chosen))
+            print_json(forecast.plan_facts(checked, chosen))
         return
     outcome = steps.predict(checked, chosen)
     steps.finish(checked, outcome, start, console, chosen, not no_check, json)

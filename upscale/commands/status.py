@@ -24,6 +24,7 @@ def status(
     json: Json = False,
 ) -> None:
     """Say how far the run of a store is, and what its revisions changed."""
+    from upscale.engine import report as reports
     from upscale.engine import run as engine  # torch and dask load when the command is called
     from upscale.engine.revisions import read_log
 
@@ -34,6 +35,9 @@ def status(
         console.print(f"  failed {entry.item} at {entry.finished}: {entry.error}", **PLAIN)
     if state.missing:
         console.print("run the same RUN.yaml again to go on", **PLAIN)
+    rate = reports.last_rate(store)
+    if rate:
+        console.print(reports.rate_in_words(rate), **PLAIN)
     for revision in revisions:
         console.print(revision.describe(), **PLAIN)
     if log and not revisions:
@@ -42,4 +46,4 @@ def status(
         failed = [{"item": e.item, "finished": e.finished, "error": e.error} for e in state.failed]
         facts = {"store": store, "run": state.run, "work_items": state.total, "done": state.done}
         told = {"revisions": [asdict(revision) for revision in revisions]} if log else {}
-        print_json(facts | {"missing": state.missing, "failed": failed} | told)
+        print_json(facts | {"missing": state.missing, "failed": failed, "rate": rate} | told)

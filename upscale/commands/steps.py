@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from upscale.commands.output import print_json
 from upscale.engine import report as reports
@@ -18,9 +16,8 @@ from upscale.engine.config import load_run
 from upscale.engine.ledger import RunLedger
 from upscale.engine.loop import RunOutcome
 from upscale.engine.revisions import NO_REASON
-from upscale.engine.validate import Checked, in_words, store_bytes, task_bytes
+from upscale.engine.validate import Checked
 from upscale.engine.validate import validate as validate_run
-from upscale.jobs.cluster import TASKS_PER_WORKER
 from upscale.jobs.progress import make_progress
 
 
@@ -59,7 +56,7 @@ def finish(
     state = engine.status(store)
     if not state.missing:
         engine.finalise(store, state)
-    report = reports.make_report(store, round(time.monotonic() - start, 1))
+    report = reports.make_report(store, round(time.monotonic() - start, 1), outcome.done)
     reports.show(report, console)
     if json:
         print_json(report.to_dict())
@@ -80,52 +77,6 @@ def _show_failures(outcome: RunOutcome, console: Console) -> None:
     for entry in outcome.failed:
         text = f"failed {entry.item}: {entry.error}"
         console.print(text, style="red", highlight=False, markup=False, soft_wrap=True)
-
-
-def plan_facts(checked: Checked, part: tuple[int, int] = (1, 1)) -> dict[str, Any]:
-    """What a run consists of, as plain values. done: work items of the part that the ledger of
-    the store holds; bytes and memory are estimates."""
-    layout, tiles = checked.plan.job.layout, checked.plan.tiles
-    items = [item.id for item in checked.plan.items(part)]
-    done = checked.standing.done
-    return {
-        "store": checked.run.output.store,
-        "model": checked.release.manifest.name,
-        "members": checked.release.members,
-        "drivers": str(checked.cube.attributes["title"]),
-        "start": checked.run.period.start,
-        "end": checked.run.period.end,
-        "grid": layout.grid.to_dict(),
-        "tile_cells": layout.tile,
-        "tiles": len(tiles),
-        "land_cells": checked.plan.land,
-        "block_days": layout.block,
-        "work_items": len(items),
-        "done": sum(item in done for item in items),
-        "store_bytes": store_bytes(checked.plan),
-        "worker_bytes": TASKS_PER_WORKER * task_bytes(checked.plan, checked.release),
-        "notes": checked.warnings,
-    }
-
-
-def show_plan(checked: Checked, console: Console, part: tuple[int, int] = (1, 1)) -> None:
-    """Print what a run consists of and what it takes."""
-    facts, layout = plan_facts(checked, part), checked.plan.job.layout
-    table = Table(show_header=False, title=f"Plan of {facts['store']}")
-    rows = {
-        "model": f"{facts['model']}, {facts['members']} members",
-        "drivers": facts["drivers"],
-        "period and grid": layout.describe(),
-        "tiles": f"{facts['tiles']} of {layout.tile} x {layout.tile} cells",
-        "land cells": f"{facts['land_cells']:,}",
-        "work items": f"{facts['work_items']:,} (tile x block of {layout.block} days), "
-        f"{facts['done']:,} of them done",
-        "store": f"about {in_words(facts['store_bytes'])}",
-        "memory": f"about {facts['worker_bytes'] / 2**30:.1f} GiB for the tiles of a worker",
-    }
-    for name, text in rows.items():
-        table.add_row(name, text)
-    console.print(table)
 
 
 def show_check(store: str, console: Console, json: bool = False) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -38,8 +38,10 @@ class RunReport:
     """What a run did.
 
     cell_days: values predicted; seconds: by stage, summed over workers; rates: cell-days per
-    second of a stage and worker; memory: peak of a worker, bytes; wall: seconds of this
-    session; totals: see `YearTotal`; failed: item and reason.
+    second of a stage and worker; rate: cell-days per second of a worker in the last session that
+    predicted any, all stages and the start of the cluster included, 0 where that is not known;
+    memory: peak of a worker, bytes; wall: seconds of this session; totals: see `YearTotal`;
+    failed: item and reason.
     """
 
     store: str
@@ -52,6 +54,7 @@ class RunReport:
     cell_days: int
     seconds: Mapping[str, float]
     rates: Mapping[str, float]
+    rate: float
     memory: int
     wall: float
     workers: int
@@ -64,8 +67,8 @@ class RunReport:
         return asdict(self)
 
 
-def make_report(store: str, wall: float) -> RunReport:
-    """Sum up the ledger of a store; wall: seconds that this session took."""
+def make_report(store: str, wall: float, session: Sequence[RunEntry] = ()) -> RunReport:
+    """Sum up the ledger of a store; wall: seconds that this session took; session: what it did."""
     attributes = dict(open_flux_group(store).attrs)
     layout, ledger = layout_of(attributes), RunLedger(store)
     digest = str(attributes["run_digest"])
@@ -86,6 +89,7 @@ def make_report(store: str, wall: float) -> RunReport:
         cell_days=cell_days,
         seconds={name: round(spent, 1) for name, spent in seconds.items()},
         rates={name: round(cell_days / max(s, 1e-3)) for name, s in seconds.items()},
+        rate=_rate(session, wall) or last_rate(store),
         memory=max((entry.memory for entry in entries.values()), default=0),
         wall=wall,
         workers=len({entry.worker for entry in entries.values()}),
@@ -93,6 +97,19 @@ def make_report(store: str, wall: float) -> RunReport:
         totals=_totals(layout, entries),
         failed=tuple((name, entry.error) for name, entry in failed.items() if name not in entries),
     )
+
+
+def _rate(session: Sequence[RunEntry], wall: float) -> float:
+    """Cell-days per second of a worker, from the entries of a session of `wall` seconds."""
+    workers = len({entry.worker for entry in session})
+    cell_days = sum(entry.counts.get("values", 0) for entry in session)
+    return round(cell_days / max(wall, 1e-3) / workers, 1) if workers else 0.0
+
+
+def last_rate(store: str) -> float:
+    """The rate of the last session of a run, as its report has it; 0 where there is none."""
+    report = RunLedger(store).read_object("report.json")
+    return float(report.get("rate", 0)) if isinstance(report, dict) else 0.0
 
 
 def _sum(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:
@@ -153,6 +170,13 @@ def _show_work(report: RunReport, console: Console) -> None:
     for name, spent in report.seconds.items():
         table.add_row(name, f"{spent:,.1f}", f"{report.rates[name]:,.0f}")
     console.print(table)
+    if report.rate:
+        console.print(rate_in_words(report.rate), highlight=False, soft_wrap=True)
+
+
+def rate_in_words(rate: float) -> str:
+    """What a rate is, and what it is good for."""
+    return f"{rate:,.0f} cell-days per second and worker; plan with: upscale plan --rate {rate:.0f}"
 
 
 def _show_totals(report: RunReport, console: Console) -> None:

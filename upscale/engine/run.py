@@ -27,7 +27,7 @@ from upscale.engine.revisions import (
     revision_of,
 )
 from upscale.engine.validate import Checked, store_faults
-from upscale.engine.work.context import create_context
+from upscale.engine.work.context import ContextLedger, create_context
 from upscale.engine.work.uncertainty import uncertainty_of
 from upscale.jobs.claim import claimed
 from upscale.jobs.clock import now
@@ -186,6 +186,7 @@ def execute(checked: Checked, progress: Progress, part: Part = (1, 1)) -> RunOut
         progress.stage("predicting")
         outcome = run_items(client, plan, left, ledger, run.retries, progress, standing.stale)
     ledger.tidy()
+    ContextLedger(plan.job.context_store).tidy()
     if None in standing.identities.values():
         with suppress(OSError):  # a full disk: the next run tells `status`
             renew_plan(checked)

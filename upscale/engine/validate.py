@@ -26,12 +26,13 @@ from upscale.engine.ledger import PLAN, RunLedger
 from upscale.engine.plan import RunJob, RunPlan, make_plan, product_grid
 from upscale.engine.provenance import RESERVED, other_days
 from upscale.engine.revisions import NO_REASON
-from upscale.engine.work.uncertainty import margin_of
+from upscale.engine.work.uncertainty import margin_of, uncertainty_of
 from upscale.jobs.cluster import TASKS_PER_WORKER, worker_memory
 from upscale.jobs.ledger import store_name
 from upscale.jobs.settings import ConfigError
 from upscale.network.releases.release import Release, ReleaseError, load_release
 from upscale.product.cube import layout_of, open_flux_group, was_begun
+from upscale.product.size import PACKED, Domain, StoreSize, flux_cube_size
 from upscale.stores.location import is_empty, is_url
 
 T = TypeVar("T")
@@ -76,7 +77,7 @@ def validate(run: Run, why: str = NO_REASON) -> Checked:
     plan = make_plan(run, release, cube)
     _raise(store_faults(plan.job))
     standing = standing_of(plan, release, cube)
-    _raise(_room_faults(plan, standing) + _memory_faults(run, plan, release))
+    _raise(_room_faults(plan, standing, release) + _memory_faults(run, plan, release))
     return Checked(run, release, cube, plan, standing, _warnings(release, cube, asked), why)
 
 
@@ -167,7 +168,7 @@ def _feature_faults(release: Release, cube: DriverCube) -> list[str]:
     ]
 
 
-def _room_faults(plan: RunPlan, standing: Standing) -> list[str]:
+def _room_faults(plan: RunPlan, standing: Standing, release: Release) -> list[str]:
     """Whether the items that are still to be done fit on the disk; those that are made again take
     the room of what they replace."""
     store = plan.job.store
@@ -175,9 +176,12 @@ def _room_faults(plan: RunPlan, standing: Standing) -> list[str]:
         return []
     items = len(standing.identities)
     left = items - len(standing.done) - len(standing.stale)
+    if not left:
+        return []
     parent = _existing_parent(Path(store))
-    free, needed = shutil.disk_usage(parent).free, store_bytes(plan) * left / items
-    if not left or needed <= free:
+    whole = PACKED * store_size(plan, release).values
+    free, needed = shutil.disk_usage(parent).free, whole * left / items
+    if needed <= free:
         return []
     return [
         f"output.store: about {in_words(needed)} are needed and {in_words(free)} are free in "
@@ -250,12 +254,20 @@ def in_words(size: float) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
-def store_bytes(plan: RunPlan) -> int:
-    """Estimated bytes of the store: compression leaves about 65 % of the values on land."""
-    layout = plan.job.layout
-    daily = 6 * 4 + 2 + 1
-    sums = 3 * 4 * layout.members * len(layout.segments)
-    return int(0.65 * plan.land * (daily * layout.count + sums))
+def domain_of(plan: RunPlan) -> Domain:
+    """What a run writes of its grid."""
+    layout, with_land = plan.job.layout, sum(tile.land > 0 for tile in plan.tiles)
+    return Domain(layout.grid, layout.tile, len(plan.tiles), with_land, plan.land)
+
+
+def store_size(plan: RunPlan, release: Release) -> StoreSize:
+    """The size of the store of a run once it is finished."""
+    return flux_cube_size(plan.job.layout, uncertainty_of(release), domain_of(plan))
+
+
+def worker_bytes(plan: RunPlan, release: Release) -> int:
+    """Bytes that a worker needs: the process itself and all tasks that it holds at once."""
+    return _BASE + TASKS_PER_WORKER * task_bytes(plan, release)
 
 
 def task_bytes(plan: RunPlan, release: Release) -> int:
@@ -280,7 +292,7 @@ def _memory_faults(run: Run, plan: RunPlan, release: Release) -> list[str]:
     """Whether the tasks of a worker that is started here fit into its memory."""
     if run.cluster.address:
         return []
-    needed = _BASE + TASKS_PER_WORKER * task_bytes(plan, release)
+    needed = worker_bytes(plan, release)
     there = worker_memory(run.cluster, visible_gpus(run.cluster.device))
     if needed <= there:
         return []

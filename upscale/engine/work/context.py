@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from zarr.storage import MemoryStore
 
 from upscale.drivers.cube import DriverCube
 from upscale.drivers.identity import read_identities, surface_identities
@@ -28,6 +29,7 @@ from upscale.network.inference import Embeddings, embed_windows
 from upscale.network.predictor import Predictor
 from upscale.network.scaler import Scaler
 from upscale.network.support import Support, SupportRule, choose
+from upscale.product.size import Domain, StoreSize, corner_of, size_of
 from upscale.stores.arrays import create_array
 from upscale.stores.axes import CELLS
 
@@ -90,6 +92,17 @@ def _lengthen(group: Any, blocks: int) -> None:
     for _, array in sorted(group.arrays()):
         if array.shape[0] < blocks:
             array.resize((blocks, *array.shape[1:]))
+
+
+def context_size(job: RunJob, latent: int, domain: Domain) -> StoreSize:
+    """The size of the embeddings of a run once they are all there; nothing where it has none."""
+    if job.query_context:
+        return StoreSize(objects=0, values=0)
+    corner = replace(job, layout=corner_of(job.layout))
+    root = zarr.create_group(MemoryStore(), zarr_format=3)
+    _create_group(root, corner, latent)
+    found = size_of(root[group_path(corner)], domain)
+    return found + StoreSize(objects=1, values=0)  # the metadata of the root
 
 
 def _create_group(root: zarr.Group, job: RunJob, latent: int) -> None:
