@@ -40,6 +40,8 @@ class DayCut:
     def parts(self, first: int) -> Iterator[tuple[int, slice]]:
         """The segment and the days of each run of days of one segment and one stride, from the
         day `first` of the block on."""
+        if not self.segments.size:
+            return
         ends = np.diff(self.segments, prepend=-1) | np.diff(self.strides, prepend=-1)
         starts = [int(day) for day in np.flatnonzero(ends) if day >= first]
         for start, stop in zip(starts, [*starts[1:], len(self.segments)], strict=True):
