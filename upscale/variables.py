@@ -63,7 +63,10 @@ class Variable:
 
 _GPP_NAME = "gross_primary_productivity_of_biomass_expressed_as_carbon"
 _CARBON = "Mass of carbon per area of land."
-_NEE_SIGN = "NEE = RECO - GPP; positive = release of carbon to the atmosphere."
+_NEE_SIGN = (
+    "Predicted by itself; positive = release of carbon to the atmosphere. RECO - GPP differs from "
+    "it by a small residual."
+)
 _EDDY = "As eddy covariance measures it: without fire, harvest and lateral transport."
 
 

@@ -17,9 +17,10 @@ TITLE = "Daily terrestrial carbon fluxes (GPP, RECO, NEE)"
 
 #: What every flux is, and how totals are made.
 COMMENT = (
-    "Fluxes are grams of carbon per square metre of land and day. NEE = RECO - GPP, positive = "
-    "release to the atmosphere, as eddy covariance measures it: without fire, harvest and "
-    "lateral transport. A total is the sum of flux x areacella x sftlf / 100."
+    "Fluxes are grams of carbon per square metre of land and day. NEE is positive where land "
+    "releases carbon, as eddy covariance measures it: without fire, harvest and lateral "
+    "transport. It is predicted by itself, and RECO - GPP differs from it by a small residual. "
+    "A total is the sum of flux x areacella x sftlf / 100."
 )
 
 

@@ -181,9 +181,11 @@ def rate_in_words(rate: float) -> str:
 
 def _show_totals(report: RunReport, console: Console) -> None:
     what = "synthetic planet, not Earth" if report.synthetic else "cells of this store"
-    table = Table("year", "days", *FLUXES, title=f"Totals, Pg of carbon ({what}); +- spread")
+    columns = (*FLUXES, "nee - (reco - gpp)")
+    table = Table("year", "days", *columns, title=f"Totals, Pg of carbon ({what}); +- spread")
     for year in sorted({row.year for row in report.totals}):
         rows = {row.flux: row for row in report.totals if row.year == year}
         cells = [f"{rows[flux].total:.4g} +- {rows[flux].spread:.2g}" for flux in FLUXES]
-        table.add_row(str(year), str(rows["gpp"].days), *cells)
+        gpp, reco, nee = (rows[flux].total for flux in FLUXES)
+        table.add_row(str(year), str(rows["gpp"].days), *cells, f"{nee - (reco - gpp):.2g}")
     console.print(table)
