@@ -12,9 +12,16 @@ import xarray as xr
 import zarr
 
 from upscale.calendar import date_of, day_number
+from upscale.grid import Grid
 from upscale.product.cube import create_flux_cube, layout_of
-from upscale.product.layout import FluxLayout
-from upscale.testing.flux_cubes import ATTRIBUTES, small_layout
+from upscale.product.layout import MOST_OBJECTS, FluxLayout, Sums, tile_edge
+from upscale.product.uncertainty import NO_UNCERTAINTY, StoredUncertainty
+from upscale.testing.flux_cubes import (
+    ATTRIBUTES,
+    MADE_UNCERTAINTY,
+    make_flux_cube,
+    small_layout,
+)
 
 #: Beginnings all over four years with a leap year.
 STARTS = range(day_number(dt.date(2011, 1, 1)), day_number(dt.date(2015, 1, 1)), 29)
@@ -90,6 +97,37 @@ def test_each_item_has_one_object_in_each_array(made_store: str) -> None:
         objects = [p for p in Path(made_store, name, "c").rglob("*") if p.is_file()]
         rows, cols = (-(-n // layout.tile) for n in layout.grid.shape)
         assert len(objects) == layout.blocks * rows * cols, name
+
+
+@pytest.mark.parametrize("sums", ["annual", "none"])
+@pytest.mark.parametrize("uncertainty", [NO_UNCERTAINTY, MADE_UNCERTAINTY])
+def test_the_number_of_objects_is_that_of_the_files(
+    tmp_path: Path, sums: Sums, uncertainty: StoredUncertainty
+) -> None:
+    layout = small_layout(rows=4, sums=sums, tile=2)
+    make_flux_cube(str(tmp_path / "f.zarr"), layout, uncertainty=uncertainty)
+    files = [path for path in (tmp_path / "f.zarr").rglob("*") if path.is_file()]
+    assert layout.objects(8, step_arrays=len(uncertainty.arrays)) == len(files)
+    assert layout.objects(6, 2) < layout.objects(8)
+
+
+def test_a_global_decade_stays_under_the_most_objects() -> None:
+    everywhere = np.ones((36, 72), bool)
+    blocks = -(-3653 // 360)
+    assert [tile_edge(everywhere, 100, blocks, steps) for steps in (0, 4)] == [200, 200]
+    grid = Grid("global-0p05", 3600, 7200, 0.05)
+    for sums in ("annual", "monthly"):
+        layout = FluxLayout(grid, 1096, 3653, 200, 10, sums)
+        assert layout.objects(18 * 36, step_arrays=4) < MOST_OBJECTS
+    assert FluxLayout(grid, 1096, 3653, 100, 10).objects(36 * 72) > MOST_OBJECTS
+
+
+def test_small_domains_keep_the_tile_of_their_cube() -> None:
+    domain = np.zeros((36, 72), bool)
+    domain[3:6, 10:15] = True
+    assert tile_edge(domain, 100, 11) == 100
+    assert tile_edge(np.ones((5, 7), bool), 100, 800) == 200
+    assert tile_edge(np.ones((200, 300), bool), 100, 11) == 400
 
 
 PARTS = {

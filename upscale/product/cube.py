@@ -20,7 +20,7 @@ from upscale.grid import EARTH_RADIUS, Grid, cell_areas
 from upscale.product.layout import FORMAT, FluxLayout
 from upscale.product.quality import DTYPE, FILL, flag_attributes
 from upscale.product.uncertainty import NO_UNCERTAINTY, STEP_ARRAYS, StoredUncertainty
-from upscale.stores.arrays import create_array, put_array
+from upscale.stores.arrays import create_array, packed, put_array
 from upscale.stores.axes import CELLS, DAILY, put_axes, put_stretches
 from upscale.variables import FLUXES, class_attributes, variable
 
@@ -207,7 +207,7 @@ def _create(
     shape = (layout.count, *layout.grid.shape)
     create_array(
         root, name, shape, dtype, DAILY, fill=fill, chunks=layout.chunk, shards=layout.shard,
-        attributes=attributes,
+        attributes=attributes, codec=packed(dtype),
     )  # fmt: skip
 
 
@@ -265,6 +265,7 @@ def _create_sum(root: zarr.Group, flux: str, layout: FluxLayout) -> None:
         ("member", "segment", *CELLS),
         fill=np.nan,
         chunks=(members, layout.segment_chunk, layout.tile, layout.tile),
+        codec=packed(np.float32),
         attributes={
             "long_name": f"{row.long_name}, sum over the days of the segment, by member",
             "units": "g m-2",
@@ -308,5 +309,6 @@ def _create_steps(root: zarr.Group, layout: FluxLayout, uncertainty: StoredUncer
             ("step", *CELLS),
             fill=fill,
             chunks=(layout.steps_per_block, layout.tile, layout.tile),
+            codec=packed(dtype),
             attributes=uncertainty.step_attributes(name) | CELL_ATTRIBUTES,
         )

@@ -14,7 +14,7 @@ import zarr
 from numpy.typing import DTypeLike, NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
-#: What a run writes over days: a checksum in every chunk tells a torn one from a whole one.
+#: A checksum in every chunk tells a torn one from a whole one.
 CHECKED = ZstdCodec(level=3, checksum=True)
 
 #: Axes and static layers of a driver cube.
@@ -30,6 +30,15 @@ def shuffled(dtype: DTypeLike) -> Codecs:
     size = np.dtype(dtype).itemsize
     blosc = BloscCodec(typesize=size, cname="zstd", clevel=3, shuffle="bitshuffle")
     return blosc, Crc32cCodec()
+
+
+def packed(dtype: DTypeLike) -> Codecs:
+    """The codecs of what a run writes over days: bytes of a kind lie together in floats, which
+    packs them a twentieth better; flags pack better as they are (docs/performance.md)."""
+    if np.dtype(dtype).kind != "f":
+        return CHECKED
+    size = np.dtype(dtype).itemsize
+    return BloscCodec(typesize=size, cname="zstd", clevel=3, shuffle="shuffle"), Crc32cCodec()
 
 
 def create_array(
