@@ -122,7 +122,8 @@ def _scan_ground(tally: Tally, piece: Piece) -> None:
 
 
 def _mask(piece: Piece, flags: Quality) -> Any:
-    return piece.quality.dtype.type(flags)
+    kind = piece.quality.dtype  # of version 0.1: 16 bits, where those above cannot be set
+    return kind.type(int(flags) & np.iinfo(kind).max)
 
 
 def _scan_quality(tally: Tally, piece: Piece) -> None:
