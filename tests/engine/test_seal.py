@@ -1,7 +1,8 @@
 """One seal over a finished store: whatever is changed in it is found, and named with its place."""
 
-import json
 import shutil
+import time
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ import zarr
 
 from upscale.checks.seal import SEAL
 from upscale.engine.check import check_store
-from upscale.engine.run import finalise
+from upscale.engine.ledger import RunLedger
+from upscale.engine.run import finalise, status
 from upscale.jobs.ledger import beside
 from upscale.product.netcdf import publish_netcdf
 from upscale.testing.runs import prepare, run_here
@@ -52,8 +54,10 @@ def set_attribute(store, name, value, array=None):
 
 
 def edit_entry(store, change, item="r000c001-b000"):
-    path = Path(beside(store, "ledger")) / f"{item}.done.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    """A later entry of an item, as an editor would leave it."""
+    ledger = RunLedger(store)
+    entry = asdict(ledger.entries(status(store).run)[item])
+    ledger.write_object(f"{item}.{time.time_ns():019d}-00000000.done.json", entry | change)
 
 
 def rot(store, name="gpp", item=(0, 1, 1)):

@@ -10,14 +10,13 @@ from collections.abc import Collection, Iterator
 
 from upscale.checks.metadata import check_layers, check_metadata, item_arrays
 from upscale.checks.mosaic import Days, Mosaic
-from upscale.checks.piece import UNREADABLE, Piece, extent, items_in
+from upscale.checks.piece import UNREADABLE, Piece, extent, items_in, read_item
 from upscale.checks.report import Check, CheckReport
 from upscale.checks.scan import scan
 from upscale.checks.tally import Tally, empty_tally
 from upscale.checks.values import conclude, figures_of
 from upscale.product.layout import WorkItem
 from upscale.product.reader import CellSlices, FluxCube, occupied, open_flux_cube
-from upscale.product.shards import read_arrays
 
 
 def check_cube(store: str, *, finished: bool = True, waive: Collection[str] = ()) -> CheckReport:
@@ -77,6 +76,6 @@ def _count_piece(
 def unreadable(cube: FluxCube, cells: CellSlices, block: int) -> Iterator[tuple[WorkItem, str]]:
     """The work items of a rectangle, and their arrays, that cannot be read."""
     for item in items_in(cube.layout, cells, block):
-        for name, values in read_arrays(cube.url, cube.layout, item, item_arrays(cube)):
-            if values is None:
+        for name in item_arrays(cube):
+            if read_item(cube, item, name) is None:
                 yield item, name

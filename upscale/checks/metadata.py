@@ -196,7 +196,7 @@ def _units(cube: FluxCube) -> Check:
         for name, units in wanted.items()
         if _attribute(cube, name, "units") != units
     )
-    remedy = "numbers and label must agree: find out which is wrong before anyone reads them"
+    remedy = f"numbers and label must agree: find out which is wrong, then {repair(cube.url)}"
     return verdict("units", faults, "every label as in the table of variables", remedy)
 
 

@@ -25,8 +25,9 @@ Floats = NDArray[np.float32]
 LEAST = 0.05
 #: Tiles of fewer cells along an edge have too few neighbours to compare.
 SMALL = 8
-#: Pairs of neighbours around a tile, by cells of its edge, from which its seams are judged.
-PAIRS = 1.5
+#: Pairs of neighbours around a tile, by cells of its edge, from which the level of its values is
+#: judged, and their roughness.
+PAIRS, SOME_PAIRS = 1.5, 1.0
 #: A jump (natural logarithm) along all edges of a tile that is never nature: a fifth.
 JUMP = 0.2
 #: How much larger than anywhere inside tiles a jump must be, and the share of pairs that have it.
@@ -99,19 +100,25 @@ class Mosaic:
     def _seams(self, tally: Tally) -> None:
         """Jumps along the edges of tiles, against those along the same lattice moved aside."""
         edge = self.layout.tile
-        jumps = _jumps(self.mean), _jumps(self.mean.T)
+        grid = self.layout.grid
+        ring = grid.cols * grid.resolution == 360
+        jumps = _jumps(self.mean, ring), _jumps(self.mean.T)
         real = _around(*jumps, edge, 0)
         offsets = sorted({max(1, edge * k // 6) for k in range(1, 6)})
         usual = [_around(*jumps, edge, offset) for offset in offsets]
-        known = [one.pairs >= PAIRS * edge for one in usual]
-        if not any(k.any() for k in known):
-            return
-        level = max(float(o.level[k].max(initial=0)) for o, k in zip(usual, known, strict=True))
-        rough = max(float(o.rough[k].max(initial=0)) for o, k in zip(usual, known, strict=True))
-        judged = real.pairs >= PAIRS * edge
+        level, rough = (
+            max((float(values[k].max(initial=0)) for values, k in found), default=0)
+            for found in (
+                [(one.level, one.pairs >= PAIRS * edge) for one in usual],
+                [(one.rough, one.pairs >= SOME_PAIRS * edge) for one in usual],
+            )
+        )
+        if not rough:
+            return  # no lattice has whole tiles to compare with
         lifted = (real.level > max(JUMP, BEYOND * level)) & (real.one_sided > ONE_SIDED)
-        torn = real.rough > max(JUMP, BEYOND * rough)
-        for row, col in np.argwhere(judged & (lifted | torn)):
+        torn = (real.rough > max(JUMP, BEYOND * rough)) & (real.pairs >= SOME_PAIRS * edge)
+        lifted &= (real.pairs >= PAIRS * edge) & bool(level)
+        for row, col in np.argwhere(lifted | torn):
             self._seam(tally, Tile(int(row), int(col)), float(real.ratio[row, col]))
 
     def _seam(self, tally: Tally, tile: Tile, ratio: float) -> None:
@@ -124,11 +131,14 @@ class Mosaic:
         tally.fault("seams", 1, text, (item.id,))
 
 
-def _jumps(mean: Floats) -> Floats:
-    """Jump of ln GPP from each column to the next `(row, col)`, less the slopes beside it.
+def _jumps(mean: Floats, ring: bool = False) -> Floats:
+    """Jump of ln GPP from each column to the next `(row, col + 1)`, less the slopes beside it.
 
-    Column c holds the jump from c - 1 to c; NaN where one of both has no value.
+    Column c holds the jump from c - 1 to c, NaN where one of both has no value. ring: the first
+    column follows the last one.
     """
+    if ring:
+        mean = np.concatenate([mean[:, -2:], mean, mean[:, :2]], axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         step = np.diff(np.log(np.where(mean > LEAST, mean, np.nan)), axis=1)
     slopes = np.zeros_like(step)
@@ -137,9 +147,9 @@ def _jumps(mean: Floats) -> Floats:
         known = np.isfinite(step[:, of])
         slopes[:, to] += np.where(known, step[:, of], 0)
         count[:, to] += known
-    jump = np.full(mean.shape, np.nan, np.float32)
-    jump[:, 1:] = np.clip(step - slopes / np.maximum(count, 1), -1, 1)
-    return jump
+    jump = np.full((len(mean), mean.shape[1] + 1), np.nan, np.float32)
+    jump[:, 1:-1] = np.clip(step - slopes / np.maximum(count, 1), -1, 1)
+    return jump[:, 2:-2] if ring else jump
 
 
 @dataclass(frozen=True)
@@ -161,9 +171,9 @@ class Edges:
 def _around(across: Floats, down: Floats, edge: int, offset: int) -> Edges:
     """The jumps around the whole tiles of a lattice that begins `offset` cells aside.
 
-    across: `(row, col)` from column to column; down: `(col, row)` from row to row.
+    across: `(row, col + 1)` from column to column; down: `(col, row + 1)` from row to row.
     """
-    rows, cols = across.shape
+    rows, cols = len(across), len(down)
     counts = -(-(rows - offset) // edge), -(-(cols - offset) // edge)
     fields = [np.zeros(counts) for _ in range(5)]
     for row in range(counts[0]):
@@ -178,11 +188,8 @@ def _around(across: Floats, down: Floats, edge: int, offset: int) -> Edges:
 def _outline(across: Floats, down: Floats, top: int, left: int, edge: int) -> Floats:
     """All known jumps into a tile, from its four sides."""
     rows, cols = slice(top, top + edge), slice(left, left + edge)
-    sides = [across[rows, left], down[cols, top]]
-    if left + edge < across.shape[1]:
-        sides.append(-across[rows, left + edge])
-    if top + edge < across.shape[0]:
-        sides.append(-down[cols, top + edge])
+    right, bottom = min(left + edge, len(down)), min(top + edge, len(across))
+    sides = across[rows, left], down[cols, top], -across[rows, right], -down[cols, bottom]
     jumps = np.concatenate(sides)
     return jumps[np.isfinite(jumps)]
 

@@ -17,6 +17,7 @@ from upscale.grid import Grid, Tile
 from upscale.product.layout import FluxLayout, WorkItem
 from upscale.product.quality import FILL, REASONS, Quality, has
 from upscale.product.reader import CellSlices, FluxCube
+from upscale.product.shards import region_of
 from upscale.variables import FLUXES
 
 Bools = NDArray[np.bool_]
@@ -51,6 +52,14 @@ def items_in(layout: FluxLayout, cells: CellSlices, block: int) -> Iterator[Work
     for row in range(cells.rows.start // edge, -(-cells.rows.stop // edge)):
         for col in range(cells.cols.start // edge, -(-cells.cols.stop // edge)):
             yield WorkItem(block, Tile(row, col))
+
+
+def read_item(cube: FluxCube, item: WorkItem, name: str) -> NDArray[Any] | None:
+    """An array of a work item; None where it is missing or cannot be read."""
+    try:
+        return np.asarray(cube.array(name)[region_of(cube.layout, item, name)])
+    except (KeyError, *UNREADABLE):
+        return None
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,9 @@ FORM = 1
 #: what is in it. So one run gives one seal, whenever it is made.
 MAY_CHANGE = frozenset(("complete", "date_created", "date_modified", "history", NAMED))
 
+#: What stands for the digest of an array that cannot be read, and of one that is not there.
+UNREADABLE_VALUES, NO_ARRAY = "unreadable", "missing"
+
 #: Rows of an array that are read together.
 _ROWS = 400
 
@@ -104,14 +107,14 @@ def digest_of_array(group: zarr.Group, name: str) -> str:
     there is no such array."""
     digest = hashlib.sha256()
     if name not in group:
-        return "missing"
+        return NO_ARRAY
     try:
         array: Any = group[name]
         for first in range(0, array.shape[0] if array.shape else 1, _ROWS):
             part = array[first : first + _ROWS] if array.shape else array[...]
             digest.update(np.ascontiguousarray(part).tobytes())
     except UNREADABLE:
-        return "unreadable"
+        return UNREADABLE_VALUES
     return digest.hexdigest()
 
 
@@ -200,7 +203,7 @@ def _flat(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _layers(cube: FluxCube, sealed: dict[str, str]) -> Check:
-    words = {"missing": "is gone", "unreadable": "cannot be read"}
+    words = {NO_ARRAY: "is gone", UNREADABLE_VALUES: "cannot be read"}
     faults = [
         f"{name} {words.get(found, 'holds other values than were sealed')}"
         for name, digest in sealed.items()

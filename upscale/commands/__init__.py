@@ -42,6 +42,10 @@ COMMANDS = {
     "check": CommandEntry(
         "Run", "Check a store: its values, and that they are what was computed; or a driver cube."
     ),
+    "repair": CommandEntry(
+        "Run",
+        "Make again what `upscale check` finds bad in a store, and nothing else; then check it.",
+    ),
     "demo": CommandEntry("Run", "Make a planet, map its carbon fluxes, check them and draw them."),
     "inspect": CommandEntry(
         "Data",

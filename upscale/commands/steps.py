@@ -15,6 +15,7 @@ from upscale.engine.check import check_store
 from upscale.engine.config import load_run
 from upscale.engine.ledger import RunLedger
 from upscale.engine.loop import RunOutcome
+from upscale.engine.repair import checked_repair, mend
 from upscale.engine.revisions import NO_REASON
 from upscale.engine.validate import Checked
 from upscale.engine.validate import validate as validate_run
@@ -95,3 +96,22 @@ def show_check(store: str, console: Console, json: bool = False) -> None:
 def _fail(console: Console, text: str) -> None:
     console.print(text, style="red", highlight=False, markup=False)
     raise typer.Exit(1)
+
+
+def repair(store: str, overrides: list[str], console: Console, json: bool = False) -> None:
+    """Check a store, make again what is bad in it, and check it again."""
+    checked = checked_repair(store, overrides)
+    progress = make_progress(checked.run.interval)
+    try:
+        progress.stage("checking")
+        report = check_store(store)
+        done = None if report.passed else mend(checked, report, progress)
+    finally:
+        progress.close()
+    if done is None:
+        console.print(f"{store}: nothing is bad, and nothing was written", highlight=False)
+    else:
+        _show_failures(done.outcome, console)
+        made = f"{len(done.items)} work items, {', '.join(done.arrays) or 'no array beside them'}"
+        console.print(f"made again: {made}", highlight=False, soft_wrap=True)
+    show_check(store, console, json)

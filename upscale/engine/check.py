@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from upscale.checks.cube import check_cube
 from upscale.checks.metadata import item_arrays
-from upscale.checks.piece import UNREADABLE, extent
+from upscale.checks.piece import UNREADABLE, extent, read_item
 from upscale.checks.report import Check, CheckReport, repair, verdict
 from upscale.checks.seal import seal_faults
 from upscale.engine.ledger import RunEntry, RunLedger
 from upscale.engine.run import Status, status
 from upscale.product.layout import item_from_id
 from upscale.product.reader import CellSlices, FluxCube, open_flux_cube
-from upscale.product.shards import digest_of, read_arrays
+from upscale.product.shards import digest_of
 from upscale.variables import FLUXES
 
 #: Relative difference between the totals of an entry and those of the stored sums and areas.
@@ -28,7 +28,11 @@ def check_store(store: str) -> CheckReport:
     """All checks of the values, that every work item is there, that every array still has the
     digest that the ledger holds, and that all else is as it was sealed."""
     report = check_cube(store)
-    found = status(store)
+    try:
+        found = status(store)
+    except ValueError as error:  # the attribute or the plan that names the run was changed
+        lost = Check("ledger", False, str(error), repair(store))
+        return replace(report, checks=(*report.checks, lost))
     ledger = RunLedger(store)
     entries = ledger.entries(found.run)
     seal = seal_faults(store, ledger, entries)
@@ -64,7 +68,8 @@ def changed_arrays(cube: FluxCube, entry: RunEntry) -> Iterator[str]:
     absent = set(item_arrays(cube)) - set(names) if entry.counts.get("land") else set()
     yield from (f"{name} without a digest in the ledger" for name in sorted(absent))
     item, sums = item_from_id(entry.item), {}
-    for name, values in read_arrays(cube.url, cube.layout, item, names):
+    for name in names:
+        values = read_item(cube, item, name)
         if values is None:
             yield f"{name} cannot be read"
         elif digest_of(values) != entry.digests[name]:

@@ -70,7 +70,7 @@ def init(checked: Checked) -> None:
     One process does it while others wait. Raises ConfigError where the store has become that
     of another run meanwhile.
     """
-    plan, job = checked.plan, checked.plan.job
+    job = checked.plan.job
     ledger = RunLedger(job.store)
     with claimed(f"{ledger.url}/init.claim"):
         faults = store_faults(job)
@@ -83,7 +83,7 @@ def init(checked: Checked) -> None:
         elif _is_changed(ledger, checked):
             _revise(checked, stored)
         if _is_changed(ledger, checked) or _is_surer(ledger, checked.standing):
-            ledger.write_object(PLAN, _plan_summary(plan, checked.standing))
+            ledger.write_object(PLAN, _plan_summary(checked, checked.standing))
     if not job.query_context:
         create_context(job, checked.release.manifest.architecture.latent)
 
@@ -92,7 +92,7 @@ def _is_changed(ledger: RunLedger, checked: Checked) -> bool:
     """Whether the plan that the ledger holds is another one."""
     known, job = ledger.read_object(PLAN) or {}, checked.plan.job
     same = known.get("run") == job.digest and known.get("cube") == job.cube
-    return not (same and known.get("count") == job.layout.count)
+    return not (same and known.get("count") == job.layout.count and "config" in known)
 
 
 def _is_surer(ledger: RunLedger, standing: Standing) -> bool:
@@ -109,7 +109,7 @@ def _create(checked: Checked, job: RunJob) -> None:
     create_flux_cube(
         job.store, job.layout, attributes | stamp, uncertainty=uncertainty, overwrite=half_made
     )
-    _write_static(checked.cube, checked.plan)
+    write_static(checked.cube, checked.plan)
     zarr.open_group(job.store, mode="r+", use_consolidated=False).attrs["initialised"] = 1
     consolidate(job.store)
 
@@ -119,7 +119,7 @@ def _revise(checked: Checked, stored: Mapping[str, Any]) -> None:
     job = checked.plan.job
     if layout_of(stored).count < job.layout.count:
         grow_flux_cube(job.store, job.layout)
-    _write_static(checked.cube, checked.plan)
+    write_static(checked.cube, checked.plan)
     now_said = attributes_of(checked.run, job, checked.release, checked.cube)
     kept = {"history": f"{stored['history']}\n{now()} upscale init", "complete": 0}
     mark = _making(checked) if stored.get("revision") else {}
@@ -138,9 +138,12 @@ def _making(checked: Checked) -> Mapping[str, Any]:
     return making(checked.plan.job.revision, checked.why, rows) if rows else {}
 
 
-def _plan_summary(plan: RunPlan, standing: Standing) -> dict[str, object]:
-    """What `status` needs without the driver cube."""
+def _plan_summary(checked: Checked, standing: Standing) -> dict[str, object]:
+    """What `status` needs without the driver cube, and `repair` without RUN.yaml."""
+    plan = checked.plan
+    places = {"model": plan.job.model, "drivers": plan.job.drivers}
     return {
+        "config": checked.run.model_dump(mode="json") | places,
         "run": plan.job.digest,
         "cube": plan.job.cube,
         "count": plan.job.layout.count,
@@ -152,7 +155,7 @@ def _plan_summary(plan: RunPlan, standing: Standing) -> dict[str, object]:
     }
 
 
-def _write_static(cube: DriverCube, plan: RunPlan) -> None:
+def write_static(cube: DriverCube, plan: RunPlan) -> None:
     """Copy land share and classes of every band that holds a part of the domain."""
     layout = plan.job.layout
     edge, cols = layout.layer_chunk, slice(0, layout.grid.cols)
@@ -197,7 +200,7 @@ def renew_plan(checked: Checked) -> Standing:
     """Compare the plan with the ledger once more, when embeddings were made or looked at, and
     tell `status` of it."""
     standing = standing_of(checked.plan, checked.release, checked.cube)
-    summary = _plan_summary(checked.plan, standing)
+    summary = _plan_summary(checked, standing)
     RunLedger(checked.plan.job.store).write_object(PLAN, summary)
     return standing
 

@@ -59,6 +59,11 @@ def read_yaml(path: Path, overrides: Sequence[str], kind: str) -> dict[str, Any]
         raise ConfigError(f"{path} is not YAML: {error}") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: expected the keys of {kind}, found none")
+    return with_overrides(content, overrides)
+
+
+def with_overrides(content: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Keys with `key=value` overrides; ConfigError where one cannot be applied."""
     for override in overrides:
         _override(content, override)
     return content

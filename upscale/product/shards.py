@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import fsspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -83,6 +86,33 @@ def withdraw_item(url: str, layout: FluxLayout, item: WorkItem) -> None:
     """
     quality: Any = open_flux_group(url, "r+")["quality"]
     remove_objects(url, quality, region_of(layout, item, "quality"))
+
+
+def remove_item(url: str, layout: FluxLayout, item: WorkItem, names: Iterable[str]) -> None:
+    """Remove what is stored of a work item, readable or not: it reads as not produced then.
+
+    names: its arrays. A shard that is rotten cannot be written over in part, as one is that
+    reaches beyond the cube.
+    """
+    root: Any = open_flux_group(url, "r+")
+    fs, place = fsspec.core.url_to_fs(url)
+    for name in names:
+        array = root[name]
+        edges = array.shards or array.chunks
+        owned = [
+            range(part.start // edge, -(-part.stop // edge))
+            for part, edge in zip(region_of(layout, item, name), edges, strict=True)
+        ]
+        for index in itertools.product(*owned):
+            with suppress(FileNotFoundError):
+                fs.rm_file(f"{place}/{name}/c/{'/'.join(map(str, index))}")
+
+
+def remove_values(url: str, name: str) -> None:
+    """Remove all that is stored of an array, readable or not, except its metadata."""
+    fs, place = fsspec.core.url_to_fs(url)
+    with suppress(FileNotFoundError):
+        fs.rm(f"{place}/{name}/c", recursive=True)
 
 
 def read_arrays(
