@@ -16,7 +16,7 @@ from upscale.drivers.cube import DriverCube
 from upscale.drivers.identity import read_identities, surface_identities
 from upscale.engine.ledger import RunEntry, RunLedger
 from upscale.engine.plan import RunJob, RunPlan
-from upscale.engine.work.context import ContextLedger, known_embeddings
+from upscale.engine.work.context import ContextEntry, ContextLedger, known_embeddings
 from upscale.engine.work.uncertainty import margin_of
 from upscale.grid import Tile
 from upscale.jobs.settings import digest_of
@@ -49,9 +49,12 @@ def standing_of(plan: RunPlan, release: Release, cube: DriverCube) -> Standing:
     """Compare a plan with the ledger of its store; reads no driver."""
     ledger = RunLedger(plan.job.store)
     held = ledger.done(plan.job.digest)
+    contexts: Mapping[str, ContextEntry] = {}
+    if not plan.job.query_context:
+        contexts = ContextLedger(plan.job.context_store).entries(plan.job.embeddings)
     identities: dict[str, str | None] = {}
     for block in range(plan.job.layout.blocks):
-        identities |= identities_of(plan, release, cube, block)
+        identities |= identities_of(plan, release, cube, contexts, block)
     done = frozenset(i for i, e in held.items() if e.identity and identities.get(i) == e.identity)
     return Standing(identities, done, _whole(ledger, plan.job.digest, held.keys() - done))
 
@@ -63,15 +66,21 @@ def _whole(ledger: RunLedger, run: str, items: Set[str]) -> dict[str, RunEntry]:
 
 
 def identities_of(
-    plan: RunPlan, release: Release, cube: DriverCube, block: int
+    plan: RunPlan,
+    release: Release,
+    cube: DriverCube,
+    contexts: Mapping[str, ContextEntry],
+    block: int,
 ) -> dict[str, str | None]:
-    """Identity of each item of a block, None where that of its embeddings is not known."""
+    """Identity of each item of a block, None where that of its embeddings is not known.
+
+    contexts: what the ledger of embeddings holds.
+    """
     job = plan.job
     wet = [tile.tile for tile in plan.tiles if tile.land]
     embeddings: Mapping[Tile, str] = dict.fromkeys(wet, NO_EMBEDDINGS)
     if not job.query_context:
-        entries = ContextLedger(job.context_store).entries(job.embeddings)
-        embeddings = known_embeddings(cube, job, release.scaler, wet, entries, block)
+        embeddings = known_embeddings(cube, job, release.scaler, wet, contexts, block)
     reads = item_reads(cube, job, release, wet, block)
     dry = [tile.tile for tile in plan.tiles if not tile.land]
     found: dict[str, str | None] = {}
