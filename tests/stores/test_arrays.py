@@ -18,6 +18,7 @@ from upscale.stores.arrays import (
     CHECKED,
     PLAIN,
     create_array,
+    packed,
     put_array,
     shuffled,
 )
@@ -123,3 +124,20 @@ def test_bare_axes_have_no_names_for_people_and_are_replaced(group: zarr.Group) 
 def test_static_layers_have_no_time(group: zarr.Group) -> None:
     put_bare_axes(group, GRID)
     assert sorted(group.array_keys()) == ["lat", "lon"]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.uint32, np.uint8])
+def test_a_flipped_bit_in_a_chunk_of_fluxes_is_refused(group: zarr.Group, dtype: Any) -> None:
+    values = np.arange(4000).astype(dtype)
+    array = create_array(
+        group, "a", (4000,), dtype, ("time",), fill=0, chunks=(4000,), codec=packed(dtype)
+    )
+    array[...] = values
+    path = Path(str(group.store_path.store.root)) / "a" / "c" / "0"
+    content = path.read_bytes()
+    for place in range(0, len(content), max(1, len(content) // 40)):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
+        with pytest.raises((ValueError, RuntimeError)):
+            array[...]
+    path.write_bytes(content)
+    np.testing.assert_array_equal(np.asarray(array[...]), values)
