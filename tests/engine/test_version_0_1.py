@@ -62,6 +62,12 @@ def test_a_store_is_published(old: Path, tmp_path: Path) -> None:
         assert opened.quality.dtype == opened.quality.attrs["flag_masks"].dtype == np.uint16
 
 
+def test_a_store_is_written_as_netcdf_once_its_marks_are_numbers(old: Path, tmp_path: Path) -> None:
+    store = xr.open_zarr(old / "fluxes.zarr").load()
+    store.attrs |= {"complete": 1, "initialised": 1}
+    store.to_netcdf(tmp_path / "whole.nc")
+
+
 def test_a_driver_cube_and_a_release_open(old: Path) -> None:
     assert open_cube(str(old / "drivers.zarr")).synthetic
     assert load_release(old / "model").members == 3
