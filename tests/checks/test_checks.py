@@ -250,3 +250,17 @@ def test_faults_are_placed(copied: str) -> None:
     (finite,) = (each for each in check_cube(copied).checks if each.name == "finite")
     assert "1 infinite values (r000c000-b000 reco, 2012-07-19, 25 N 135 W)" in finite.found
     assert finite.items == ("r000c000-b000",)
+
+
+def test_a_cube_of_sixteen_bits_passes(copied: str) -> None:
+    """As version 0.1 wrote the quality of its values."""
+    group = edit(copied)
+    old = group["quality"]
+    values, text, dims = old[...].astype(np.uint16), dict(old.attrs), old.metadata.dimension_names
+    text["flag_masks"] = [mask for mask in text["flag_masks"] if mask < 1 << 16]
+    text["flag_meanings"] = " ".join(text["flag_meanings"].split()[: len(text["flag_masks"])])
+    fill = int(Quality.NOT_PRODUCED)
+    group.create_array("quality", data=values, fill_value=fill, dimension_names=dims,
+                       attributes=text, overwrite=True)  # fmt: skip
+    report = check_cube(copied)
+    assert report.passed, report.describe()

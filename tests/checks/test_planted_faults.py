@@ -76,12 +76,19 @@ class Store:
 
     def sum_again(self) -> None:
         """Sums of the members whose mean is the sum of the daily means once more."""
+        index = open_flux_cube(self.url).layout.segment_index(0)
         for flux in FLUXES:
             sums, daily = self[f"{flux}_member"], self[flux]
-            there = np.isfinite(daily).any(axis=0)
-            sums += np.where(there, np.nansum(daily, axis=0), 0) - np.nan_to_num(sums).mean(axis=0)
-            self[f"{flux}_member"] = np.where(there, np.nan_to_num(sums), np.nan)
-        self["segment_days"] = np.isfinite(self["gpp"]).sum(axis=0)[None]
+            for segment in range(index[-1] + 1):
+                days = daily[index == segment]
+                there = np.isfinite(days).any(axis=0)
+                part = np.nan_to_num(sums[:, segment])
+                part += np.nansum(days, axis=0) - part.mean(axis=0)
+                sums[:, segment] = np.where(there, part, np.nan)
+            self[f"{flux}_member"] = sums
+        known = np.isfinite(self["gpp"])
+        for segment in range(index[-1] + 1):
+            self.put("segment_days", segment, known[index == segment].sum(axis=0))
 
     def attributes(self, name: str, **values: Any) -> None:
         (self.group[name] if name else self.group).attrs.update(values)
@@ -236,7 +243,8 @@ def set_bits(s: Store, bits: int, where: Any = None) -> None:
 
 
 def drop_bits(s: Store, bits: int) -> None:
-    s["quality"] = s["quality"] & (0xFFFF & ~bits)
+    quality = s["quality"]
+    s["quality"] = quality & ~quality.dtype.type(bits)
 
 
 def every_arrays_rows(s: Store, axis: int, by: int | None) -> None:
@@ -323,7 +331,7 @@ PLANTED: dict[str, tuple[Callable[[Store], None], str]] = {
     "sums permuted over cells": (lambda s: s.every(SUMS, permuted(s)), "sums"),
     "sums doubled": (lambda s: s.every(("reco_member",), times(2)), "sums"),
     "days of sums miscounted": (
-        lambda s: s.put("segment_days", (0, s.row, s.col), 3), "sums"),
+        lambda s: s.put("segment_days", (..., s.row, s.col), 3), "sums"),
     "water on land": (lambda s: call_it(s, Quality.WATER), "ground"),
     "ice on forest": (lambda s: call_it(s, Quality.ICE), "ground"),
     "values on water": (lambda s: give_values(s, Quality.WATER), "land"),
@@ -334,6 +342,7 @@ PLANTED: dict[str, tuple[Callable[[Store], None], str]] = {
     "not produced": (lambda s: call_it(s, Quality.NOT_PRODUCED), "produced"),
     "a reason beside a bit of values": (
         lambda s: set_bits(s, int(Quality.CLIPPED), (DAY, *np.argwhere(~s.land)[0])), "bits"),
+    "a bit that is none": (lambda s: set_bits(s, 1 << 31), "bits"),
     "a class unknown and unseen": (
         lambda s: set_bits(s, int(Quality.CLASS_UNKNOWN | Quality.CLASS_UNSEEN)), "bits"),
     "a class unknown without its bit": (lambda s: s.put("koppen", (s.row, s.col), 0), "classes"),

@@ -122,8 +122,9 @@ def _scan_ground(tally: Tally, piece: Piece) -> None:
 
 
 def _mask(piece: Piece, flags: Quality) -> Any:
-    kind = piece.quality.dtype  # of version 0.1: 16 bits, where those above cannot be set
-    return kind.type(int(flags) & np.iinfo(kind).max)
+    """Bits in the type of the stored quality: stores of version 0.1 have 16 of them."""
+    dtype = piece.quality.dtype
+    return dtype.type(int(flags) & np.iinfo(dtype).max)
 
 
 def _scan_quality(tally: Tally, piece: Piece) -> None:
