@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from upscale.drivers.composites import whole_periods
 from upscale.drivers.cube import DriverCube
 from upscale.drivers.tiles import Surface
 from upscale.engine.ledger import RunEntry
@@ -52,7 +53,9 @@ def day_cut(
     """How the days of an item are summed, and how many of them no longer record will change."""
     days = layout.days(item.block)
     numbers = (layout.first + np.arange(days.start, days.stop)) // rule.stride
-    known = cube.last + 1 - max(scaler.composites.values(), default=0)
+    after = cube.last + 1
+    begun = [whole_periods(after, 1, length)[0] for length in scaler.composites.values()]
+    known = min(begun, default=after)
     settled = settled_days(layout, item, rule.stride, known)
     return DayCut(layout.segment_index(item.block), numbers, settled)
 
@@ -61,7 +64,7 @@ def settled_days(layout: FluxLayout, item: WorkItem, stride: int, known: int) ->
     """Days at the beginning of a block that no longer record of the drivers will change.
 
     Windows end with their stride, so that these are whole strides, except where the block is full.
-    known: day number before which the drivers and their composites are whole.
+    known: day number before which the record and all its composites are whole.
     """
     days = layout.days(item.block)
     begin, end = layout.first + days.start, layout.first + days.stop
