@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import zarr
 
 from upscale.checks.cube import count
 from upscale.checks.metadata import check_layers, check_metadata
@@ -22,273 +21,50 @@ from upscale.checks.report import Check
 from upscale.checks.values import conclude
 from upscale.engine.check import check_store
 from upscale.product.cube import consolidate
-from upscale.product.quality import FILL, REASONS, Quality
+from upscale.product.quality import Quality
 from upscale.product.reader import open_flux_cube
 from upscale.testing.flux_cubes import ATTRIBUTES, MADE_UNCERTAINTY, make_flux_cube, small_layout
 from upscale.testing.ledgers import enter_all
+from upscale.testing.spoilt import (
+    DAY,
+    EDGE,
+    ITEM,
+    SPREADS,
+    SUMS,
+    UMOL,
+    SpoiltStore,
+    a_column_lost,
+    a_column_outside,
+    a_day_between,
+    a_day_shifted,
+    a_day_twice,
+    a_line_twice,
+    a_tile_of_one_value,
+    add_an_array,
+    call_it,
+    cells,
+    drop_bits,
+    every_arrays_rows,
+    exchange,
+    fluxes_of_another_tile,
+    give_values,
+    gpp_for_reco,
+    half_a_year_later,
+    miss_a_day,
+    move,
+    permuted,
+    set_bits,
+    stale,
+    take_away,
+    times,
+    within,
+    zeros_in_a_region,
+    zeros_in_gpp,
+)
 from upscale.variables import FLUXES
 
-SPREADS = tuple(f"{flux}_sd" for flux in FLUXES)
-SUMS = tuple(f"{flux}_member" for flux in FLUXES)
-LAYERS = ("sftlf", "igbp", "koppen")
-STEPS = ("extrapolation", "extrapolation_driver", "point_density", "extrapolation_embedding")
-ITEM = (*FLUXES, *SPREADS, *SUMS, "segment_days", "quality", "filled_share", *STEPS)
-EDGE, DAY = 12, 200
-UMOL = 12.011e-6 * 86400  # g m-2 d-1 of carbon in one umol m-2 s-1 of carbon dioxide
-
-
-class Store:
-    """A store to spoil: its arrays, and a cell, tile and line that have values."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.group = zarr.open_group(url, mode="r+", use_consolidated=False)
-        self.land = np.isfinite(self["gpp"]).all(axis=0)
-        self.row, self.col = map(int, np.argwhere(self.land)[len(np.argwhere(self.land)) // 2])
-
-    def __getitem__(self, name: str) -> Any:
-        return self.group[name][...]
-
-    def __setitem__(self, name: str, values: Any) -> None:
-        self.group[name][...] = values
-
-    def every(self, names: tuple[str, ...], change: Callable[[Any], Any]) -> None:
-        """Change arrays one by one; a change works on rows and columns, the last two axes."""
-        for name in names:
-            self[name] = change(self[name])
-
-    def put(self, name: str, where: Any, value: Any) -> None:
-        values = self[name]
-        values[where] = value
-        self[name] = values
-
-    def tiles(self) -> list[tuple[slice, slice]]:
-        """Tiles with land, most first."""
-        rows, cols = self.land.shape
-        found = [(slice(r, r + EDGE), slice(c, c + EDGE)) for r in range(0, rows, EDGE)
-                 for c in range(0, cols, EDGE)]  # fmt: skip
-        return sorted(found, key=lambda tile: -int(self.land[tile].sum()))
-
-    def line(self) -> int:
-        """The column that has values beside most others that have them."""
-        beside = self.land[:, :-2] & self.land[:, 1:-1] & self.land[:, 2:]
-        return int(np.argmax(beside.sum(axis=0))) + 1
-
-    def sum_again(self) -> None:
-        """Sums of the members whose mean is the sum of the daily means once more."""
-        index = open_flux_cube(self.url).layout.segment_index(0)
-        for flux in FLUXES:
-            sums, daily = self[f"{flux}_member"], self[flux]
-            for segment in range(index[-1] + 1):
-                days = daily[index == segment]
-                there = np.isfinite(days).any(axis=0)
-                part = np.nan_to_num(sums[:, segment])
-                part += np.nansum(days, axis=0) - part.mean(axis=0)
-                sums[:, segment] = np.where(there, part, np.nan)
-            self[f"{flux}_member"] = sums
-        known = np.isfinite(self["gpp"])
-        for segment in range(index[-1] + 1):
-            self.put("segment_days", segment, known[index == segment].sum(axis=0))
-
-    def attributes(self, name: str, **values: Any) -> None:
-        (self.group[name] if name else self.group).attrs.update(values)
-
-
-def times(factor: float) -> Callable[[Any], Any]:
-    return lambda values: values * np.float32(factor)
-
-
-def exchange(one: Any, other: Any) -> Callable[[Any], Any]:
-    """Two parts of all rows and columns, each in the place of the other."""
-
-    def change(values: Any) -> Any:
-        new = values.copy()
-        new[..., *one], new[..., *other] = values[..., *other], values[..., *one]
-        return new
-
-    return change
-
-
-def within(part: tuple[slice, slice], change: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """A change of one part of all rows and columns."""
-
-    def changed(values: Any) -> Any:
-        values[..., *part] = change(values[..., *part])
-        return values
-
-    return changed
-
-
-def take_away(s: Store, where: Any, reason: int) -> None:
-    """No values in some cells `(row, col)`, with a reason, in all arrays of a work item."""
-    fills = {"quality": reason, "filled_share": 255, "segment_days": 0, "extrapolation_driver": 0}
-    for name in ITEM:
-        values = s[name]
-        values[..., where] = fills.get(name, np.nan)
-        s[name] = values
-
-
-def cells(s: Store, count: int = 1) -> Any:
-    mask = np.zeros_like(s.land)
-    mask[tuple(np.argwhere(s.land)[len(np.argwhere(s.land)) // 2 :][:count].T)] = True
-    return mask
-
-
-def zeros_in_a_region(s: Store) -> None:
-    part = s.tiles()[0]
-    s.every((*FLUXES, *SPREADS, *SUMS), within(part, lambda v: np.where(np.isfinite(v), 0, v)))
-
-
-def zeros_in_gpp(s: Store) -> None:
-    rows, cols = s.tiles()[0]
-    part = slice(rows.start + 2, rows.stop - 2), slice(cols.start + 2, cols.stop - 2)
-    s.every(("gpp", "gpp_sd", "gpp_member"), within(part, lambda v: np.where(np.isfinite(v), 0, v)))
-
-
-def a_day_twice(s: Store, of: int = DAY - 1) -> None:
-    for name in (*FLUXES, *SPREADS, "filled_share"):
-        s.put(name, DAY, s[name][of])
-    s.sum_again()
-
-
-def a_day_between(s: Store) -> None:
-    for flux in FLUXES:
-        daily = s[flux]
-        daily[DAY] = (daily[DAY - 1] + daily[DAY + 1]) / 2
-        s[flux] = daily
-    s.sum_again()
-
-
-def a_day_shifted(s: Store) -> None:
-    for name in (*FLUXES, *SPREADS, "quality", "filled_share"):
-        s.put(name, DAY, np.roll(s[name][DAY], 1, axis=-1))
-    s.sum_again()
-
-
-def a_column_lost(s: Store) -> None:
-    column = np.zeros_like(s.land)
-    column[:, s.line()] = s.land[:, s.line()]
-    take_away(s, column, int(Quality.NO_DRIVERS))
-
-
-def a_column_outside(s: Store) -> None:
-    column = np.zeros_like(s.land)
-    column[:, s.line()] = True
-    take_away(s, column, FILL)
-    s.put("sftlf", column, np.nan)
-
-
-def a_line_twice(s: Store, axis: int) -> None:
-    place = s.line()
-    if axis == -2:
-        beside = s.land[:-1] & s.land[1:]
-        place = int(np.argmax(beside.sum(axis=1))) + 1
-
-    def shift(values: Any) -> Any:
-        turned = np.moveaxis(values, axis, -1).copy()
-        turned[..., place:] = turned[..., place - 1 : -1].copy()
-        return np.moveaxis(turned, -1, axis)
-
-    s.every((*ITEM, *LAYERS), shift)
-
-
-def a_tile_of_one_value(s: Store) -> None:
-    def flat(values: Any) -> Any:
-        mean = np.nanmean(values, axis=(-2, -1), keepdims=True)
-        return np.where(np.isfinite(values), mean, values)
-
-    s.every((*FLUXES, *SPREADS, *SUMS), within(s.tiles()[0], flat))
-
-
-def fluxes_of_another_tile(s: Store) -> None:
-    """The land of one tile has the fluxes of land beyond the equator."""
-    here, there = np.zeros_like(s.land), np.zeros_like(s.land)
-    rows, cols = s.tiles()[0]
-    here[rows, cols] = s.land[rows, cols]
-    there[::-1][rows, cols] = s.land[::-1][rows, cols]
-    from_there = np.argwhere(there)[np.arange(here.sum()) % there.sum()]
-
-    def take(values: Any) -> Any:
-        values[..., here] = values[..., from_there[:, 0], from_there[:, 1]]
-        return values
-
-    s.every((*FLUXES, *SPREADS, *SUMS), take)
-
-
-def permuted(s: Store) -> Callable[[Any], Any]:
-    order = np.random.default_rng(0).permutation(int(s.land.sum()))
-
-    def change(values: Any) -> Any:
-        values[..., s.land] = values[..., s.land][..., order]
-        return values
-
-    return change
-
-
-def call_it(s: Store, flag: Quality) -> None:
-    take_away(s, cells(s), int(flag))
-
-
-def give_values(s: Store, bit: Quality, names: tuple[str, ...] = FLUXES) -> None:
-    row, col = np.argwhere((s["quality"][0] & int(bit)) > 0)[0]
-    for name in (*ITEM,):
-        s.put(name, (..., row, col), s[name][..., s.row, s.col])
-
-
-def set_bits(s: Store, bits: int, where: Any = None) -> None:
-    quality = s["quality"]
-    where = (DAY, s.row, s.col) if where is None else where
-    quality[where] |= bits
-    s["quality"] = quality
-
-
-def drop_bits(s: Store, bits: int) -> None:
-    quality = s["quality"]
-    s["quality"] = quality & ~quality.dtype.type(bits)
-
-
-def every_arrays_rows(s: Store, axis: int, by: int | None) -> None:
-    turn = (lambda v: np.flip(v, axis)) if by is None else (lambda v: np.roll(v, by, axis))
-    s.every((*ITEM, *LAYERS), turn)
-
-
-def half_a_year_later(s: Store) -> None:
-    s.every((*FLUXES, *SPREADS, "quality", "filled_share"), lambda v: np.roll(v, 180, axis=0))
-    s.every(STEPS, lambda v: np.roll(v, 12, axis=0))
-
-
-def gpp_for_reco(s: Store) -> None:
-    for ending in ("", "_sd", "_member"):
-        one, other = s[f"gpp{ending}"], s[f"reco{ending}"]
-        s[f"gpp{ending}"], s[f"reco{ending}"] = other, one
-
-
-def miss_a_day(s: Store) -> None:
-    for name in (*FLUXES, *SPREADS):
-        s.put(name, DAY, np.nan)
-    quality = s["quality"]
-    land = (quality[DAY] & int(REASONS)) == 0
-    quality[DAY, land] = int(Quality.NO_DRIVERS)
-    s["quality"] = quality
-    s.put("filled_share", DAY, 255)
-    s.sum_again()
-
-
-def stale(s: Store) -> None:
-    """The metadata in the root are those of before."""
-    s.attributes("gpp", comment="changed after the store was made")
-
-
-def add_an_array(s: Store) -> None:
-    s.group.create_array("gpp_old", data=s["gpp"][:1])
-
-
-def move(name: str, by: float) -> Callable[[Store], None]:
-    return lambda s: s.every((name,), lambda v: (v + by).astype(v.dtype))
-
-
 #: What is planted, and the check that sees it.
-PLANTED: dict[str, tuple[Callable[[Store], None], str]] = {
+PLANTED: dict[str, tuple[Callable[[SpoiltStore], None], str]] = {
     "two tiles exchanged": (
         lambda s: s.every(ITEM, exchange(*s.tiles()[:2])), "ground"),
     "the fluxes of another tile": (fluxes_of_another_tile, "seams"),
@@ -397,7 +173,7 @@ PLANTED: dict[str, tuple[Callable[[Store], None], str]] = {
 }  # fmt: skip
 
 #: What is planted, and why no number tells.
-CANNOT_BE_SEEN: dict[str, tuple[Callable[[Store], None], str]] = {
+CANNOT_BE_SEEN: dict[str, tuple[Callable[[SpoiltStore], None], str]] = {
     "umol in every array": (
         lambda s: s.every((*FLUXES, *SPREADS, *SUMS), times(1 / UMOL)),
         "four per cent less of everything is what another model would give"),
@@ -446,12 +222,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> str:
     return url
 
 
-def plant(whole: str, folder: Path, change: Callable[[Store], None]) -> str:
+def plant(whole: str, folder: Path, change: Callable[[SpoiltStore], None]) -> str:
     """A copy with a fault. Files are links: Zarr replaces them, and writes into none."""
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(Path(whole).parent, folder, copy_function=os.link)
     store = str(folder / "fluxes.zarr")
-    change(Store(store))
+    change(SpoiltStore(store))
     if change is not stale:
         consolidate(store)
     return store
@@ -520,10 +296,21 @@ def test_every_check_of_the_values_has_a_planted_fault(whole: str) -> None:
 def test_a_fault_is_named_with_item_day_and_cell(whole: str, tmp_path: Path) -> None:
     store = plant(whole, tmp_path / "spoilt", PLANTED["an infinite value"][0])
     (finite,) = (each for each in failures(store) if each.name == "finite")
-    spoilt = Store(whole)
+    spoilt = SpoiltStore(whole)
     lat, lon = spoilt["lat"][spoilt.row], spoilt["lon"][spoilt.col]
     tile = f"r{spoilt.row // EDGE:03d}c{spoilt.col // EDGE:03d}-b000"
     place = f"{abs(lat):g} {'N' if lat > 0 else 'S'} {abs(lon):g} {'E' if lon > 0 else 'W'}"
     assert finite.found == f"1 infinite values ({tile} reco, 2012-07-19, {place})"
     assert finite.items == (tile,)
     assert finite.remedy.endswith(f"run `upscale repair {store}`")
+
+
+def test_the_page_names_every_check_and_what_none_can_see(whole: str) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "check.md").read_text()
+    rows = re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)
+    report = check_store(whole)
+    assert report.passed, report.describe()
+    named = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    assert sorted(named) == sorted(check.name for check in report.checks)
+    listed = re.findall(r"^- \*\*(.*?)\*\*: (.*)[;.]$", page, re.MULTILINE)
+    assert listed == [(name, reason) for name, (_, reason) in CANNOT_BE_SEEN.items()]
