@@ -13,6 +13,7 @@ import xarray as xr
 
 from upscale.calendar import day_number, day_numbers
 from upscale.drivers.from_towers import towers_on_grid
+from upscale.engine.check import check_store
 from upscale.evaluation.compare import compare, write_json
 from upscale.evaluation.skill import read_skill
 from upscale.evaluation.tower_model import tower_model
@@ -86,6 +87,17 @@ def real(tmp_path_factory):
     checked = prepare(MODEL, folder / "drivers.zarr", folder / "fluxes.zarr",
                       period=("2008-01-01", "2009-12-31"))  # fmt: skip
     return run_here(checked)
+
+
+def test_fluxes_at_made_towers_pass_all_checks(made):
+    report = check_store(made[-1])
+    assert report.passed, report.describe()
+
+
+@pytest.mark.skipif(not HAS_REAL, reason=WHY)
+def test_fluxes_at_real_towers_pass_all_checks(real):
+    report = check_store(real)
+    assert report.passed, report.describe()
 
 
 @pytest.mark.skipif(not HAS_REAL, reason=WHY)

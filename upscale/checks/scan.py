@@ -35,9 +35,10 @@ MANY_ZEROS = 20
 #: Values of a work item from which NEE is compared with RECO - GPP, and the cosine between both
 #: below which its sign is turned.
 MANY_VALUES, TURNED = 1000, -0.3
-#: Spread of the sums of members over the sum of daily spreads, at least: one where members always
-#: differ alike, near zero where the spreads of days are not those of these members.
-ALIKE = 0.15
+#: Spread of the sums of members over the sum of daily spreads, at least, in a work item of so many
+#: cells: one where members always differ alike, near zero where the spreads are not those of these
+#: members. The order of members may turn with the seasons: at single towers NEE comes down to 0.11.
+ALIKE, SOME_CELLS = 0.1001, 10
 
 Reals = NDArray[np.float64]
 
@@ -285,7 +286,8 @@ def _compare_spreads(
     rounding = relative * most + absolute + 1e-6 * np.abs(members).max(axis=0)
     piece.fault(tally, "members", found > most + rounding, name, first)
     differ = piece.by_tile(found.sum(axis=0)), piece.by_tile(most.sum(axis=0))
-    piece.tile_fault(tally, "members", differ[0] < ALIKE * differ[1], name)
+    many = piece.by_tile(most.max(axis=0) > 0) >= SOME_CELLS
+    piece.tile_fault(tally, "members", many & (differ[0] < ALIKE * differ[1]), name)
 
 
 def _scan_steps(tally: Tally, piece: Piece, cube: FluxCube) -> None:
