@@ -55,7 +55,7 @@ def test_it_passes_every_check(store: str) -> None:
 def test_without_uncertainty_a_run_is_what_it_was(world, store, model, tmp_path) -> None:
     plain = run_here(prepare(world.model, world.drivers, tmp_path / "f.zarr", period=world.period))
     changed = {
-        "@config", "@run_digest", "@model_digest", "@model_name", "@source", "@summary",
+        "@config", "@rules", "@run_digest", "@model_digest", "@model_name", "@source", "@summary",
         "quality", "gpp_sd", "reco_sd", "nee_sd", "step", "step_bnds", *STEP_ARRAYS,
     }  # fmt: skip
     assert set(differences(store, plain)) == changed
@@ -143,7 +143,7 @@ def test_indices_do_not_depend_on_the_size_of_tiles(world, model, quarter, tile,
     other = prepare(model.path, world.drivers, tmp_path / "f.zarr", period=QUARTER,
                     output={"tile": tile})  # fmt: skip
     changed = differences(quarter, run_here(other))
-    assert set(changed) <= {"@layout", "@run_digest", "@config"}
+    assert set(changed) <= {"@layout", "@run_digest", "@config", "@rules"}
 
 
 def test_a_step_does_not_depend_on_the_period_that_was_asked_for(quarter, fluxes) -> None:

@@ -89,7 +89,7 @@ def test_a_day_is_the_mean_of_what_the_library_itself_predicts(world, model, sto
 def test_results_do_not_depend_on_the_size_of_tiles(world, model, store, tile, tmp_path):
     other = prepare(model, world.drivers, tmp_path / "f.zarr", period=PERIOD, output={"tile": tile})
     changed = differences(store, run_here(other))
-    assert set(changed) <= {"@layout", "@run_digest", "@config"}
+    assert set(changed) <= {"@layout", "@run_digest", "@config", "@rules"}
 
 
 def test_a_day_needs_no_other_day(world, model, store, tmp_path):

@@ -19,6 +19,9 @@ from typing import Any
 _INDEX = re.compile(r"compact-(\d+)\.index\.jsonl")
 _ENTRIES = re.compile(r"compact-(\d+)-[0-9a-f]+\.entries\.jsonl")
 
+#: `r000c001-b002.1764000000000000000-1f0c22aa.done.json`; entries of old ledgers have no stamp.
+EVENT = re.compile(r"(?P<item>.+?)(\.(?P<stamp>\d{19}-[0-9a-f]{8}))?\.(done|forgotten)\.json")
+
 
 class LedgerError(ValueError):
     """An object of a ledger that cannot be trusted; the message names it and the remedy."""
@@ -129,3 +132,13 @@ def damaged(place: str, expected: str, found: str) -> LedgerError:
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def newest(events: Iterable[str]) -> dict[str, str]:
+    """The name of the newest object of each work item."""
+    found: dict[str, tuple[str, str]] = {}
+    for name in events:
+        if event := EVENT.fullmatch(name):
+            mine = event["stamp"] or "", name
+            found[event["item"]] = max(mine, found.get(event["item"], mine))
+    return {item: name for item, (_, name) in found.items()}

@@ -10,7 +10,6 @@ moment leaves a ledger that says the same.
 from __future__ import annotations
 
 import json
-import re
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,11 +21,13 @@ from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 import fsspec
 
 from upscale.jobs.compact import (
+    EVENT,
     Compacted,
     LedgerError,
     LightEntry,
     damaged,
     fold,
+    newest,
     newest_index,
     outdated,
     read_index,
@@ -40,9 +41,6 @@ MANY = 300
 
 #: How often a ledger is listed again because it was compacted while it was read.
 _ATTEMPTS = 20
-
-#: `r000c001-b002.1764000000000000000-1f0c22aa.done.json`; entries of old ledgers have no stamp.
-_EVENT = re.compile(r"(?P<item>.+?)(\.(?P<stamp>\d{19}-[0-9a-f]{8}))?\.(done|forgotten)\.json")
 
 
 class LedgerEntry(Protocol):
@@ -123,7 +121,7 @@ class Ledger(Generic[R]):
             self._mark(item)
         except OSError:  # a full disk; what lies loose makes room for the mark
             for name in self._names():
-                if (event := _EVENT.fullmatch(name)) and event["item"] == item:
+                if (event := EVENT.fullmatch(name)) and event["item"] == item:
                     self.remove(name)
             self._mark(item)
 
@@ -189,7 +187,7 @@ class Ledger(Generic[R]):
     def tidy(self, many: int = MANY) -> None:
         """Compact the ledger where more than `many` entries lie loose; where nothing can be
         written, on a full disk for example, it stays as it is."""
-        if sum(bool(_EVENT.fullmatch(name)) for name in self._names()) > many:
+        if sum(bool(EVENT.fullmatch(name)) for name in self._names()) > many:
             with suppress(OSError):
                 self.compact()
 
@@ -274,7 +272,7 @@ class Ledger(Generic[R]):
         names = self._names()
         for name in outdated(names, newest_index(names) + 1):
             self.remove(name)
-        entries = [n for n in names if _EVENT.fullmatch(n) or n.endswith(".failed.json")]
+        entries = [n for n in names if EVENT.fullmatch(n) or n.endswith(".failed.json")]
         self._remove_all(entries)
 
     def _look_whole(self) -> tuple[_View[R], list[bytes]]:
@@ -286,10 +284,10 @@ class Ledger(Generic[R]):
         of them was compacted meanwhile."""
         names = self._names()
         compacted = self._index(names)
-        events = [n for n in names if _EVENT.fullmatch(n) and n not in compacted.folded]
-        newest = {of: name for of, name in _newest(events).items() if item in (None, of)}
-        loose: dict[str, R | None] = dict.fromkeys(newest)
-        done = {of: name for of, name in newest.items() if name.endswith(".done.json")}
+        events = [n for n in names if EVENT.fullmatch(n) and n not in compacted.folded]
+        last = {of: name for of, name in newest(events).items() if item in (None, of)}
+        loose: dict[str, R | None] = dict.fromkeys(last)
+        done = {of: name for of, name in last.items() if name.endswith(".done.json")}
         for of, content in zip(done, self._read_all(done.values()), strict=True):
             loose[of] = self._parsed(content)
         return _View(names, compacted, events, loose)
@@ -380,16 +378,6 @@ class Ledger(Generic[R]):
         """Remove what is stored under a name, if anything is."""
         with suppress(FileNotFoundError):
             self._fs.rm_file(f"{self._root}/{name}")
-
-
-def _newest(events: Iterable[str]) -> dict[str, str]:
-    """The name of the newest object of each work item."""
-    found: dict[str, tuple[str, str]] = {}
-    for name in events:
-        if event := _EVENT.fullmatch(name):
-            mine = event["stamp"] or "", name
-            found[event["item"]] = max(mine, found.get(event["item"], mine))
-    return {item: name for item, (_, name) in found.items()}
 
 
 def _of(run: str, loose: Mapping[str, R | None]) -> Iterator[tuple[str, R]]:
