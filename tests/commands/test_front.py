@@ -19,7 +19,7 @@ from upscale.training.config import read_config
 
 ROOT = Path(__file__).parents[2]
 #: Modules of the room that are no command.
-SHARED = {"__init__", "arguments", "output", "steps"}
+SHARED = {"forecast", "__init__", "arguments", "output", "steps"}
 #: Commands whose help must load neither torch nor dask.
 LIGHT = ("run", "validate", "plan", "init", "status", "finalise", "check", "models")
 

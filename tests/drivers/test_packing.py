@@ -70,4 +70,4 @@ def test_a_smooth_field_is_compressed(tmp_path: Path, kind: str, least: float) -
     array = zarr.open_group(url, mode="r")["meteo/ta"]
     assert array.nbytes / array.nbytes_stored() > least
     width = {"int16": 2, "float32": 4}[kind]
-    assert [codec.typesize for codec in array.compressors] == [width]
+    assert array.compressors[0].typesize == width

@@ -230,4 +230,5 @@ def test_a_lost_ledger_costs_the_work_but_not_the_store(world, undisturbed, tmp_
     finish(config)
     shutil.rmtree(tmp_path / "f.ledger")
     finish(config)
-    assert differences(undisturbed, str(tmp_path / "f.zarr")) == []
+    # nothing is left that could tell that the second revision equals the first
+    assert differences(undisturbed, str(tmp_path / "f.zarr")) == ["@revision"]

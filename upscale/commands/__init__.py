@@ -34,10 +34,13 @@ COMMANDS = {
         "Refuse a run that cannot succeed, before any work, naming the key and the remedy.",
     ),
     "plan": CommandEntry(
-        "Run", "Say what a run consists of and what it takes: tiles, work items, bytes."
+        "Run",
+        "Say what a run consists of and what it takes: work items, files, bytes, memory, time.",
     ),
     "init": CommandEntry("Run", "Create the empty flux cube of a run, unless it is there."),
-    "status": CommandEntry("Run", "Say how far the run of a store is."),
+    "status": CommandEntry(
+        "Run", "Say how far the run of a store is, and what its revisions changed."
+    ),
     "finalise": CommandEntry("Run", "Mark a store complete, once every work item is done."),
     "check": CommandEntry(
         "Run", "Check a store: its values, and that they are what was computed; or a driver cube."
