@@ -45,6 +45,7 @@ from upscale.product.cube import (
     plain,
 )
 from upscale.product.growth import grow_flux_cube
+from upscale.product.layout import BLOCK_DAYS, item_from_id
 from upscale.product.shards import update_layer
 from upscale.stores.location import is_empty, is_url
 
@@ -117,6 +118,8 @@ def _create(checked: Checked, job: RunJob) -> None:
 def _revise(checked: Checked, stored: Mapping[str, Any]) -> None:
     """Let a store grow to the days of its plan, and take over what the drivers say now."""
     job = checked.plan.job
+    group = zarr.open_group(job.store, mode="r+", use_consolidated=False)
+    group.attrs["complete"] = 0  # whoever kills this process leaves a store that says so
     if layout_of(stored).count < job.layout.count:
         grow_flux_cube(job.store, job.layout)
     write_static(checked.cube, checked.plan)
@@ -250,8 +253,14 @@ def _done(ledger: RunLedger, plan: Mapping[str, Any], held: Mapping[str, LightEn
     unsure = [item for item in held if asked.get(item) is None]
     if unsure:
         entries = ledger.entries(plan["run"])
-        done |= {item for item in unsure if entries[item].cube == plan["cube"]}
+        done |= {item for item in unsure if _is_of(entries[item], plan)}
     return done
+
+
+def _is_of(entry: RunEntry, plan: Mapping[str, Any]) -> bool:
+    """Whether an entry was made from the drivers of a plan, with all days of its block."""
+    left = plan["count"] - item_from_id(entry.item).block * BLOCK_DAYS
+    return bool(entry.cube == plan["cube"] and entry.days == min(BLOCK_DAYS, left))
 
 
 def finalise(store: str, found: Status | None = None) -> Status:

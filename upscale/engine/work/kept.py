@@ -158,7 +158,7 @@ def _stands(entry: RunEntry, job: RunJob, source: ItemSource, cut: DayCut) -> bo
     count = len(np.unique(cut.strides[: entry.settled]))
     return (
         entry.run == job.digest
-        and 0 < entry.settled <= len(cut.strides)
+        and 0 < entry.settled <= cut.settled  # the record of the drivers may have become shorter
         and (entry.surface, entry.embeddings) == (source.surface, source.embeddings)
         and tuple(entry.strides[:count]) == source.strides[:count]
     )

@@ -164,7 +164,8 @@ def _sum_segments(members: Floats, cut: DayCut, kept: KeptDays | None) -> tuple[
         part = members[:, :, days.start - first : days.stop - first]
         total[:, :, segment] += np.nansum(part, axis=2, dtype=np.float64)
     if cut.count and 0 < cut.settled == len(cut.segments):
-        running = total[:, :, -1].copy()
+        every = kept is not None and first == cut.settled
+        running = kept.running if kept is not None and every else total[:, :, -1].copy()
     return total.astype(np.float32), running
 
 
