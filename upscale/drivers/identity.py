@@ -75,6 +75,11 @@ def surface_identities(cube: DriverCube, grid: Grid, tiles: Tiles) -> Lanes:
     return found
 
 
+def in_hex(identities: NDArray[np.uint64]) -> list[str]:
+    """Each row of some identities `(tile, n)` as text."""
+    return [row.tobytes().hex() for row in identities]
+
+
 def _with_driver(
     found: Lanes, cube: DriverCube, group: SeriesGroup, name: str, period: Days, areas: _Areas
 ) -> Lanes:

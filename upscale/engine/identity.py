@@ -10,13 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
-import numpy as np
-
 from upscale.drivers.cube import DriverCube
-from upscale.drivers.identity import read_identities, surface_identities
+from upscale.drivers.identity import in_hex, read_identities, surface_identities
 from upscale.engine.ledger import RunEntry, RunLedger
 from upscale.engine.plan import RunJob, RunPlan
-from upscale.engine.work.context import ContextEntry, ContextLedger, known_embeddings
+from upscale.engine.work.context import ContextLedger, known_embeddings
 from upscale.engine.work.uncertainty import margin_of
 from upscale.grid import Tile
 from upscale.jobs.settings import digest_of
@@ -49,12 +47,7 @@ def standing_of(plan: RunPlan, release: Release, cube: DriverCube) -> Standing:
     """Compare a plan with the ledger of its store; reads no driver."""
     ledger = RunLedger(plan.job.store)
     held = ledger.done(plan.job.digest)
-    contexts: Mapping[str, ContextEntry] = {}
-    if not plan.job.query_context:
-        contexts = ContextLedger(plan.job.context_store).entries(plan.job.embeddings)
-    identities: dict[str, str | None] = {}
-    for block in range(plan.job.layout.blocks):
-        identities |= identities_of(plan, release, cube, contexts, block)
+    identities = identities_of(plan, release, cube)
     done = frozenset(i for i, e in held.items() if e.identity and identities.get(i) == e.identity)
     return Standing(identities, done, _whole(ledger, plan.job.digest, held.keys() - done))
 
@@ -65,55 +58,59 @@ def _whole(ledger: RunLedger, run: str, items: Set[str]) -> dict[str, RunEntry]:
     return {item: entries[item] for item in sorted(items & entries.keys())}
 
 
-def identities_of(
-    plan: RunPlan,
-    release: Release,
-    cube: DriverCube,
-    contexts: Mapping[str, ContextEntry],
-    block: int,
-) -> dict[str, str | None]:
-    """Identity of each item of a block, None where that of its embeddings is not known.
-
-    contexts: what the ledger of embeddings holds.
-    """
-    job = plan.job
-    wet = [tile.tile for tile in plan.tiles if tile.land]
-    embeddings: Mapping[Tile, str] = dict.fromkeys(wet, NO_EMBEDDINGS)
-    if not job.query_context:
-        embeddings = known_embeddings(cube, job, release.scaler, wet, contexts, block)
-    reads = item_reads(cube, job, release, wet, block)
-    dry = [tile.tile for tile in plan.tiles if not tile.land]
-    found: dict[str, str | None] = {}
-    for tile in wet:
-        item, known = WorkItem(block, tile), embeddings.get(tile)
-        found[item.id] = known and identity_of(job, item, reads[tile], known)
-    for tile, surface in zip(dry, surface_reads(cube, job, dry), strict=True):
-        item = WorkItem(block, tile)
-        found[item.id] = identity_of(job, item, surface, NO_EMBEDDINGS)
+def identities_of(plan: RunPlan, release: Release, cube: DriverCube) -> dict[str, str | None]:
+    """Identity of each item of a plan, None where that of its embeddings is not known."""
+    job, found = plan.job, dict[str, str | None]()
+    surfaces = surface_reads(cube, job, [tile.tile for tile in plan.tiles])
+    wet = {tile.tile: surfaces[tile.tile] for tile in plan.tiles if tile.land}
+    embeddings = _embeddings(plan, release, cube, list(wet))
+    for block in range(job.layout.blocks):
+        reads = surfaces | item_reads(cube, job, release, wet, block)
+        known = dict.fromkeys(surfaces, NO_EMBEDDINGS) | embeddings[job.context_block(block)]
+        for tile, read in reads.items():
+            item, of = WorkItem(block, tile), known[tile]
+            found[item.id] = of and identity_of(job, item, read, of)
     return found
+
+
+def _embeddings(
+    plan: RunPlan, release: Release, cube: DriverCube, tiles: Sequence[Tile]
+) -> list[dict[Tile, str | None]]:
+    """Identity of the embeddings of some tiles, None where it is not known, for each of
+    `RunJob.context_blocks`."""
+    job = plan.job
+    if job.query_context:
+        return [{}] * job.context_blocks
+    entries = ContextLedger(job.context_store).entries(job.embeddings)
+    return [
+        dict.fromkeys(tiles) | known_embeddings(cube, job, release.scaler, tiles, entries, block)
+        for block in range(job.context_blocks)
+    ]
 
 
 def identity_of(job: RunJob, item: WorkItem, reads: str, embeddings: str) -> str:
     """Identity of an item; reads: of all chunks that it reads, embeddings: of its tile."""
-    days = job.layout.days(item.block)
-    return digest_of([job.digest, item.id, days.stop - days.start, reads, embeddings])[:32]
+    _, days = job.layout.span(item.block)
+    return digest_of([job.digest, item.id, days, reads, embeddings])[:32]
 
 
-def surface_reads(cube: DriverCube, job: RunJob, tiles: Sequence[Tile]) -> list[str]:
-    """Identity, for each tile, of the chunks of static layers that it reads."""
-    grid = job.layout.grid
-    parts = [tile.slices(grid, job.layout.tile) for tile in tiles]
-    return [row.tobytes().hex() for row in surface_identities(cube, grid, parts)]
+def surface_reads(cube: DriverCube, job: RunJob, tiles: Sequence[Tile]) -> dict[Tile, str]:
+    """Identity of the chunks of static layers that each tile reads."""
+    found = surface_identities(cube, job.layout.grid, job.layout.parts(tiles))
+    return dict(zip(tiles, in_hex(found), strict=True))
 
 
 def item_reads(
-    cube: DriverCube, job: RunJob, release: Release, tiles: Sequence[Tile], block: int
+    cube: DriverCube, job: RunJob, release: Release, surfaces: Mapping[Tile, str], block: int
 ) -> dict[Tile, str]:
-    """Identity of all chunks that the item of each tile with land reads, without its support."""
-    grid, margin, scaler = job.layout.grid, margin_of(release), release.scaler
-    parts = [tile.slices(grid, job.layout.tile) for tile in tiles]
-    days = job.layout.days(block)
-    first, count = job.layout.first + days.start - margin, days.stop - days.start + 2 * margin
-    found = read_identities(cube, grid, parts, scaler.names, first, count, scaler.composites)
-    both = np.concatenate([surface_identities(cube, grid, parts), found], axis=1)
-    return {tile: row.tobytes().hex() for tile, row in zip(tiles, both, strict=True)}
+    """Identity of all chunks that the item of each tile with land reads, without its support.
+
+    surfaces: tiles, with the identity of the static layers that they read.
+    """
+    scaler, parts = release.scaler, job.layout.parts(list(surfaces))
+    first, count = job.layout.span(block, margin_of(release))
+    found = read_identities(
+        cube, job.layout.grid, parts, scaler.names, first, count, scaler.composites
+    )
+    pairs = zip(surfaces.items(), in_hex(found), strict=True)
+    return {tile: surface + read for (tile, surface), read in pairs}

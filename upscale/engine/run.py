@@ -136,8 +136,8 @@ def _making(checked: Checked) -> Mapping[str, Any]:
     layout, rows = checked.plan.job.layout, []
     for item in checked.plan.items():
         if item.id not in checked.standing.done:
-            days = layout.days(item.block)
-            rows.append((item.tile.id, layout.first + days.start, layout.first + days.stop - 1))
+            first, count = layout.span(item.block)
+            rows.append((item.tile.id, first, first + count - 1))
     return making(checked.plan.job.revision, checked.why, rows) if rows else {}
 
 

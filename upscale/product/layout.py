@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -138,9 +138,18 @@ class FluxLayout:
         """Indices on the time axis of the days of a block."""
         return slice(block * self.block, min((block + 1) * self.block, self.count))
 
+    def span(self, block: int, margin: int = 0) -> tuple[int, int]:
+        """First day number, and number of days, of a block with `margin` days on either side."""
+        days = self.days(block)
+        return self.first + days.start - margin, days.stop - days.start + 2 * margin
+
     def region(self, item: WorkItem) -> tuple[slice, slice, slice]:
         """Days, rows and columns that a work item writes."""
         return (self.days(item.block), *item.tile.slices(self.grid, self.tile))
+
+    def parts(self, tiles: Sequence[Tile]) -> list[tuple[slice, slice]]:
+        """Rows and columns of some tiles."""
+        return [tile.slices(self.grid, self.tile) for tile in tiles]
 
     @cached_property
     def segments(self) -> tuple[Segment, ...]:

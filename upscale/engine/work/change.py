@@ -29,11 +29,10 @@ def change_of(
     of the members. totals: of the item as it is now, as in `RunEntry`.
     """
     old = _daily_before(job, item, before)
-    span = job.layout.days(item.block)
-    days = np.flatnonzero(_differing(fluxes.daily, old, span.stop - span.start))
+    first, count = job.layout.span(item.block)
+    days = np.flatnonzero(_differing(fluxes.daily, old, count))
     if not days.size:
         return {}
-    first = job.layout.first + span.start
     former = before.totals if before is not None else {}
     return {
         "first": int(days[0]) + first,

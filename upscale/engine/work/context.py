@@ -7,7 +7,6 @@ tile were made from, so that they are used as long as that is still so, and neve
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,7 +17,8 @@ from numpy.typing import NDArray
 from zarr.storage import MemoryStore
 
 from upscale.drivers.cube import DriverCube
-from upscale.drivers.identity import read_identities, surface_identities
+from upscale.drivers.growing import bytes_digest
+from upscale.drivers.identity import in_hex, read_identities, surface_identities
 from upscale.drivers.tiles import Surface, read_features
 from upscale.engine.plan import RunJob
 from upscale.grid import Tile
@@ -132,7 +132,7 @@ def read_embeddings(
     """The kept embeddings of the land cells `(row, col)` of a tile; None where they are not those
     with the `digests` of their entry."""
     arrays = _read_arrays(job, tile, job.context_block(block))
-    if {name: _digest_of(values) for name, values in arrays.items()} != dict(digests):
+    if {name: bytes_digest(values) for name, values in arrays.items()} != dict(digests):
         return None
     z = arrays["z"][:, :, land].transpose(0, 2, 1)
     years, short = arrays["support_years"][:, land], arrays["context_short"][land]
@@ -152,10 +152,6 @@ def _read_arrays(job: RunJob, tile: Tile, lead: int) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def _digest_of(values: NDArray[Any]) -> str:
-    return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
-
-
 def write_embeddings(
     job: RunJob, tile: Tile, block: int, land: NDArray[np.bool_], made: Embeddings
 ) -> dict[str, str]:
@@ -172,7 +168,7 @@ def write_embeddings(
     arrays = {"z": z, "support_years": years, "context_short": short}
     for name, values in arrays.items():
         group[name][lead, ..., rows, cols] = values
-    return {name: _digest_of(values) for name, values in arrays.items()}
+    return {name: bytes_digest(values) for name, values in arrays.items()}
 
 
 def known_embeddings(
@@ -210,8 +206,7 @@ def support_reads(
 
     spans: days of the windows; block: see `RunJob.support_end`.
     """
-    grid = job.layout.grid
-    parts = [tile.slices(grid, job.layout.tile) for tile in tiles]
+    grid, parts = job.layout.grid, job.layout.parts(tiles)
     count = job.support_end(block) - cube.first
     found = [surface_identities(cube, grid, parts)]
     found.append(read_identities(cube, grid, parts, scaler.required, cube.first, count))
@@ -219,17 +214,17 @@ def support_reads(
         found.append(
             read_identities(cube, grid, parts, scaler.names, first, length, scaler.composites)
         )
-    return [row.tobytes().hex() for row in np.concatenate(found, axis=1)]
+    return in_hex(np.concatenate(found, axis=1))
 
 
 def support_identity(job: RunJob, surface: Surface, support: SupportSet) -> str:
     """Identity of the embeddings that are made from a support set."""
-    digest = hashlib.sha256()
     choice = support.choice
-    for part in (class_codes(surface), surface.land, choice.present, choice.years, choice.short):
-        digest.update(np.ascontiguousarray(part).tobytes())
-    digest.update(support.windows.tobytes())
-    return digest_of([job.embeddings, digest.hexdigest()])[:32]
+    found = bytes_digest(
+        class_codes(surface), surface.land, choice.present, choice.years, choice.short,
+        support.windows,
+    )  # fmt: skip
+    return digest_of([job.embeddings, found])[:32]
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def make_entry(
     device: str,
 ) -> RunEntry:
     """The ledger entry of a finished work item."""
-    fluxes, days = made.fluxes, job.layout.days(item.block)
+    fluxes, (_, days) = made.fluxes, job.layout.span(item.block)
     counts = {"land": int(surface.land.sum()), "cells": int((~surface.outside).sum())}
     stats = {}
     for flux in FLUXES:
@@ -77,7 +77,7 @@ def make_entry(
         surface=made.source.surface,
         embeddings=made.source.embeddings,
         strides=made.source.strides,
-        days=days.stop - days.start,
+        days=days,
         settled=made.settled,
         kept=made.kept,
         running=running,

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from upscale.drivers.composites import whole_periods
 from upscale.drivers.cube import DriverCube
+from upscale.drivers.growing import bytes_digest
 from upscale.drivers.tiles import Surface
 from upscale.engine.ledger import RunEntry
 from upscale.engine.plan import RunJob
@@ -41,18 +42,16 @@ class ItemSource:
 
 def surface_digest(surface: Surface) -> str:
     """Digest of the static layers of a tile."""
-    digest = hashlib.sha256()
-    for layer in (surface.sftlf, surface.igbp, surface.koppen, surface.elevation):
-        digest.update(np.ascontiguousarray(layer).tobytes())
-    return digest.hexdigest()[:32]
+    layers = surface.sftlf, surface.igbp, surface.koppen, surface.elevation
+    return bytes_digest(*layers)[:32]
 
 
 def day_cut(
     layout: FluxLayout, item: WorkItem, rule: WindowRule, scaler: Scaler, cube: DriverCube
 ) -> DayCut:
     """How the days of an item are summed, and how many of them no longer record will change."""
-    days = layout.days(item.block)
-    numbers = (layout.first + np.arange(days.start, days.stop)) // rule.stride
+    first, count = layout.span(item.block)
+    numbers = (first + np.arange(count)) // rule.stride
     after = cube.last + 1
     begun = [whole_periods(after, 1, length)[0] for length in scaler.composites.values()]
     known = min(begun, default=after)
@@ -66,9 +65,9 @@ def settled_days(layout: FluxLayout, item: WorkItem, stride: int, known: int) ->
     Windows end with their stride, so that these are whole strides, except where the block is full.
     known: day number before which the record and all its composites are whole.
     """
-    days = layout.days(item.block)
-    begin, end = layout.first + days.start, layout.first + days.stop
-    if days.stop - days.start == layout.block and -(-end // stride) * stride <= known:
+    begin, count = layout.span(item.block)
+    end = begin + count
+    if count == layout.block and -(-end // stride) * stride <= known:
         return layout.block
     settled: int = min(known, end) // stride * stride - begin
     return max(0, settled)

@@ -238,7 +238,7 @@ def _keep_running(session: WorkerSession, item: WorkItem, made: MadeItem) -> str
 def _barren(session: WorkerSession, surface: Surface, item: WorkItem) -> MadeItem:
     """What is made of an item without any land."""
     job = session.job
-    (reads,) = surface_reads(session.cube, job, [item.tile])
+    reads = surface_reads(session.cube, job, [item.tile])[item.tile]
     identity = identity_of(job, item, reads, NO_EMBEDDINGS)
     source = ItemSource(surface_digest(surface), NO_EMBEDDINGS, ())
     return MadeItem(barren_tile(surface, job.layout, item), identity, source, 0, 0, np.zeros(0))
@@ -289,7 +289,8 @@ def _predict(
                 fluxes, surface, drivers, embeddings, predictor, session.applicability,
                 job.layout, item,
             )  # fmt: skip
-    reads = item_reads(session.cube, job, session.release, [item.tile], item.block)[item.tile]
+    surfaces = surface_reads(session.cube, job, [item.tile])
+    (reads,) = item_reads(session.cube, job, session.release, surfaces, item.block).values()
     identity = identity_of(job, item, reads, known)
     count = kept.count if kept is not None else 0
     return MadeItem(fluxes, identity, source, cut.settled, count, made.running)
@@ -297,9 +298,8 @@ def _predict(
 
 def _read_drivers(session: WorkerSession, surface: Surface, item: WorkItem) -> TileDrivers:
     """The drivers of a block and of the margins on both sides of it."""
-    layout, margin, scaler = session.job.layout, session.margin, session.predictor.scaler
-    days = layout.days(item.block)
-    first, count = layout.first + days.start - margin, days.stop - days.start + 2 * margin
+    scaler = session.predictor.scaler
+    first, count = session.job.layout.span(item.block, session.margin)
     return read_features(session.cube, surface, scaler.names, first, count, scaler.composites)
 
 
