@@ -77,29 +77,30 @@ def init(checked: Checked) -> None:
         faults = store_faults(job)
         if faults:
             raise ConfigError("; ".join(faults))
-        stored = stored_attributes(job.store)
+        stored, known = stored_attributes(job.store), ledger.read_object(PLAN) or {}
+        changed = _is_changed(known, checked)
         if not stored.get("initialised"):
             ledger.clear()
             _create(checked, job)
-        elif _is_changed(ledger, checked):
+        elif changed:
             _revise(checked, stored)
-        if _is_changed(ledger, checked) or _is_surer(ledger, checked.standing):
+        if changed or _is_surer(known, checked.standing):
             ledger.write_object(PLAN, _plan_summary(checked, checked.standing))
     if not job.query_context:
         create_context(job, checked.release.manifest.architecture.latent)
 
 
-def _is_changed(ledger: RunLedger, checked: Checked) -> bool:
-    """Whether the plan that the ledger holds is another one."""
-    known, job = ledger.read_object(PLAN) or {}, checked.plan.job
+def _is_changed(known: Mapping[str, Any], checked: Checked) -> bool:
+    """Whether the plan that a ledger holds is another one."""
+    job = checked.plan.job
     same = known.get("run") == job.digest and known.get("cube") == job.cube
     return not (same and known.get("count") == job.layout.count and "config" in known)
 
 
-def _is_surer(ledger: RunLedger, standing: Standing) -> bool:
-    """Whether identities are known now that the plan in the ledger does not have."""
-    asked = (ledger.read_object(PLAN) or {}).get("identities", {})
-    return any(known and asked.get(item) != known for item, known in standing.identities.items())
+def _is_surer(known: Mapping[str, Any], standing: Standing) -> bool:
+    """Whether identities are known now that the plan of a ledger does not have."""
+    asked = known.get("identities", {})
+    return any(new and asked.get(item) != new for item, new in standing.identities.items())
 
 
 def _create(checked: Checked, job: RunJob) -> None:
@@ -124,8 +125,9 @@ def _revise(checked: Checked, stored: Mapping[str, Any]) -> None:
         grow_flux_cube(job.store, job.layout)
     write_static(checked.cube, checked.plan)
     now_said = attributes_of(checked.run, job, checked.release, checked.cube)
-    kept = {"history": f"{stored['history']}\n{now()} upscale init", "complete": 0}
+    kept = {"history": f"{stored['history']}\n{now()} upscale init"}
     mark = _making(checked) if stored.get("revision") else {}
+    # opened again, because growing has changed its attributes
     group = zarr.open_group(job.store, mode="r+", use_consolidated=False)
     group.attrs.update({k: plain(v) for k, v in {**now_said, **kept, **mark}.items()})
     consolidate(job.store)
