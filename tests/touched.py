@@ -17,6 +17,8 @@ import grimp
 
 ROOT = Path(__file__).resolve().parents[1]
 HOUSE = "house"
+#: Fixtures of several rooms.
+SHARED = "tests/conftest.py"
 
 
 def tests_of(
@@ -33,6 +35,8 @@ def tests_of(
         room = rest[0].removesuffix(".py") if rest else ""
         if room in tested and top in ("upscale", "tests"):
             wanted.add(room)
+        elif str(path) == SHARED:
+            wanted |= tested
         elif top == "upscale":
             wanted |= importers(room) & tested
         wanted.add(HOUSE)

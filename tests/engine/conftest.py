@@ -40,6 +40,18 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return World(write_world(folder / "drivers.zarr"), folder / "model")
 
 
+#: The days of the whole run of `june_run`.
+JUNE = "2012-06-01", "2012-06-30"
+
+
+@pytest.fixture(scope="session")
+def june_run(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the store of a whole run, and its ledger."""
+    folder = tmp_path_factory.mktemp("june")
+    run_here(prepare(world.model, world.drivers, folder / "f.zarr", period=JUNE))
+    return folder
+
+
 #: The days of the finished store of `finished`.
 SPRING = "2012-03-01", "2012-05-31"
 

@@ -18,23 +18,13 @@ from upscale.engine.repair import checked_repair, mend
 from upscale.engine.run import status
 from upscale.jobs.progress import make_progress
 from upscale.jobs.settings import ConfigError
-from upscale.testing.runs import differences, prepare, run_here
-
-JUNE = ("2012-06-01", "2012-06-30")
-
-
-@pytest.fixture(scope="module")
-def finished(world, tmp_path_factory):
-    """A whole run, with its ledger."""
-    folder = tmp_path_factory.mktemp("whole")
-    run_here(prepare(world.model, world.drivers, folder / "f.zarr", period=JUNE))
-    return folder
+from upscale.testing.runs import differences
 
 
 @pytest.fixture
-def store(finished, tmp_path):
+def store(june_run, tmp_path):
     """A copy of the run, to be spoilt and mended."""
-    return str(shutil.copytree(finished, tmp_path / "run") / "f.zarr")
+    return str(shutil.copytree(june_run, tmp_path / "run") / "f.zarr")
 
 
 def rot(store, name, chunk):
@@ -68,7 +58,7 @@ def spoil_metadata(store):
 
 
 @pytest.mark.cluster
-def test_what_is_bad_is_made_again_and_nothing_else(finished, store):
+def test_what_is_bad_is_made_again_and_nothing_else(june_run, store):
     """Rot in a shard, at the edge of the grid, and in sums; an emptied entry; layers, axes and
     attributes of others."""
     before = stamps(store)
@@ -82,8 +72,8 @@ def test_what_is_bad_is_made_again_and_nothing_else(finished, store):
     assert done.returncode == 0, done.stderr
     words = "made again: 3 work items, gpp, igbp, koppen, lat, segment_bnds, sftlf"
     assert words in " ".join(done.stderr.split())
-    assert differences(str(finished / "f.zarr"), store) == []
-    seals = [Path(s).with_name("f.ledger") / SEAL for s in (finished / "f.zarr", store)]
+    assert differences(str(june_run / "f.zarr"), store) == []
+    seals = [Path(s).with_name("f.ledger") / SEAL for s in (june_run / "f.zarr", store)]
     assert seals[0].read_bytes() == seals[1].read_bytes()
     after = stamps(store)
     again = {name for name in before if before[name] != after[name]}
@@ -91,14 +81,14 @@ def test_what_is_bad_is_made_again_and_nothing_else(finished, store):
     assert check_store(store).passed
 
 
-def test_metadata_and_layers_are_mended_without_a_cluster(finished, store):
+def test_metadata_and_layers_are_mended_without_a_cluster(june_run, store):
     spoil_metadata(store)
     checked = checked_repair(store)
     report = check_store(store)
     done = mend(checked, report, make_progress(30))
     assert done.items == ()
     assert set(done.arrays) == {"gpp", "igbp", "koppen", "lat", "segment_bnds", "sftlf"}
-    assert differences(str(finished / "f.zarr"), store) == []
+    assert differences(str(june_run / "f.zarr"), store) == []
     assert check_store(store).passed, check_store(store).describe()
 
 

@@ -16,23 +16,12 @@ from upscale.engine.ledger import RunLedger
 from upscale.engine.run import finalise, status
 from upscale.jobs.ledger import beside
 from upscale.product.netcdf import publish_netcdf
-from upscale.testing.runs import prepare, run_here
-
-PERIOD = ("2012-06-01", "2012-06-30")
-
-
-@pytest.fixture(scope="module")
-def finished(world, tmp_path_factory):
-    """A whole run, with its ledger."""
-    folder = tmp_path_factory.mktemp("sealed")
-    run_here(prepare(world.model, world.drivers, folder / "f.zarr", period=PERIOD))
-    return folder
 
 
 @pytest.fixture
-def store(finished, tmp_path):
+def store(june_run, tmp_path):
     """A copy of the run, to be spoilt."""
-    return str(shutil.copytree(finished, tmp_path / "run") / "f.zarr")
+    return str(shutil.copytree(june_run, tmp_path / "run") / "f.zarr")
 
 
 def group_of(store):
@@ -106,8 +95,8 @@ SPOILT = {
 }  # fmt: skip
 
 
-def test_a_finished_store_agrees_with_its_seal(finished):
-    report = check_store(str(finished / "f.zarr"))
+def test_a_finished_store_agrees_with_its_seal(june_run):
+    report = check_store(str(june_run / "f.zarr"))
     assert report.passed, report.describe()
     assert {"seal", "attributes", "metadata", "fixed", "entries", "agreement"} <= {
         check.name for check in report.checks

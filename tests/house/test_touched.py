@@ -29,6 +29,7 @@ def touched(root: Path) -> Iterator[ModuleType]:
         ([], []),
         (["upscale/grid/tiles.py"], ["grid", "house"]),
         (["tests/ingest/conftest.py", "README.md"], ["house", "ingest"]),
+        (["tests/conftest.py"], sorted(TESTED)),
         (["upscale/jobs/queue.py"], ["engine", "house", "ingest"]),
         (["upscale/calendar.py"], ["engine", "house", "network"]),
         (["docs/rooms.py", "pyproject.toml"], ["house"]),

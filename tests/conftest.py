@@ -1,4 +1,4 @@
-"""Flux cubes for the tests of what is checked."""
+"""Flux cubes for the tests of what is checked and of what is published."""
 
 from __future__ import annotations
 
