@@ -144,7 +144,7 @@ def _axes(cube: FluxCube) -> Check:
     wanted: dict[str, Any] = {"time": time, "lat": grid.lat, "lon": grid.lon}
     wanted |= {"step": layout.step_bounds[:, 0]} if cube.has_steps else {}
     if cube.has_sums:
-        first = np.array([segment.first for segment in layout.segments])
+        first = layout.segment_bounds[:, 0]
         wanted |= {"segment": first, "member": np.arange(layout.members)}
     faults = [f"{name} is not the axis of the layout" for name in _unlike(cube, wanted)]
     if (np.diff(_values(cube, "lat")) >= 0).any():
@@ -164,8 +164,7 @@ def _bounds(cube: FluxCube) -> Check:
     }
     wanted |= {"step_bnds": layout.step_bounds} if cube.has_steps else {}
     if cube.has_sums:
-        bounds = [[s.first, s.first + s.count] for s in layout.segments]
-        wanted |= {"segment_bnds": np.array(bounds)}
+        wanted |= {"segment_bnds": layout.segment_bounds}
     faults = (f"{name} does not enclose its cells" for name in _unlike(cube, wanted))
     return verdict("bounds", faults, "days and cells touch, none overlap", repair(cube.url))
 

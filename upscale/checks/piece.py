@@ -36,14 +36,14 @@ def spot(lat: float, lon: float) -> str:
 
 def extent(layout: FluxLayout, item: WorkItem) -> str:
     """Where and when a work item lies: its corners and its first and last day."""
-    days, rows, cols = layout.region(item)
+    _, rows, cols = layout.region(item)
     grid = layout.grid
     corners = (
         spot(grid.lat[rows.start], grid.lon[cols.start]),
         spot(grid.lat[rows.stop - 1], grid.lon[cols.stop - 1]),
     )
-    first, last = date_of(layout.first + days.start), date_of(layout.first + days.stop - 1)
-    return f"{' to '.join(corners)}, {first} to {last}"
+    first, count = layout.span(item.block)
+    return f"{' to '.join(corners)}, {date_of(first)} to {date_of(first + count - 1)}"
 
 
 def items_in(layout: FluxLayout, cells: CellSlices, block: int) -> Iterator[WorkItem]:

@@ -84,9 +84,8 @@ def _sizes(checked: Checked) -> tuple[StoreSize, StoreSize]:
 def _cell_days(checked: Checked, items: list[Any]) -> int:
     """Cells to be predicted times days of work items."""
     land = {plan.tile: plan.land for plan in checked.plan.tiles}
-    blocks = [checked.plan.job.layout.days(n) for n in range(checked.plan.job.layout.blocks)]
-    days = [block.stop - block.start for block in blocks]
-    return sum(land[item.tile] * days[item.block] for item in items)
+    layout = checked.plan.job.layout
+    return sum(land[item.tile] * layout.span(item.block)[1] for item in items)
 
 
 def show_plan(

@@ -245,8 +245,7 @@ def _create_sums(root: zarr.Group, layout: FluxLayout) -> None:
     """Write the axes of the sums of each member, and the metadata of the sums."""
     if layout.sums == "none":
         return
-    bounds = [[s.first, s.first + s.count] for s in layout.segments]
-    put_stretches(root, "segment", np.array(bounds, np.int32))
+    put_stretches(root, "segment", layout.segment_bounds)
     numbers = np.arange(layout.members, dtype=np.int32)
     put_array(root, "member", numbers, ("member",), MEMBER_AXIS)
     for flux in FLUXES:

@@ -37,10 +37,9 @@ def grow_flux_cube(url: str, layout: FluxLayout) -> None:
 def _axes(layout: FluxLayout) -> dict[str, NDArray[Any]]:
     """The axes that grow with the days, and their bounds, by name."""
     days = (layout.first + np.arange(layout.count)).astype(np.int32)
-    segments = [[s.first, s.first + s.count] for s in layout.segments]
     stretches = {
         "time": np.stack([days, days + 1], 1),
-        "segment": np.array(segments, np.int32).reshape(-1, 2),
+        "segment": layout.segment_bounds,
         "step": layout.step_bounds,
     }
     starts = {name: bounds[:, 0] for name, bounds in stretches.items()}

@@ -203,6 +203,12 @@ class FluxLayout:
         there = [i for i, segment in enumerate(self.segments) if segment.block == block]
         return slice(there[0], there[-1] + 1) if there else slice(0, 0)
 
+    @cached_property
+    def segment_bounds(self) -> NDArray[np.int32]:
+        """First day and day after the last `(segment, 2)` of every segment, as day numbers."""
+        bounds = [[segment.first, segment.first + segment.count] for segment in self.segments]
+        return np.array(bounds, np.int32).reshape(-1, 2)
+
     @property
     def stored_segments(self) -> Iterator[slice]:
         """Indices on the segment axis of each stored chunk, one after the other."""
