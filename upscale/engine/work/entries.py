@@ -34,6 +34,7 @@ class MadeItem:
     settled: int
     kept: int
     running: Doubles
+    totals: dict[str, list[list[float]]] = field(default_factory=dict)
     change: dict[str, Any] = field(default_factory=dict)
 
 
@@ -65,7 +66,7 @@ def make_entry(
         digests=digests,
         counts=counts,
         stats=stats,
-        totals=totals_of(surface, fluxes, job.layout),
+        totals=made.totals,
         seconds=seconds,
         memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         worker=f"{socket.gethostname()} {os.getpid()} {device}",

@@ -201,7 +201,9 @@ def process(
     )
     try:
         with watch.stage("write"):
-            made = replace(made, change=_change(session, item, before, made, surface))
+            totals = totals_of(surface, made.fluxes, job.layout)
+            change = change_of(job, item, before, made.fluxes, totals)
+            made = replace(made, totals=totals, change=change)
             if before is not None:  # a killed writer must leave no entry of what is gone
                 session.ledger.forget(item.id)
             digests = write_item(job.store, job.layout, item, made.fluxes)
@@ -214,17 +216,6 @@ def process(
             withdraw(session, item)
         raise
     return entry
-
-
-def _change(
-    session: WorkerSession,
-    item: WorkItem,
-    before: RunEntry | None,
-    made: MadeItem,
-    surface: Surface,
-) -> dict[str, Any]:
-    totals = totals_of(surface, made.fluxes, session.job.layout)
-    return change_of(session.job, item, before, made.fluxes, totals)
 
 
 def _keep_running(session: WorkerSession, item: WorkItem, made: MadeItem) -> str:
