@@ -25,9 +25,9 @@ Floats = NDArray[np.float32]
 LEAST = 0.05
 #: Tiles of fewer cells along an edge have too few neighbours to compare.
 SMALL = 8
-#: Pairs of neighbours around a tile, by cells of its edge, from which the level of its values is
-#: judged, and their roughness.
-PAIRS, SOME_PAIRS = 1.5, 1.0
+#: Pairs of neighbours around a tile, by cells of its edge, from which it is judged: the jumps of a
+#: few cells of a coast say nothing of a tile.
+PAIRS = 1.5
 #: A jump (natural logarithm) along all edges of a tile that is never nature: a fifth.
 JUMP = 0.2
 #: How much larger than anywhere inside tiles a jump must be, and the share of pairs that have it.
@@ -107,18 +107,15 @@ class Mosaic:
         offsets = sorted({max(1, edge * k // 6) for k in range(1, 6)})
         usual = [_around(*jumps, edge, offset) for offset in offsets]
         level, rough = (
-            max((float(values[k].max(initial=0)) for values, k in found), default=0)
-            for found in (
-                [(one.level, one.pairs >= PAIRS * edge) for one in usual],
-                [(one.rough, one.pairs >= SOME_PAIRS * edge) for one in usual],
-            )
+            max(float(values[one.pairs >= PAIRS * edge].max(initial=0)) for one, values in found)
+            for found in ([(u, u.level) for u in usual], [(u, u.rough) for u in usual])
         )
         if not rough:
             return  # no lattice has whole tiles to compare with
         lifted = (real.level > max(JUMP, BEYOND * level)) & (real.one_sided > ONE_SIDED)
-        torn = (real.rough > max(JUMP, BEYOND * rough)) & (real.pairs >= SOME_PAIRS * edge)
-        lifted &= (real.pairs >= PAIRS * edge) & bool(level)
-        for row, col in np.argwhere(lifted | torn):
+        torn = real.rough > max(JUMP, BEYOND * rough)
+        judged = real.pairs >= PAIRS * edge
+        for row, col in np.argwhere(judged & (lifted & bool(level) | torn)):
             self._seam(tally, Tile(int(row), int(col)), float(real.ratio[row, col]))
 
     def _seam(self, tally: Tally, tile: Tile, ratio: float) -> None:
