@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import zarr
 
-from upscale.drivers.astronomy import day_length, potential_radiation
 from upscale.drivers.composites import all_of_period, composite
 from upscale.drivers.cube import DriverCube, DriverError, open_cube
 from upscale.drivers.packing import packing_of
@@ -27,6 +26,7 @@ from upscale.drivers.writer import (
     write_static,
 )
 from upscale.grid import Grid, load_grid
+from upscale.grid.astronomy import day_length, potential_radiation
 
 FEATURES = ("ta", "sw_in", "vpd", "p", "sw_pot", "day_length", "ndvi")
 FIRST, DAYS = 4380, 50

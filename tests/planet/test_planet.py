@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from upscale.calendar import day_number
-from upscale.drivers.astronomy import potential_radiation
 from upscale.drivers.cube import open_cube
 from upscale.drivers.koppen import classify
 from upscale.drivers.packing import packing_of
 from upscale.grid import Grid
+from upscale.grid.astronomy import potential_radiation
 from upscale.planet import Planet, PlanetGrid, write_planet
 from upscale.planet.meteo import MORE, NAMES
 from upscale.planet.reflectance import NAMES as SEEN

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from upscale.calendar import date_of
-from upscale.drivers.astronomy import day_length, potential_radiation
 from upscale.drivers.composites import composite_filled, whole_periods
 from upscale.drivers.cube import DriverCube, DriverError, SeriesGroup, read_block
 from upscale.grid import Grid
+from upscale.grid.astronomy import day_length, potential_radiation
 from upscale.grid.regrid import bilinear, interpolate, near_land
 from upscale.variables import ICE_CLASS, WATER_CLASS, of_kind, variable
 

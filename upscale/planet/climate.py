@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from upscale.drivers.astronomy import declination, potential_radiation, year_angle
+from upscale.grid.astronomy import declination, potential_radiation, year_angle
 from upscale.planet.relief import key_of, relief
 from upscale.planet.sphere import (
     NODE_LAT,

@@ -9,7 +9,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from upscale.drivers.astronomy import declination, potential_radiation, year_angle
+from upscale.grid.astronomy import declination, potential_radiation, year_angle
 from upscale.humidity import saturation_pressure
 from upscale.planet.climate import Site
 from upscale.planet.sphere import Floats, ramp

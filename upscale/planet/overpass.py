@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from upscale.drivers.astronomy import declination, year_angle
+from upscale.grid.astronomy import declination, year_angle
 from upscale.planet.climate import Site
 from upscale.planet.sphere import Floats
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upscale.archives.satellite.indices import index
-from upscale.drivers.astronomy import day_length, year_angle
+from upscale.grid.astronomy import day_length, year_angle
 from upscale.planet import overpass
 from upscale.planet.climate import Site
 from upscale.planet.meteo import cloud, sky, wetness_of

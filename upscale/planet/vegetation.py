@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from upscale.drivers.astronomy import potential_radiation
 from upscale.drivers.koppen import classify
+from upscale.grid.astronomy import potential_radiation
 from upscale.planet.climate import Site
 from upscale.planet.relief import key_of
 from upscale.planet.sphere import Floats, octaves, points, ramp, speckle

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from upscale.calendar import day_numbers
-from upscale.drivers.astronomy import potential_radiation
+from upscale.grid.astronomy import potential_radiation
 
 Floats = NDArray[np.float64]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from upscale.calendar import day_number
-from upscale.drivers.astronomy import (
+from upscale.grid.astronomy import (
     SOLAR_CONSTANT,
     day_length,
     declination,
