@@ -18,6 +18,7 @@ from upscale.archives.cells.cellwise import CellMeans, open_gridded
 from upscale.archives.reanalysis.era5 import Day, NoWholeDayError, Product, assemble, daily
 from upscale.archives.reanalysis.fields import FIELDS, check_range, check_unit
 from upscale.archives.reanalysis.netcdf import NodeBounds, magic, read_published, unpacked
+from upscale.archives.reanalysis.stores import unwritten_stamps
 from upscale.archives.satellite.published import published
 from upscale.archives.satellite.recipes import Recipe, days_of, offer_of
 from upscale.calendar import date_of, day_numbers
@@ -202,6 +203,9 @@ def _sound(part: xr.Dataset, found: ListedFile, made: Made) -> xr.Dataset:
     """A part of a file without variables of a wrong unit or with impossible values."""
     for name in map(str, part.data_vars):
         row = FIELDS[name]
+        lost = unwritten_stamps(part[name])
+        if lost.size:
+            made.leave_out(found, _never_written(name, lost))
         try:
             check_unit(row, part[name].attrs.get("units"))
             if row.kind != "amount":
@@ -210,6 +214,15 @@ def _sound(part: xr.Dataset, found: ListedFile, made: Made) -> xr.Dataset:
             made.leave_out(found, error)
             part = part.drop_vars(name)
     return part
+
+
+def _never_written(name: str, stamps: NDArray[np.datetime64]) -> str:
+    first, last = (np.datetime_as_string(stamps[end], "h") for end in (0, -1))
+    return (
+        f"{name}: expected all chunks, found none for {stamps.size} hours from {first} to {last}; "
+        "its fill value is 0, so that lost hours and zeros cannot be told apart: they are missing; "
+        "write all chunks of the store (write_empty_chunks), with NaN as fill value"
+    )
 
 
 def _make(

@@ -12,7 +12,6 @@ import shutil
 import stat
 import tempfile
 import threading
-import warnings
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator, Sequence
@@ -25,6 +24,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from upscale.archives.formats.grib import open_grib
+from upscale.archives.reanalysis.stores import open_store
 from upscale.calendar import dates_of, day_number, hour_numbers
 from upscale.remote.errors import ArchiveError
 from upscale.remote.locations import STORE_FILES
@@ -102,18 +102,10 @@ def read_published(
     variables to read, all by default. Raises ArchiveError where the layout of the file is unknown.
     """
     if is_zarr(path):
-        store = _open_store(str(path))
+        store = open_store(str(path))
         return [_cropped(in_one_shape(store, str(path)), box, period, names)]
     with _files(Path(path)) as files:
         return [part for f in files for part in _read(f, box, period, header=header, names=names)]
-
-
-def _open_store(url: str) -> xr.Dataset:
-    """Open a Zarr store lazily; a store without consolidated metadata takes longer to open."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Failed to open Zarr store with consolidated")
-        store: xr.Dataset = xr.open_zarr(url, chunks=None)
-        return store
 
 
 def each_variable(path: str | Path) -> Iterator[xr.DataArray]:
