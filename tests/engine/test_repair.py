@@ -19,19 +19,13 @@ from upscale.engine.run import status
 from upscale.jobs.progress import make_progress
 from upscale.jobs.settings import ConfigError
 from upscale.testing.runs import differences
+from upscale.testing.spoilt import rot, spoil_metadata
 
 
 @pytest.fixture
 def store(june_run, tmp_path):
     """A copy of the run, to be spoilt and mended."""
     return str(shutil.copytree(june_run, tmp_path / "run") / "f.zarr")
-
-
-def rot(store, name, chunk):
-    file = Path(store).joinpath(name, "c", *map(str, chunk))
-    content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 0xFF
-    file.write_bytes(content)
 
 
 def stamps(store):
@@ -44,17 +38,6 @@ def edit_entry(store, item, **change):
     ledger = RunLedger(store)
     entry = asdict(ledger.entries(status(store).run)[item])
     ledger.write_object(f"{item}.{time.time_ns():019d}-00000000.done.json", entry | change)
-
-
-def spoil_metadata(store):
-    group = zarr.open_group(store, mode="r+", use_consolidated=False)
-    for name in ("sftlf", "segment_bnds", "lat"):
-        group[name][...] = group[name][...] * 0
-    group["gpp"].attrs["units"] = "kg m-2 s-1"
-    group.attrs.update({"model_name": "another", "run_digest": "0" * 64, "more": "words"})
-    shutil.rmtree(Path(store) / "koppen")
-    rot(store, "igbp", (0, 0))
-    Path(store).with_name("f.ledger").joinpath(SEAL).unlink()
 
 
 @pytest.mark.cluster

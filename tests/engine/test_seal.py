@@ -16,6 +16,7 @@ from upscale.engine.ledger import RunLedger
 from upscale.engine.run import finalise, status
 from upscale.jobs.ledger import beside
 from upscale.product.netcdf import publish_netcdf
+from upscale.testing.spoilt import rot
 
 
 @pytest.fixture
@@ -47,14 +48,6 @@ def edit_entry(store, change, item="r000c001-b000"):
     ledger = RunLedger(store)
     entry = asdict(ledger.entries(status(store).run)[item])
     ledger.write_object(f"{item}.{time.time_ns():019d}-00000000.done.json", entry | change)
-
-
-def rot(store, name="gpp", item=(0, 1, 1)):
-    """Flip a byte in the midst of a stored file."""
-    file = Path(store).joinpath(name, "c", *map(str, item))
-    content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 0xFF
-    file.write_bytes(content)
 
 
 #: What is done to a store: the checks that fail at least, and the words that name the place.

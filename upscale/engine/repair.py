@@ -7,7 +7,7 @@ layers come from the drivers, and work items are forgotten and done again.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,9 @@ from upscale.product.reader import open_flux_cube
 from upscale.product.shards import remove_item, remove_values
 from upscale.stores.documents import read_documents, write_document
 from upscale.version import __version__
+
+#: Does the work items of a run that are not done.
+DoItems = Callable[[Checked, Progress], RunOutcome]
 
 #: Static layers that come from the drivers.
 _DRIVEN = ("sftlf", "igbp", "koppen")
@@ -115,11 +118,13 @@ def _of_this_revision(checked: Checked) -> Checked:
     return replace(checked, plan=replace(checked.plan, job=same))
 
 
-def mend(checked: Checked, report: CheckReport, progress: Progress) -> Mended:
+def mend(
+    checked: Checked, report: CheckReport, progress: Progress, do: DoItems = execute
+) -> Mended:
     """Make again what a report finds bad, then finish the store and seal it.
 
     Layers are mended first and the store is checked again, because wrong layers make all work
-    items look wrong.
+    items look wrong. do: does the work items that are left, by default on a cluster.
     """
     job = checked.plan.job
     zarr.open_group(job.store, mode="r+", use_consolidated=False).attrs["complete"] = 0
@@ -134,7 +139,7 @@ def mend(checked: Checked, report: CheckReport, progress: Progress) -> Mended:
     standing = standing_of(checked.plan, checked.release, checked.cube)
     checked = replace(checked, standing=standing)
     init(checked)
-    outcome = execute(checked, progress)
+    outcome = do(checked, progress)
     if not status(job.store).missing:
         finalise(job.store)
     consolidate(job.store)

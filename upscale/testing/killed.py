@@ -1,8 +1,9 @@
-"""A run that is killed at a chosen write, as a machine that stops would end it.
+"""A run or a repair that is killed at a chosen write, as a machine that stops would end it.
 
 `python -m upscale.testing.killed RUN.yaml WRITES` does a run in its own process, without a cluster,
 and kills that process before its write number `WRITES` (of files that it opens to write, renames
 or removes below the folder of RUN.yaml). `WRITES` of 0 lets it end and prints how many there were.
+With a store in the place of RUN.yaml it repairs that store.
 """
 
 from __future__ import annotations
@@ -16,19 +17,19 @@ from typing import Any
 
 from upscale.engine.config import load_run
 from upscale.engine.validate import validate
-from upscale.testing.runs import run_here
+from upscale.testing.runs import repair_here, run_here
 
 #: What changes a file system, as Python's audit events call it.
 _CHANGES = ("os.rename", "os.remove", "os.truncate")
 
 
-def run_until(config: Path, writes: int = 0) -> int:
-    """Do a run in a process of its own, killed before a write; how many writes there were before
-    its end, 0 where it was killed.
+def run_until(place: Path, writes: int = 0) -> int:
+    """Do a run (place: its RUN.yaml) or a repair (a store) in a process of its own, killed before
+    a write; how many writes there were before its end, 0 where it was killed.
 
     RuntimeError where it ended otherwise.
     """
-    command = [sys.executable, "-m", "upscale.testing.killed", str(config), str(writes)]
+    command = [sys.executable, "-m", "upscale.testing.killed", str(place), str(writes)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode == -signal.SIGKILL and writes:
         return 0
@@ -59,12 +60,14 @@ class _Executioner:
         return event != "open" or bool(int(arguments[2]) & (os.O_WRONLY | os.O_RDWR))
 
 
-def main(config: str, writes: str) -> None:
-    """Do the run of a RUN.yaml; see the module."""
-    hook = _Executioner(Path(config).absolute().parent, int(writes))
-    checked = validate(load_run(Path(config)))
+def main(place: str, writes: str) -> None:
+    """Do the run of a RUN.yaml, or repair a store; see the module."""
+    hook = _Executioner(Path(place).absolute().parent, int(writes))
     sys.addaudithook(hook)
-    run_here(checked)
+    if Path(place).is_dir():
+        repair_here(place)
+    else:
+        run_here(validate(load_run(Path(place))))
     print(hook.count)
 
 

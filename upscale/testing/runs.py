@@ -10,12 +10,16 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from upscale.engine.check import check_store
 from upscale.engine.config import parse_run
 from upscale.engine.ledger import RunEntry
+from upscale.engine.loop import RunOutcome
+from upscale.engine.repair import checked_repair, mend
 from upscale.engine.revisions import NO_REASON
 from upscale.engine.run import finalise, init, renew_plan
 from upscale.engine.validate import Checked, validate
 from upscale.engine.work.worker import embed_item, open_session, process
+from upscale.jobs.progress import make_progress
 from upscale.product.layout import WorkItem
 
 #: Attributes that depend on the time of the run, or follow from all others, and are not compared.
@@ -48,6 +52,14 @@ def process_here(checked: Checked, items: Iterable[WorkItem] | None = None) -> l
         process(session, item, land[item.tile], before=standing.stale.get(item.id))
         for item in (left if items is None else items)
     ]
+
+
+def repair_here(store: str) -> None:
+    """Check a store and make again what is bad in it, as `upscale repair` does."""
+    checked = checked_repair(store)
+    report = check_store(store)
+    if not report.passed:
+        mend(checked, report, make_progress(60), lambda c, _: RunOutcome(process_here(c)))
 
 
 def prepare(model: Path | str, drivers: Path | str, store: Path | str, **keys: Any) -> Checked:

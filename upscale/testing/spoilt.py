@@ -6,12 +6,16 @@ axes, so that one change fits arrays of days, sums, steps and layers.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
 
+from upscale.checks.seal import SEAL
+from upscale.jobs.ledger import beside
 from upscale.product.quality import FILL, REASONS, Quality
 from upscale.product.reader import open_flux_cube
 from upscale.variables import FLUXES
@@ -274,3 +278,23 @@ def add_an_array(s: SpoiltStore) -> None:
 
 def move(name: str, by: float) -> Callable[[SpoiltStore], None]:
     return lambda s: s.every((name,), lambda v: (v + by).astype(v.dtype))
+
+
+def rot(store: str, name: str = "gpp", chunk: Sequence[int] = (0, 1, 1)) -> None:
+    """Turn the bits of a byte in a stored object, so that it cannot be decoded any more."""
+    file = Path(store).joinpath(name, "c", *map(str, chunk))
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    file.write_bytes(content)
+
+
+def spoil_metadata(store: str) -> None:
+    """Layers, axes and attributes of others, a layer that is gone, and no seal."""
+    group: Any = zarr.open_group(store, mode="r+", use_consolidated=False)
+    for name in ("sftlf", "segment_bnds", "lat"):
+        group[name][...] = group[name][...] * 0
+    group["gpp"].attrs["units"] = "kg m-2 s-1"
+    group.attrs.update({"model_name": "another", "run_digest": "0" * 64, "more": "words"})
+    shutil.rmtree(Path(store) / "koppen")
+    rot(store, "igbp", (0, 0))
+    Path(beside(store, "ledger"), SEAL).unlink()
