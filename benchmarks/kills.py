@@ -140,6 +140,15 @@ def done_in(store: str) -> str:
     return f"{found.done} of {found.total}"
 
 
+def left_over(one: Path, other: Path) -> int:
+    """How many files a store and its ledger have that another has not, of what a kill cut off."""
+    names = [
+        {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
+        for folder in (one, other)
+    ]
+    return sum("compact-" not in path.name for path in names[0] - names[1])
+
+
 def soak(kind: str, folder: Path, count: int, draw: random.Random) -> int:
     """Kill one kind of work `count` times; how often the store ended as the undisturbed one."""
     work, base, end = folder / "work", folder / f"{kind}-base", folder / f"{kind}-end"
@@ -160,7 +169,8 @@ def soak(kind: str, folder: Path, count: int, draw: random.Random) -> int:
             last = str(error).strip().splitlines()[-1]
         same += not found and not last
         verdict = last or ", ".join(found[:6]) or "identical"
-        print(f"| {kind} | {moment} of {writes} | {done} | {verdict} |", flush=True)
+        more = left_over(work, end)
+        print(f"| {kind} | {moment} of {writes} | {done} | {more} | {verdict} |", flush=True)
     return same
 
 
@@ -178,9 +188,8 @@ def main() -> None:
         grow_cube(folder / "work" / "d.zarr", folder / "whole.zarr", END)
         run_until(write_config(folder / "work", END))
         shutil.move(folder / "work", folder / "finished")
-        print(
-            "| killed | before write | work items done then | the end |\n| --- | --- | --- | --- |"
-        )
+        print("| killed | before write | work items done then | files left over | the end |")
+        print("| --- | --- | --- | --- | --- |", flush=True)
         for kind in kinds:
             same += soak(kind, folder, given.kills, random.Random(f"{given.seed} {kind}"))
     print(f"{time.perf_counter() - begin:.0f} s")

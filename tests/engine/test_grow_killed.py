@@ -1,4 +1,4 @@
-"""kill -9 while a store grows or is corrected, and readers meanwhile: one of two revisions."""
+"""kill -9 while a store grows, is corrected or repaired, and what its readers meet meanwhile."""
 
 import datetime as dt
 import multiprocessing as mp
@@ -9,10 +9,13 @@ import pytest
 import xarray as xr
 import yaml
 
+from upscale.checks.seal import SEAL
+from upscale.engine.check import check_store
 from upscale.engine.run import finalise
 from upscale.testing.cubes import grow_cube, mend
 from upscale.testing.killed import run_until
-from upscale.testing.runs import differences, prepare, process_here, run_here
+from upscale.testing.runs import differences, prepare, process_here, repair_here, run_here
+from upscale.testing.spoilt import rot, spoil_metadata
 
 MARCH, MAY, JUNE = "2012-03-01", "2012-05-31", dt.date(2012, 6, 30)
 
@@ -69,6 +72,33 @@ def test_a_revision_that_is_killed_is_finished_to_the_same_store(
     assert moment < 0.2 or len(checked.standing.done) > 0
     run_here(checked)
     assert set(differences(store, done)) <= {"@config"}, "which says where the drivers lie"
+
+
+@pytest.fixture(scope="module")
+def spoilt(june_run, tmp_path_factory):
+    """A folder with a spoilt store, and the number of writes that mend it."""
+    folder = shutil.copytree(june_run, tmp_path_factory.mktemp("spoilt"), dirs_exist_ok=True)
+    store = str(folder / "f.zarr")
+    spoil_metadata(store)
+    rot(store, "gpp", (0, 1, 1))
+    rot(store, "nee_member", (0, 0, 1, 1))
+    mended = shutil.copytree(folder, tmp_path_factory.mktemp("mended"), dirs_exist_ok=True)
+    return folder, run_until(mended / "f.zarr")
+
+
+#: The first while metadata and layers are mended, the last while work items are made again.
+@pytest.mark.parametrize("moment", [0.1, 0.4, 0.8])
+def test_a_repair_that_is_killed_is_finished_to_the_same_store(june_run, spoilt, moment, tmp_path):
+    folder, writes = spoilt
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    assert writes > 100
+    assert run_until(tmp_path / "f.zarr", int(moment * writes)) == 0
+    store = str(tmp_path / "f.zarr")
+    repair_here(store)
+    assert differences(store, str(june_run / "f.zarr")) == []
+    seals = [folder / "f.ledger" / SEAL for folder in (tmp_path, june_run)]
+    assert seals[0].read_bytes() == seals[1].read_bytes()
+    assert check_store(store).passed
 
 
 def read_on(store, found, stop):
