@@ -21,7 +21,9 @@ import pandas as pd
 from upscale.towers import satellite
 from upscale.towers.layouts import carbonfluxbench, harmonised, oneflux_folder
 from upscale.towers.layouts.oneflux import Weather
+from upscale.towers.screening.refusal import accepted_findings, screened
 from upscale.towers.sites import FILES as SITE_FILES
+from upscale.towers.sites import known_sites
 from upscale.towers.tower import (
     DRIVERS,
     GOOD_QUALITY,
@@ -42,6 +44,7 @@ __all__ = [
     "layout_of",
     "read_sites",
     "read_towers",
+    "read_unscreened",
     "tower_files",
 ]
 
@@ -80,7 +83,23 @@ def read_towers(
     the reanalysis downscaled to the towers (`era`). A TowerWarning names whatever was left out or
     assumed, and `Tower.origin` says what was read. FileNotFoundError or ValueError name the file,
     column or site at fault.
+
+    Every tower is screened (`upscale.towers.screening`): ValueError names what is certain to be
+    wrong, a TowerWarning what is suspect. The column `accepted` of the table of sites accepts it.
     """
+    place, meta = Path(folder), Path(table) if table else None
+    towers = read_unscreened(place, sites, table=meta, weather=weather)
+    return screened(towers, accepted_findings(known_sites(place, meta), place), place)
+
+
+def read_unscreened(
+    folder: str | Path,
+    sites: Sequence[str] | None = None,
+    *,
+    table: str | Path | None = None,
+    weather: Weather = "tower",
+) -> tuple[Tower, ...]:
+    """The towers as `read_towers` reads them, also where they are certain to be wrong."""
     folder, layout = Path(folder), layout_of(folder)
     if weather != "tower" and layout != "oneflux":
         raise ValueError(f"{folder}: expected ONEFlux files for weather of {weather}, found none")

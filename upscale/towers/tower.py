@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -11,7 +10,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from upscale.calendar import date_of
-from upscale.towers.layouts.units import rain_doubt, unit_faults
 from upscale.towers.satellite import Series
 from upscale.variables import FLUXES, IGBP, KOPPEN, class_code
 
@@ -85,7 +83,7 @@ def make_tower(site: pd.Series, record: pd.DataFrame, origin: str, where: str) -
     site: site, cluster, lat, lon, igbp and koppen (labels), suspect. record: indexed by day number
     in any order, with columns `DRIVERS`, `FLUXES`, `nee_qc` and `masked`; an absent column is
     missing on all days, and absent days are inserted. where: file or folder for errors. Raises
-    ValueError where a day is repeated, there are no days, or a column has a wrong unit.
+    ValueError where a day is repeated or there are no days.
     """
     record = unbroken(record, f"{where}: {site['site']}")
     drivers, fluxes = columns(record, DRIVERS), columns(record, FLUXES)
@@ -94,11 +92,6 @@ def make_tower(site: pd.Series, record: pd.DataFrame, origin: str, where: str) -
     numberless = np.isnan(quality) & masked
     weight = np.where(numberless, np.float32(MASKED_QUALITY), quality)
     weight[np.isnan(fluxes).all(axis=1)] = np.nan
-    names = {name: drivers[:, i] for i, name in enumerate(DRIVERS)}
-    if faults := unit_faults(names | {"nee": fluxes[:, FLUXES.index("nee")]}):
-        raise ValueError(f"{where}: {site['site']}: {'; '.join(faults)}")
-    if doubt := rain_doubt(names["p"]):
-        warnings.warn(f"{where}: {site['site']}: {doubt}", TowerWarning, stacklevel=2)
     return Tower(
         site=str(site["site"]),
         cluster=str(site["cluster"]),

@@ -1,0 +1,1 @@
+"""Screening of towers: signs, units, seasons and gaps that cannot be, or hardly can be, right."""
