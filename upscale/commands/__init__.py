@@ -65,6 +65,10 @@ COMMANDS = {
         "Data",
         "Give a driver cube of version 0.1 its manifest: the digest of every object in it.",
     ),
+    "towers": CommandEntry(
+        "Data",
+        "Screen flux towers: signs, units, seasons, gaps and places that cannot be right.",
+    ),
     "towers-on-grid": CommandEntry(
         "Data", "Write a driver cube whose valid cells are the flux towers of a folder."
     ),
