@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from upscale.archives.granule import Description, Layer
+from upscale.archives.reanalysis.axes import AxisError
 from upscale.archives.reanalysis.era5 import product_of
 from upscale.archives.reanalysis.fields import FIELDS, RELATED
 from upscale.archives.reanalysis.netcdf import (
@@ -63,6 +64,8 @@ def _is_known(path: str) -> bool:
         members = read_published(path, header=True)
     except DamagedError:
         return Path(path).suffix == ".nc"
+    except AxisError:
+        return True  # its error says more than that no reader knows the file
     except (ArchiveError, OSError, ValueError, KeyError):
         return False
     return any(name in FIELDS or name in RELATED for part in members for name in variables_of(part))

@@ -24,6 +24,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from upscale.archives.formats.grib import open_grib
+from upscale.archives.reanalysis.axes import on_plain_axes
 from upscale.archives.reanalysis.stores import open_store
 from upscale.calendar import dates_of, day_number, hour_numbers
 from upscale.remote.errors import ArchiveError
@@ -253,6 +254,7 @@ def in_one_shape(dataset: xr.Dataset, name: str) -> xr.Dataset:
 
     name: of the dataset in errors. ArchiveError where an axis is missing.
     """
+    dataset = on_plain_axes(dataset, name)
     found = {old: new for old, new in _DIMS.items() if old in dataset.dims}
     scalars = [c for c in dataset.coords if c in {"time", "step", "number", "surface"}
                and dataset[c].ndim == 0]  # fmt: skip
