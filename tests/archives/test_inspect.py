@@ -43,7 +43,8 @@ def run(*arguments: str) -> int:
 def test_json_of_one_file(granule: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--json", granule) == 0
     found = json.loads(capsys.readouterr().out)
-    assert list(found) == ["file", "product", "collection", "grid", "date", "variables"]
+    assert list(found) == ["file", "product", "collection", "grid", "date", "variables",
+                           "believes"]  # fmt: skip
     assert (found["product"], found["collection"], found["date"]) == (
         "MOD11B2", "061", "2020-01-01",
     )  # fmt: skip

@@ -15,7 +15,8 @@ class Description:
 
     `file` is the file name without folders; `grid` describes the grid in words; `date` is an ISO
     date, `first/last` for a period, "" for a file without a date; `variables` are the names of
-    its layers.
+    its layers. `believes`: what is taken for certain about its numbers, and why, such as the legend
+    of classes.
     """
 
     file: str
@@ -24,6 +25,7 @@ class Description:
     grid: str
     date: str
     variables: tuple[str, ...]
+    believes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,12 +36,14 @@ class Layer:
     for fill values and outside the valid range.
     `usable`: True where the default QA of the product accepts the value, same shape as `values`;
     None where the product has no QA for this variable.
+    `codes`: the values are codes, packed bits or dates, of which no mean may be taken.
     """
 
     name: str
     units: str
     values: NDArray[np.floating[Any]]
     usable: NDArray[np.bool_] | None = None
+    codes: bool = False
 
     def __post_init__(self) -> None:
         if self.usable is not None and self.usable.shape != self.values.shape:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +28,30 @@ class Statistics:
     max: float | None
 
 
+#: Codes of a layer that a report lists, the most frequent ones.
+_LISTED = 20
+
+
 @dataclass(frozen=True)
 class LayerReport:
-    """Statistics of one layer in physical units: of all valid values, and of those that pass QA."""
+    """Statistics of one layer in physical units: of all valid values, and of those that pass QA.
+
+    codes: of a layer of codes the most frequent ones and their shares of the valid pixels; None for
+    a quantity. Codes have no mean.
+    """
 
     name: str
     units: str
     values: Statistics
     qa: Statistics | None
+    codes: tuple[tuple[int, float], ...] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         qa = None if self.qa is None else asdict(self.qa)
-        return {"name": self.name, "units": self.units, **asdict(self.values), "qa": qa}
+        row = {"name": self.name, "units": self.units, **asdict(self.values), "qa": qa}
+        if self.codes is not None:
+            row["codes"] = {str(code): share for code, share in self.codes}
+        return row
 
 
 @dataclass(frozen=True)
@@ -50,8 +62,8 @@ class FileReport:
     layers: tuple[LayerReport, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values: file, product, collection, grid, date, variables."""
-        head = asdict(self.description)
+        """Plain values: file, product, collection, grid, date, variables, believes."""
+        head = asdict(self.description) | {"believes": list(self.description.believes)}
         return head | {"variables": [layer.to_dict() for layer in self.layers]}
 
 
@@ -88,8 +100,22 @@ def local(location: str) -> Iterator[str]:
 
 def _report(layer: Layer) -> LayerReport:
     valid = np.isfinite(layer.values)
+    if layer.codes:
+        return _report_codes(layer, valid)
     qa = None if layer.usable is None else statistics(layer.values, valid & layer.usable)
     return LayerReport(layer.name, layer.units, statistics(layer.values, valid), qa)
+
+
+def _report_codes(layer: Layer, valid: NDArray[np.bool_]) -> LayerReport:
+    """How often codes occur, and no mean of them."""
+    found, counts = np.unique(layer.values[valid], return_counts=True)
+    often = np.argsort(-counts, kind="stable")[:_LISTED]
+    total = max(int(counts.sum()), 1)
+    codes = tuple((int(found[n]), float(counts[n]) / total) for n in np.sort(often))
+    whole, qa = statistics(layer.values, valid), None
+    if layer.usable is not None:
+        qa = replace(statistics(layer.values, valid & layer.usable), mean=None)
+    return LayerReport(layer.name, layer.units, replace(whole, mean=None), qa, codes)
 
 
 def statistics(values: NDArray[np.floating[Any]], chosen: NDArray[np.bool_]) -> Statistics:

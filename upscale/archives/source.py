@@ -45,6 +45,14 @@ SOURCES = {
     "maps": "upscale.archives.cells.maps:MAPS",
 }
 
+#: Kinds of files that may stand in place of another, by their first bytes.
+_KINDS = {
+    b"PK\x03\x04": "a ZIP; unpack it and name what it holds",
+    b"\x1f\x8b": "a file compressed with gzip; unpack it",
+    b"\x0e\x03\x13\x01": "HDF4, which MODIS granules are; give it its published name",
+    b"\x89HDF": "HDF5 or NetCDF, which granules of VIIRS are; give it its published name",
+}
+
 
 def load_source(name: str) -> GranuleReader:
     """A source by its name; ArchiveError names the known ones."""
@@ -61,9 +69,19 @@ def open_source(path: str) -> GranuleReader:
         if source.matches(path):
             return source
     raise ArchiveError(
-        f"{path}: expected a file of one of the sources {', '.join(SOURCES)}, "
-        f"found {_found(path)}; give a granule under its published name"
+        f"{path}: expected a file of one of the sources {', '.join(SOURCES)}, found {_found(path)}"
     )
+
+
+def not_this_kind(path: str) -> str:
+    """What a file is instead of the expected kind, and what to do."""
+    if not Path(path).is_file():
+        return "no file; fetch it again"
+    start = first_bytes(path)
+    for magic, what in _KINDS.items():
+        if start.startswith(magic):
+            return what
+    return f"one that starts with {start!r}; fetch it again"
 
 
 def require(module: str, extra: str) -> Any:
@@ -78,11 +96,21 @@ def require(module: str, extra: str) -> Any:
 
 
 def _found(path: str) -> str:
+    """What a file is that no reader claims, and what to do."""
     start = first_bytes(path)
     if not Path(path).exists():
-        return "no such file"
+        return "no such file; correct the path"
     if not start:
-        return "a folder" if Path(path).is_dir() else "an empty file"
+        what = "a folder" if Path(path).is_dir() else "an empty file"
+        return f"{what}; give a granule under its published name"
     if start.lstrip().startswith((b"<", b"{")):
-        return f"text that starts with {start!r} (the answer of a server instead of a file?)"
-    return f"content that starts with {start!r}"
+        return (
+            f"text that starts with {start!r} (the answer of a server instead of a file?); fetch "
+            "it again"
+        )
+    if start.startswith((b"\x89HDF", b"CDF")):
+        return (
+            "NetCDF or HDF5 that is neither a VIIRS granule under its published name nor weather "
+            "of ERA5; see the table of archives"
+        )
+    return f"content that starts with {start!r}; give a granule under its published name"

@@ -56,6 +56,8 @@ def show(report: FileReport, console: Console) -> None:
     console.print(head.file, style="bold", **PLAIN)
     about = f"{head.product} collection {head.collection or '-'}, {head.date or 'no date'}"
     console.print(f"{about}; {head.grid}", **PLAIN)
+    for belief in head.believes:
+        console.print(belief, **PLAIN)
     table = Table("variable", "units", box=SIMPLE)
     for column in ("valid %", "min", "mean", "max"):
         table.add_column(column, justify="right", no_wrap=True)
@@ -63,7 +65,15 @@ def show(report: FileReport, console: Console) -> None:
         table.add_row(layer.name, layer.units, *_cells(layer.values))
         if layer.qa is not None:
             table.add_row("  after QA", "", *_cells(layer.qa), style="dim")
+        if layer.codes is not None:
+            table.add_row(f"  codes {_often(layer.codes)}", style="dim")
     console.print(table)
+
+
+def _often(codes: tuple[tuple[int, float], ...]) -> str:
+    """The five most frequent codes of a layer with their shares."""
+    often = sorted(codes, key=lambda row: -row[1])[:5]
+    return ", ".join(f"{code}: {100 * share:.3g} %" for code, share in often)
 
 
 def _cells(found: Statistics) -> list[str]:

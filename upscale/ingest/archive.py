@@ -13,11 +13,14 @@ import numpy as np
 
 from upscale.archives.formats.structure import tiles_over
 from upscale.archives.satellite.published import Published, published
-from upscale.archives.satellite.recipes import days_of, offer_of
+from upscale.archives.satellite.recipes import check_collection, days_of, offer_of
 from upscale.calendar import date_of, day_number, new_years
 from upscale.grid import Grid
 from upscale.remote.errors import ArchiveError
 from upscale.remote.listing import ListedFile
+
+#: What is said of a file that holds others.
+_PACKED = "expected granules, found an archive that holds files; unpack it and name the folder"
 
 #: Column and row of a sinusoidal tile; None for a global granule.
 TileName = tuple[int, int] | None
@@ -136,10 +139,11 @@ def survey(
         if file.days.start < end and first < file.days.stop:
             here.append(file)
     if not here:
+        reasons = "; ".join(fault.reason for fault in faults[:3])
         raise ArchiveError(
             f"expected granules of {', '.join(order) or 'a known product'} from {period[0]} to "
-            f"{period[1]} in the region, found none among {len(listed)} files; correct files, "
-            "period or region"
+            f"{period[1]} in the region, found none among {len(listed)} files"
+            f"{reasons and f' ({reasons})'}; correct files, period or region"
         )
     newest, older, twice = _newest(here)
     missing = tuple(m for name in order if (m := _missing(name, newest, period)).count)
@@ -156,9 +160,12 @@ def _named(
             named = published(found.url)
             if products is None:
                 offer_of(named.product)
+            check_collection(named)
         except ArchiveError as error:
             if found.url.endswith((".hdf", ".h5", ".nc")):  # browse images and metadata are not
                 faults.append(Fault(found.url, str(error)))
+            elif found.url.lower().endswith((".zip", ".tar", ".gz")):
+                faults.append(Fault(found.url, f"{found.url}: {_PACKED}"))
             continue
         if products is None or named.product in products:
             files.append(File(found, named))
@@ -209,9 +216,9 @@ def _missing(product: str, files: Sequence[File], period: tuple[dt.date, dt.date
 
 def due_dates(product: str, first: dt.date, last: dt.date) -> tuple[dt.date, ...]:
     """Dates of the granules of a product that stand for days from `first` to `last`."""
-    span = offer_of(product).span
+    offer = offer_of(product)
     years = range(first.year - 1, last.year + 1)
-    if span == "month":
+    if offer.span == "month":
         dates = [dt.date(year, month, 1) for year in years for month in range(1, 13)]
     else:
         begin = 8 if product.startswith("MYD13") else 0  # Aqua's composites lie between Terra's
@@ -219,7 +226,7 @@ def due_dates(product: str, first: dt.date, last: dt.date) -> tuple[dt.date, ...
         dates = [
             date_of(day)
             for new_year, next_one in itertools.pairwise(opens)
-            for day in range(new_year + begin, next_one, span)
+            for day in range(new_year + begin, next_one, offer.step or offer.span)
         ]
     return tuple(
         date for date in dates if date <= last and day_number(first) < days_of(product, date).stop

@@ -126,7 +126,7 @@ def _count_classes(granule: modis.ModisGranule, grid: Grid, counts: NDArray[np.u
     """Add the pixels of a granule to counts `(class, row, col)`."""
     rectangle = window_of(grid)
     part = granule.between(rectangle.north, rectangle.south)
-    names = [name for name in modis.IGBP_LAYERS if name in part.datasets]
+    names = modis.igbp_layers(part)
     if not names:
         raise ArchiveError(
             f"{granule.path}: expected IGBP classes ({' or '.join(modis.IGBP_LAYERS)}), found "
@@ -135,7 +135,7 @@ def _count_classes(granule: modis.ModisGranule, grid: Grid, counts: NDArray[np.u
     cells = rectangle.cells(part.geometry_of(names[0]))
     if not cells.pixels.size:
         return
-    classes = modis.igbp_classes(part.stored(names[0]), part.named.product).astype(np.uint8)
+    classes = modis.igbp_classes(part.stored(names[0]), names[0]).astype(np.uint8)
     index, here = cells.index, rectangle.place(cells)
     for code in np.unique(classes):
         found = np.bincount(index[classes.ravel() == code], minlength=cells.pixels.size + 1)

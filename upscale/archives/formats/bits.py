@@ -49,6 +49,11 @@ VI_QC: Mapping[str, Field] = {
     "shadow": (15, 15),
 }  # fmt: skip
 
+#: `QA` of MCD64A1.
+BURN_QA: Mapping[str, Field] = {
+    "land": (0, 0), "valid": (1, 1), "shortened": (2, 2), "relabelled": (3, 3), "special": (5, 7),
+}  # fmt: skip
+
 #: A layer that holds one code and no packed bits.
 CODE: Mapping[str, Field] = {"code": (0, 7)}
 

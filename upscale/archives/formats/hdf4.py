@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from upscale.archives.source import require
+from upscale.archives.source import not_this_kind, require
 from upscale.remote.errors import ArchiveError
 from upscale.stores.files import first_bytes
 
@@ -137,8 +137,7 @@ def _open(path: str) -> Iterator[Any]:
     sd = require("pyhdf.SD", "archives")
     error = require("pyhdf.error", "archives").HDF4Error
     if not is_hdf4(path):
-        found = f"one that starts with {first_bytes(path)!r}" if Path(path).is_file() else "no file"
-        raise ArchiveError(f"{path}: expected an HDF4 file, found {found}; fetch it again")
+        raise ArchiveError(f"{path}: expected an HDF4 file, found {not_this_kind(path)}")
     with LOCK:
         file = None
         try:

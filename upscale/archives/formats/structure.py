@@ -69,6 +69,11 @@ def parse_grids(text: str) -> tuple[GridText, ...]:
     return tuple(_grid_text(body) for _, body in groups)
 
 
+def has_swath(text: str) -> bool:
+    """True where a StructMetadata text describes pixels along an orbit."""
+    return re.search(r"GROUP=SWATH_\d+\b", text) is not None
+
+
 def _grid_text(body: str) -> GridText:
     pairs = re.findall(r"^\s*(\w+)=(.*?)\s*$", body, flags=re.M)
     fields = tuple(value.strip('"') for key, value in pairs if key == "DataFieldName")

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from upscale.archives.formats.grib import open_grib
 from upscale.archives.reanalysis.axes import on_plain_axes
 from upscale.archives.reanalysis.stores import open_store
+from upscale.archives.satellite.published import held_in_words
 from upscale.calendar import dates_of, day_number, hour_numbers
 from upscale.remote.errors import ArchiveError
 from upscale.remote.locations import STORE_FILES
@@ -232,9 +233,8 @@ def _members(path: Path, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
         )
     wanted = [member for member in members if member.filename.lower().endswith(_MEMBERS)]
     if not wanted:
-        raise ArchiveError(
-            f"{path}: expected files of NetCDF or GRIB in the ZIP, found none; ask for one of them"
-        )
+        held = held_in_words([member.filename for member in members])
+        raise ArchiveError(f"{path}: expected files of NetCDF or GRIB in the ZIP, found {held}")
     return wanted
 
 

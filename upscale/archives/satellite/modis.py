@@ -22,18 +22,28 @@ from upscale.archives.formats.bits import STATE, bits, passes, released_clouds, 
 from upscale.archives.formats.scaling import Numbers, as_numbers, numbers_of, physical, units_of
 from upscale.archives.formats.structure import Geometry
 from upscale.archives.granule import Description, Layer
+from upscale.archives.satellite.coded import is_coded
 from upscale.archives.satellite.products import Product, QualityTest, Rule, product_row
-from upscale.archives.satellite.published import Published, has_published_name, published
+from upscale.archives.satellite.published import (
+    Published,
+    has_published_name,
+    published,
+    swath_words,
+)
 from upscale.remote.errors import ArchiveError
-from upscale.variables import IGBP, WATER_CLASS
+from upscale.variables import WATER_CLASS
 
 #: The product of a granule according to its metadata.
 _SHORT_NAME = re.compile(r"OBJECT\s*=\s*SHORTNAME\b.*?VALUE\s*=\s*\"(\w+)\"", re.S)
 
 #: Layers derived from QA bits or class codes, by the layer that they are derived from.
 _STATE_LAYER = "state_1km_1"
-IGBP_LAYERS = ("LC_Type1", "Majority_Land_Cover_Type_1")
-_MADE_OF = {"clouds": _STATE_LAYER, "cloud_state": _STATE_LAYER}
+_BURN_LAYER = "Burn Date"
+_MADE_OF = {"clouds": _STATE_LAYER, "cloud_state": _STATE_LAYER, "burned": _BURN_LAYER}
+
+#: Layers of IGBP classes and their code of water: MCD12Q1 of collections 6 and 6.1, MCD12C1, and
+#: MCD12Q1 of collection 5.
+IGBP_LAYERS = {"LC_Type1": WATER_CLASS, "Majority_Land_Cover_Type_1": 0, "Land_Cover_Type_1": 0}
 
 
 @dataclass(frozen=True)
@@ -57,7 +67,10 @@ class ModisGranule:
     @cached_property
     def geometries(self) -> tuple[Geometry, ...]:
         """The grids of the file, checked against the file name."""
-        texts = structure.parse_grids(structure.struct_text(self.header.attributes))
+        said = structure.struct_text(self.header.attributes)
+        texts = structure.parse_grids(said)
+        if not texts and structure.has_swath(said):
+            raise ArchiveError(f"{self.path}: {swath_words(self.named.product)}")
         if not texts:
             raise ArchiveError(
                 f"{self.path}: expected a grid in StructMetadata.0, found none; fetch it again"
@@ -125,7 +138,8 @@ class ModisGranule:
         self.geometry_of(name)
         attributes = self._attributes(name)
         values = physical(name, self.stored(name), attributes, self.row.adds)
-        return Layer(name, units_of(attributes), values, self.usable(name))
+        coded = is_coded(name, attributes)
+        return Layer(name, units_of(attributes), values, self.usable(name), coded)
 
     def numbers(self, name: str) -> Numbers:
         """One layer of the file as stored numbers, or one of `derived_layers`."""
@@ -140,9 +154,14 @@ class ModisGranule:
 
     def usable(self, name: str) -> NDArray[np.bool_] | None:
         """Where the default QA accepts a layer (row, col); None for a layer without QA."""
+        rule = self.rule_of(name)
+        return None if rule is None else self._accepted(rule, self.datasets[name].shape)
+
+    def rule_of(self, name: str) -> Rule | None:
+        """The first rule of a layer whose QA layers the file has."""
         for rule in self.row.rules.get(name, ()):
             if all(check.layer in self.datasets for check in rule):
-                return self._accepted(rule, self.datasets[name].shape)
+                return rule
         return None
 
     def _accepted(self, rule: Rule, shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -185,11 +204,12 @@ def open_granule(path: str) -> ModisGranule:
 
 
 def derived_layers(granule: ModisGranule) -> Iterator[Layer]:
-    """Layers derived from codes: `clouds` and `cloud_state` of MOD09GA, `igbp` of MCD12.
+    """Layers derived from codes: `clouds` and `cloud_state` of MOD09GA, `igbp`, `burned`.
 
     `clouds`: 1 where bit 0, 1 or 2 of state_1km is set, as in the released code;
     `cloud_state`: the documented field, 0 clear, 1 cloudy, 2 mixed, 3 not set, assumed clear.
-    `igbp`: classes 1..17 with water 17 and 0 for unknown.
+    `igbp`: classes 1..17 with water 17 and 0 for unknown. `burned` of MCD64: 1 where a date of
+    burning is given, 0 where land did not burn, NaN for water and where nothing was mapped.
     """
     if _STATE_LAYER in granule.datasets:
         state = granule.codes(_STATE_LAYER)
@@ -198,28 +218,56 @@ def derived_layers(granule: ModisGranule) -> Iterator[Layer]:
             ("clouds", released_clouds(state)),
             ("cloud_state", bits(state, STATE["cloud"])),
         ):
-            yield Layer(name, "1", np.where(missing, np.nan, codes).astype(np.float32))
-    for name in IGBP_LAYERS:
-        if name in granule.datasets:
-            yield Layer("igbp", "1", igbp_classes(granule.stored(name), granule.named.product))
+            values = np.where(missing, np.nan, codes).astype(np.float32)
+            yield Layer(name, "1", values, codes=name == "cloud_state")
+    for name in igbp_layers(granule):
+        yield Layer("igbp", "1", igbp_classes(granule.stored(name), name), codes=True)
+    if _BURN_LAYER in granule.datasets:
+        day = granule.layer(_BURN_LAYER)
+        burned = np.where(np.isnan(day.values), np.nan, day.values > 0).astype(np.float32)
+        yield Layer("burned", "1", burned, day.usable)
 
 
 def derived_names(granule: ModisGranule) -> tuple[str, ...]:
     """Names of `derived_layers`, without reading them."""
     clouds = ("clouds", "cloud_state") if _STATE_LAYER in granule.datasets else ()
-    classes = ("igbp",) if any(name in granule.datasets for name in IGBP_LAYERS) else ()
-    return clouds + classes
+    classes = ("igbp",) if igbp_layers(granule) else ()
+    return clouds + classes + (("burned",) if _BURN_LAYER in granule.datasets else ())
 
 
-def igbp_classes(stored: NDArray[Any], product: str) -> NDArray[np.float32]:
-    """IGBP classes 1..17 (row, col) from stored codes; 0 where a code is no class.
+def igbp_layers(granule: ModisGranule) -> tuple[str, ...]:
+    """The layer of IGBP classes of a land cover granule; none in other products."""
+    if granule.named.product[3:] not in ("12Q1", "12C1"):
+        return ()
+    return tuple(name for name in IGBP_LAYERS if name in granule.datasets)[:1]
 
-    Water is 17 in MCD12Q1 but 0 in MCD12C1.
+
+def igbp_classes(stored: NDArray[Any], layer: str) -> NDArray[np.float32]:
+    """IGBP classes 1..17 (row, col) from the stored codes of a layer of `IGBP_LAYERS`.
+
+    0 where a code is no class: fill (255), unclassified (254), and whatever the legend lacks.
     """
-    classes = np.where((stored >= 1) & (stored <= len(IGBP)), stored, 0)
-    if product.endswith("C1"):
-        classes = np.where(stored == 0, WATER_CLASS, classes)
-    return classes.astype(np.float32)
+    water = IGBP_LAYERS[layer]
+    classes = np.where((stored >= 1) & (stored < WATER_CLASS), stored, 0)
+    return np.where(stored == water, WATER_CLASS, classes).astype(np.float32)
+
+
+def _believes(granule: ModisGranule) -> tuple[str, ...]:
+    """What is believed about the codes of a granule, and why."""
+    said = []
+    for name in igbp_layers(granule):
+        water = IGBP_LAYERS[name]
+        said.append(
+            f"igbp: classes of IGBP with water {water}, because {granule.named.product} of "
+            f"collection {granule.named.collection} has them in {name}"
+        )
+    if _BURN_LAYER in granule.datasets:
+        said.append("burned: a flag made of the date of burning; dates are no quantities")
+    bare = [name for name in granule.datasets if name in granule.row.rules
+            and granule.rule_of(name) is None]  # fmt: skip
+    if bare:
+        said.append(f"no quality control of {', '.join(bare[:3])}: the file lacks its QA layers")
+    return tuple(said)
 
 
 class _Modis:
@@ -244,6 +292,7 @@ class _Modis:
             grid=tile + "; ".join(geometry.words for geometry in granule.geometries),
             date=named.date.isoformat(),
             variables=(*granule.datasets, *derived_names(granule)),
+            believes=_believes(granule),
         )
 
     def layers(self, path: str) -> Iterator[Layer]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from upscale.archives.formats.bits import (
     BAND_QC,
+    BURN_QA,
     CODE,
     FPAR_QC,
     LST_QC,
@@ -127,6 +128,11 @@ def _fapar() -> dict[str, tuple[Rule, ...]]:
     return {layer: ((QualityTest("FparLai_QC", good),),) for layer in layers}
 
 
+def _burned() -> dict[str, tuple[Rule, ...]]:
+    """MCD64A1: land of which the month was seen well enough."""
+    return {"Burn Date": ((QualityTest("QA", accepted(BURN_QA, land=(1,), valid=(1,))),),)}
+
+
 _REFLECTANCE = {"_FillValue": -28672, "valid_range": (-100, 16000), "scale_factor": 1e-4,
                 "units": "reflectance"}  # fmt: skip
 _CODES = {"_FillValue": 255, "valid_range": (0, 254)}
@@ -188,7 +194,8 @@ PRODUCTS: Mapping[str, Product] = {
     **dict.fromkeys(("15A2H", "15A3H"), Product(_fapar(), _FAPAR_DOCUMENTED)),
     **dict.fromkeys(("13A1", "13A2", "13A3", "13Q1", "13C1", "13C2"),
                     Product(_vegetation_index())),
-    "12Q1": Product(documented=((r"LC_\w+", {"_FillValue": 255}),)),
+    "64A1": Product(_burned(), ((r"Burn Date", {"_FillValue": -1, "valid_range": (0, 366)}),)),
+    "12Q1": Product(documented=((r"LC_\w+|Land_Cover_\w+", {"_FillValue": 255}),)),
     "12C1": Product(documented=((r"Majority_Land_Cover_\w+", {"_FillValue": 255}),)),
 }  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -14,6 +15,9 @@ _NAME = re.compile(
     r"(?P<product>[A-Z0-9]{3}[0-9]{2}[A-Z0-9_]+)\.A(?P<year>\d{4})(?P<day>\d{3})"
     r"(?:\.h(?P<h>\d{2})v(?P<v>\d{2}))?\.(?P<collection>\d{3})(?:\.(?P<produced>\d{13}))?\b.*"
 )
+
+#: A scene of a few minutes along the orbit: its name has a time of day where tiles have hXXvYY.
+_SWATH = re.compile(r"(?P<product>[A-Z0-9]{3}\w*)\.A\d{7}\.\d{4}\.\d{3}\..*")
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,8 @@ class Published:
 def published(path: str) -> Published:
     """Parse the name of a granule; ArchiveError where it does not have the published form."""
     name = PurePath(path).name
+    if swath := _SWATH.fullmatch(name):
+        raise ArchiveError(f"{path}: {swath_words(swath['product'])}")
     found = _NAME.fullmatch(name)
     if found is None:
         raise ArchiveError(
@@ -53,6 +59,31 @@ def published(path: str) -> Published:
     return Published(found["product"], date, tile, found["collection"], found["produced"] or "")
 
 
+def swath_words(product: str) -> str:
+    """What is said of a scene whose pixels lie along the orbit of the satellite."""
+    return (
+        f"expected a product on a grid, found {product}, a swath product (level 2), whose pixels "
+        "lie along the orbit; take the gridded product of the same series, such as MOD09GA for "
+        "MOD09 or MOD11A1 for MOD11_L2"
+    )
+
+
 def has_published_name(path: str, products: str) -> bool:
     """True where the file name starts with one of the `products` (a pattern) and a date."""
     return re.match(rf"(?:{products})\w*\.A\d{{7}}\.", PurePath(path).name) is not None
+
+
+def held_in_words(names: Sequence[str]) -> str:
+    """What the members of a ZIP are that is no archive of weather, and what to do with it."""
+    granules = [name for name in names if has_published_name(name, "M[OYC]D|VNP|VJ[12]")]
+    if granules:
+        first = PurePath(granules[0]).name
+        return (
+            f"{len(granules)} granules such as {first}; unpack the ZIP and name its folder under "
+            "satellite or static.igbp"
+        )
+    if any(name.lower().endswith((".tif", ".tiff")) for name in names):
+        return "GeoTIFFs; unpack the ZIP and name the map that is meant"
+    if not names:
+        return "none; fetch it again"
+    return f"{', '.join(sorted(names)[:3])}, which no reader knows; name another file"

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upscale.archives.satellite.indices import INDICES
+from upscale.archives.satellite.published import Published
 from upscale.calendar import day_number, next_month
 from upscale.remote.errors import ArchiveError
 
@@ -48,12 +49,15 @@ class Recipe:
 class ProductVariables:
     """The variables of a product with their recipes, and the period that a granule represents.
 
-    usual: the variables that are taken by default.
+    usual: the variables that are taken by default. step: days from one granule to the next, where
+    they are fewer than a granule represents; of days that two of them represent, the first that has
+    a value counts.
     """
 
     recipes: Mapping[str, Recipe]
     span: Span = 1
     usual: tuple[str, ...] = ()
+    step: int | None = None
 
 
 def _reflectances(bands: Mapping[int, str]) -> dict[str, Recipe]:
@@ -81,15 +85,15 @@ _ANGLES = {
 _GREEN = ("ndvi", "evi", "nirv")
 
 
-def _vegetation(prefix: str, span: Span) -> ProductVariables:
-    """MOD13: its own NDVI and EVI; NIRv is NDVI x NIR of the means."""
+def _vegetation(prefix: str, span: Span, step: int | None = None) -> ProductVariables:
+    """MOD13 and VNP13: their own NDVI and EVI; NIRv is NDVI x NIR of the means."""
     ndvi, nir = f"{prefix} NDVI", f"{prefix} NIR reflectance"
     recipes = {
         "ndvi": Recipe((ndvi,)),
         "evi": Recipe((f"{prefix} EVI",)),
         "nirv": Recipe((ndvi, nir), _product),
     }
-    return ProductVariables(recipes, span, _GREEN)
+    return ProductVariables(recipes, span, _GREEN, step)
 
 
 def _temperature(grid: str, span: Span) -> ProductVariables:
@@ -99,16 +103,21 @@ def _temperature(grid: str, span: Span) -> ProductVariables:
 
 _FAPAR = {"fapar": Recipe(("Fpar_500m",))}
 _NBAR = ProductVariables(_reflectances(_seven("Nadir_Reflectance_Band{}")), 1, _GREEN)
-_VIIRS = {1: "SurfReflect_I1_1", 2: "SurfReflect_I2_1", 6: "SurfReflect_I3_1"}
-_VIIRS_1KM = {1: "SurfReflect_M5_1", 2: "SurfReflect_M7_1", 3: "SurfReflect_M3_1",
-              7: "SurfReflect_M11_1"}  # fmt: skip
+
+#: VIIRS bands by the MODIS band that they continue: 500 m, and those of 1 km that indices take.
+_IMAGERY = {1: "I1", 2: "I2", 6: "I3"}
+_MODERATE = {1: "M5", 2: "M7", 3: "M3", 7: "M11"}
 
 
-def _viirs() -> ProductVariables:
-    """500 m bands where they exist; indices with blue or 2.2 um use only 1 km bands."""
-    recipes = _reflectances(_VIIRS_1KM) | _reflectances(_VIIRS)
-    return ProductVariables(recipes, 1, _GREEN)
+def _viirs(pattern: str, *sizes: Mapping[int, str]) -> ProductVariables:
+    """Later sizes go first; indices with blue or 2.2 um use only 1 km bands."""
+    recipes: dict[str, Recipe] = {}
+    for bands in sizes:
+        recipes |= _reflectances({key: pattern.format(band) for key, band in bands.items()})
+    return ProductVariables(recipes, 1, tuple(name for name in _GREEN if name in recipes))
 
+
+_NADIR = "Nadir_Reflectance_{}"
 
 #: By product without its platform; VIIRS by `09GA_VIIRS`.
 OFFERS: Mapping[str, ProductVariables] = {
@@ -120,7 +129,15 @@ OFFERS: Mapping[str, ProductVariables] = {
     "09CMG": ProductVariables(
         _reflectances(_seven("Coarse Resolution Surface Reflectance Band {}")), 1, _GREEN
     ),
-    "09GA_VIIRS": _viirs(),
+    "09GA_VIIRS": _viirs("SurfReflect_{}_1", _MODERATE, _IMAGERY),
+    "13A1_VIIRS": _vegetation("500 m 16 days", 16, 8),
+    "13A2_VIIRS": _vegetation("1 km 16 days", 16, 8),
+    "13C1_VIIRS": _vegetation("CMG 0.05 Deg 16 days", 16, 8),
+    "13A3_VIIRS": _vegetation("1 km monthly", "month"),
+    "13C2_VIIRS": _vegetation("CMG 0.05 Deg monthly", "month"),
+    "15A2H_VIIRS": ProductVariables({"fapar": Recipe(("Fpar",))}, 8, ("fapar",)),
+    "43IA4_VIIRS": _viirs(_NADIR, _IMAGERY),
+    "43MA4_VIIRS": _viirs(_NADIR, _MODERATE),
     "43A4": _NBAR,
     "43C4": _NBAR,
     "11A1": _temperature("1km", 1),
@@ -147,16 +164,31 @@ def offer_of(product: str) -> ProductVariables:
     viirs = product.startswith(("VNP", "VJ1", "VJ2"))
     name = product[3:] + ("_VIIRS" if viirs else "")
     if name not in OFFERS:
-        known = ", ".join(with_platform(key) for key in OFFERS if not key.endswith("VIIRS"))
+        known = ", ".join(map(with_platform, OFFERS))
         raise ArchiveError(
-            f"expected a product that gives drivers ({known}, VNP09GA), found {product}; "
-            "leave its files out"
+            f"expected a product that gives drivers ({known}), found {product}; leave its files out"
         )
     return OFFERS[name]
 
 
+def check_collection(named: Published) -> None:
+    """ArchiveError for a granule of an older collection that is made for other days than today's.
+
+    MCD43 of collection 5 stands for 16 days from its date and has its quality in MCD43A2; since
+    collection 6 a granule stands for one day and has its own.
+    """
+    if named.product.startswith("MCD43") and named.collection < "006":
+        raise ArchiveError(
+            f"expected {named.product} of collection 006 or 061, whose granules stand for one day, "
+            f"found collection {named.collection}, which is for 16 days from its date and without "
+            "quality; fetch the newer collection"
+        )
+
+
 def with_platform(key: str) -> str:
     """The usual name of a product, with its platform."""
+    if key.endswith("_VIIRS"):
+        return "VNP" + key.removesuffix("_VIIRS")
     return ("MCD" if key[:2] in ("15", "43") else "MOD") + key
 
 

@@ -1,9 +1,9 @@
-"""VIIRS daily surface reflectance (VNP09GA and its successors; HDF5), which continues MODIS Terra.
+"""VIIRS granules (HDF5): gridded products that continue those of MODIS.
 
-Grids are groups HDFEOS/GRIDS/<grid>/Data Fields with 500 m bands I1 to I3 and 1 km bands M1 to
-M11. The layout follows the VNP09 User Guide; it has not been tested on a real granule. Files are
-read with netCDF4, which is not thread-safe: the lock of the NetCDF readers is held around every
-open, read and close.
+Grids are groups HDFEOS/GRIDS/<grid>/Data Fields; VNP09GA has 500 m bands I1 to I3 and 1 km bands
+M1 to M11. Layouts follow the user guides; none was tested on a real granule. Files are read with
+netCDF4, which is not thread-safe: the lock of the NetCDF readers is held around every open, read
+and close.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -20,41 +19,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upscale.archives.formats import structure
-from upscale.archives.formats.bits import Accepted, Field, accepted, passes, widened
+from upscale.archives.formats.bits import passes, widened
 from upscale.archives.formats.scaling import Numbers, numbers_of, physical, units_of
 from upscale.archives.formats.structure import Geometry
 from upscale.archives.granule import Description, Layer
 from upscale.archives.reanalysis.netcdf import NETCDF
-from upscale.archives.satellite.published import Published, has_published_name, published
+from upscale.archives.satellite.coded import is_coded
+from upscale.archives.satellite.products import Product, Rule
+from upscale.archives.satellite.published import (
+    Published,
+    has_published_name,
+    published,
+    swath_words,
+)
+from upscale.archives.satellite.viirs_products import viirs_row
+from upscale.archives.source import not_this_kind
 from upscale.remote.errors import ArchiveError
 from upscale.stores.files import first_bytes
 
 #: First bytes of every HDF5 file.
 MAGIC = b"\x89HDF\r\n\x1a\n"
-
-#: Quality flags of VNP09GA (VNP09 User Guide, collection 2).
-QF1: Mapping[str, Field] = {
-    "mask_quality": (0, 1), "cloud": (2, 3), "night": (4, 4), "low_sun": (5, 5), "glint": (6, 7),
-}  # fmt: skip
-QF2: Mapping[str, Field] = {
-    "land_water": (0, 2), "shadow": (3, 3), "heavy_aerosol": (4, 4), "snow": (5, 5),
-    "cirrus_reflective": (6, 6), "cirrus_emissive": (7, 7),
-}  # fmt: skip
-QF7: Mapping[str, Field] = {
-    "snow": (0, 0), "adjacent": (1, 1), "aerosol": (2, 3), "thin_cirrus": (4, 4),
-}  # fmt: skip
-
-#: Clear daytime sky over land, coast or inland water; no shadow, cirrus or heavy aerosol.
-_CLEAR: Mapping[str, tuple[Accepted, ...]] = {
-    "SurfReflect_QF1_1": accepted(QF1, cloud=(0, 1), night=(0,)),
-    "SurfReflect_QF2_1": accepted(
-        QF2, land_water=(0, 1, 2, 5), shadow=(0,), heavy_aerosol=(0,), cirrus_reflective=(0,),
-        cirrus_emissive=(0,),
-    ),
-    "SurfReflect_QF7_1": accepted(QF7, adjacent=(0,), aerosol=(0, 1, 2)),
-}  # fmt: skip
-
-_DOCUMENTED = {"_FillValue": -28672, "valid_range": (-100, 16000), "scale_factor": 1e-4}
 
 
 @dataclass(frozen=True)
@@ -70,19 +54,11 @@ class _Field:
         return f"HDFEOS/GRIDS/{self.grid}/Data Fields"
 
 
-def _bands() -> frozenset[str]:
-    bands = (*(f"I{n}" for n in (1, 2, 3)), *(f"M{n}" for n in (1, 2, 3, 4, 5, 7, 8, 10, 11)))
-    return frozenset(f"SurfReflect_{band}_1" for band in bands)
-
-
 @contextmanager
 def _open(path: str) -> Iterator[Any]:
     """Open a file while holding the NetCDF lock; ArchiveError where it is damaged or no HDF5."""
     if first_bytes(path, 8) != MAGIC:
-        raise ArchiveError(
-            f"{path}: expected an HDF5 file, found one that starts with {first_bytes(path)!r}; "
-            "fetch it again"
-        )
+        raise ArchiveError(f"{path}: expected an HDF5 file, found {not_this_kind(path)}")
     with NETCDF:
         try:
             with netCDF4.Dataset(path) as file:
@@ -122,35 +98,42 @@ class ViirsGranule:
             )
         return self.fields[name]
 
+    @property
+    def row(self) -> Product:
+        return viirs_row(self.named.product)
+
     def layer(self, name: str) -> Layer:
-        """One field in physical units; a band has the QA of the 1 km pixels."""
+        """One field in physical units, with the QA of its band."""
         attributes = self._attributes(name)
-        values = physical(name, self.stored(name), attributes, adds=True)
-        return Layer(name, units_of(attributes), values, self.usable(name))
+        values = physical(name, self.stored(name), attributes, self.row.adds)
+        coded = is_coded(name, attributes)
+        return Layer(name, units_of(attributes), values, self.usable(name), coded)
 
     def numbers(self, name: str) -> Numbers:
         """One field as stored numbers."""
         attributes = self._attributes(name)
-        return numbers_of(name, self.stored(name), attributes, True, self.usable(name))
+        stored, usable = self.stored(name), self.usable(name)
+        return numbers_of(name, stored, attributes, self.row.adds, usable)
 
     def _attributes(self, name: str) -> Mapping[str, Any]:
-        return {**(_DOCUMENTED if name in _bands() else {}), **self._field(name).attributes}
+        return {**self.row.attributes(name), **self._field(name).attributes}
 
     def usable(self, name: str) -> NDArray[np.bool_] | None:
         """Where the default QA accepts a band (row, col); None for other fields."""
-        if name not in _bands() or self.clear is None:
-            return None
-        times = self._field(name).shape[0] // self.clear.shape[0]
-        return self.clear if times == 1 else widened(self.clear, times, times)
+        for rule in self.row.rules.get(name, ()):
+            if all(check.layer in self.fields for check in rule):
+                good = self._accepted(rule)
+                times = self._field(name).shape[0] // good.shape[0]
+                return good if times == 1 else widened(good, times, times)
+        return None
 
-    @cached_property
-    def clear(self) -> NDArray[np.bool_] | None:
-        """Where the default QA accepts a 1 km pixel (row, col); None where flags are missing."""
-        if not all(name in self.fields for name in _CLEAR):
-            return None
-        checks = (passes(self._codes(name), rule) for name, rule in _CLEAR.items())
-        good: NDArray[np.bool_] = np.logical_and.reduce(list(checks))
-        return good
+    def _accepted(self, rule: Rule) -> NDArray[np.bool_]:
+        """Where a rule holds (row, col), kept: the bands of a product share theirs."""
+        kept: dict[Rule, NDArray[np.bool_]] = self.__dict__.setdefault("_kept", {})
+        if rule not in kept:
+            verdicts = [passes(self._codes(test.layer), test.conditions) for test in rule]
+            kept[rule] = np.logical_and.reduce(verdicts)
+        return kept[rule]
 
     def _codes(self, name: str) -> NDArray[np.unsignedinteger]:
         stored = self.stored(name)
@@ -179,6 +162,10 @@ def _fields(file: Any, path: str) -> Iterator[tuple[str, _Field]]:
     try:
         grids = file["HDFEOS/GRIDS"].groups
     except IndexError:
+        if {"geolocation_data", "observation_data", "All_Data"} & set(file.groups) or (
+            "HDFEOS" in file.groups and "SWATHS" in file["HDFEOS"].groups
+        ):
+            raise ArchiveError(f"{path}: {swath_words(published(path).product)}") from None
         raise ArchiveError(
             f"{path}: expected a group HDFEOS/GRIDS, found {', '.join(file.groups) or 'none'}; "
             "take the gridded product"
@@ -207,8 +194,8 @@ class _Viirs:
     name = "viirs"
 
     def matches(self, path: str) -> bool:
-        """True for the published name of a daily reflectance granule, whatever its content."""
-        named = has_published_name(path, "(VNP|VJ1|VJ2)09GA")
+        """True for the published name of a granule, whatever its content."""
+        named = has_published_name(path, "VNP|VJ1|VJ2")
         return named and PurePath(path).suffix in (".h5", ".hdf5", ".nc")
 
     def describe(self, path: str) -> Description:
