@@ -19,6 +19,7 @@ from upscale.grid import cell_areas
 from upscale.product.cube import CELL_ATTRIBUTES, PER_LAND, extent_attributes
 from upscale.product.quality import FILL, Quality
 from upscale.product.reader import FluxCube, cells_of
+from upscale.product.rounding import ALGORITHM, ROUNDED, ROUNDING, rounding_attributes
 from upscale.product.uncertainty import STEP_ARRAYS
 from upscale.stores.axes import AXES, crs_attributes
 from upscale.stores.documents import gathered, read_documents, read_root
@@ -73,6 +74,7 @@ def expected_arrays(cube: FluxCube) -> set[str]:
     """Names of all arrays that the layout and the model of a cube give it."""
     names = {*item_arrays(cube), *LAYERS, *AXES}
     names |= {"segment", "segment_bnds", "member"} if cube.has_sums else set()
+    names |= {ROUNDING} if cube.layout.keep_bits is not None else set()
     return names | ({"step", "step_bnds"} if cube.has_steps else set())
 
 
@@ -236,6 +238,12 @@ def _labels(cube: FluxCube) -> Check:
 def _reference(cube: FluxCube) -> Check:
     """Where cells lie, what their areas are, and what a value is a mean of."""
     wanted = {(name, "cell_methods"): PER_LAND for name in (*FLUXES, *SPREADS)}
+    wanted |= {
+        (name, key): value
+        for name in ROUNDED
+        for key, value in rounding_attributes(name, cube.layout.keep_bits).items()
+    }
+    wanted |= {(ROUNDING, key): value for key, value in ALGORITHM.items() if cube.has(ROUNDING)}
     wanted[("areacella", "cell_methods")] = "area: sum"
     wanted[("sftlf", "cell_methods")] = "area: mean"
     for name in (*item_arrays(cube), *LAYERS):

@@ -101,6 +101,12 @@ class Piece:
     def grid(self) -> Grid:
         return self.layout.grid
 
+    @property
+    def rounding(self) -> float:
+        """Largest relative error of fluxes and spreads of which some bits were left out."""
+        keep = self.layout.keep_bits
+        return 0.0 if keep is None else 2.0 ** -(keep + 1)
+
     @cached_property
     def there(self) -> dict[str, Bools]:
         """Where each array has a number."""

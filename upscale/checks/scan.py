@@ -270,7 +270,7 @@ def _scan_sums(tally: Tally, piece: Piece, cube: FluxCube) -> None:
         piece.fault(tally, "sums", counts != found, "segment_days", first)
         size = each.sum(np.abs(values) if flux == "nee" else values)
         gap = np.abs(members.mean(axis=0) - (each.sum(values) if flux == "nee" else size))
-        allowed = SUM_TOLERANCE[0] * size + SUM_TOLERANCE[1]
+        allowed = (SUM_TOLERANCE[0] + piece.rounding) * size + SUM_TOLERANCE[1]
         piece.fault(tally, "sums", ~(gap <= allowed), f"{flux}_member", first)
         if cube.layout.members > 1:
             _compare_spreads(tally, piece, spread, members, each.sum(piece.arrays[spread]), first)
@@ -283,7 +283,7 @@ def _compare_spreads(
     nothing beside it: members differ alike from day to day."""
     found = members.std(axis=0, ddof=1)
     relative, absolute = SPREAD_TOLERANCE
-    rounding = relative * most + absolute + 1e-6 * np.abs(members).max(axis=0)
+    rounding = (relative + piece.rounding) * most + absolute + 1e-6 * np.abs(members).max(axis=0)
     piece.fault(tally, "members", found > most + rounding, name, first)
     differ = piece.by_tile(found.sum(axis=0)), piece.by_tile(most.sum(axis=0))
     many = piece.by_tile(most.max(axis=0) > 0) >= SOME_CELLS

@@ -26,6 +26,10 @@ class Output(Strict):
     tile: Annotated[int, Field(ge=1, le=1000)] | Literal["auto"] = "auto"
     """Edge of a tile in cells. A tile of one block is a shard and a work item. `auto` takes the
     tile that the driver cube is stored in."""
+    keep_bits: Annotated[int, Field(ge=7, le=22)] | None = None
+    """Bits of the mantissa, of 23, that daily fluxes and spreads keep: n of them change a value by
+    at most a part in 2 to the power n + 1, and pack better. Left out: all. Sums of the members keep
+    all."""
     region: Region | None = None
     """Make only the cells whose centres lie inside it. Left out: all cells."""
     title: str | None = None

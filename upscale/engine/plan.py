@@ -109,8 +109,9 @@ def make_plan(run: Run, release: Release, cube: DriverCube) -> RunPlan:
     grid, stored = product_grid(run, cube), stored_attributes(run.output.store)
     tile = _tile_size(run, cube)
     layout = FluxLayout(
-        grid, run.period.first, run.period.count, tile, release.members, run.output.members
-    )
+        grid, run.period.first, run.period.count, tile, release.members, run.output.members,
+        keep_bits=run.output.keep_bits,
+    )  # fmt: skip
     job = make_job(run, release, cube, layout, stored)
     plans = tuple(plan for plan in _tile_plans(cube, layout) if plan.domain)
     if not any(plan.land for plan in plans):
@@ -183,6 +184,8 @@ def rules_of(run: Run, release: Release, layout: FluxLayout, until: int) -> dict
         for key, value in science[section].items()
     }
     del named["period.end"]
+    if run.output.keep_bits is None:  # so that stores of before this key go on
+        del named["output.keep_bits"]
     return named | {
         "format": FORMAT,
         "model": release.manifest.name,

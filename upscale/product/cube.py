@@ -19,6 +19,7 @@ from upscale.calendar import date_of
 from upscale.grid import EARTH_RADIUS, Grid, cell_areas
 from upscale.product.layout import FORMAT, FluxLayout
 from upscale.product.quality import DTYPE, FILL, flag_attributes
+from upscale.product.rounding import ALGORITHM, ROUNDING, rounding_attributes
 from upscale.product.uncertainty import NO_UNCERTAINTY, STEP_ARRAYS, StoredUncertainty
 from upscale.stores.arrays import create_array, packed, put_array
 from upscale.stores.axes import CELLS, DAILY, put_axes, put_stretches
@@ -84,6 +85,8 @@ def create_flux_cube(
     again = overwrite or was_begun(url)
     root = zarr.create_group(url, overwrite=again, attributes=mark, zarr_format=3)
     put_axes(root, layout.grid, layout.first + np.arange(layout.count))
+    if layout.keep_bits is not None:
+        put_array(root, ROUNDING, np.array(0, np.int32), (), ALGORITHM)
     _create_daily(root, layout, uncertainty)
     _create_static(root, layout)
     _create_sums(root, layout)
@@ -103,6 +106,7 @@ def was_begun(url: str) -> bool:
 
 
 def layout_dict(layout: FluxLayout) -> dict[str, Any]:
+    """A layout as plain values; what a store of every version has comes first."""
     return {
         "grid": layout.grid.to_dict(),
         "first": layout.first,
@@ -112,6 +116,7 @@ def layout_dict(layout: FluxLayout) -> dict[str, Any]:
         "sums": layout.sums,
         "block": layout.block,
         "format": layout.format,
+        **({} if layout.keep_bits is None else {"keep_bits": layout.keep_bits}),
     }
 
 
@@ -167,6 +172,7 @@ def _create_daily(root: zarr.Group, layout: FluxLayout, uncertainty: StoredUncer
     """Write the metadata of fluxes, spreads, quality and the share of filled days."""
     for name in (*FLUXES, *(f"{flux}_sd" for flux in FLUXES)):
         text = daily_attributes(name, uncertainty) | CELL_ATTRIBUTES | {"cell_methods": PER_LAND}
+        text |= rounding_attributes(name, layout.keep_bits)
         _create(root, name, np.float32, np.nan, layout, text)
     flags = daily_attributes("quality", uncertainty) | CELL_ATTRIBUTES
     _create(root, "quality", DTYPE, FILL, layout, flags)

@@ -97,7 +97,7 @@ class FluxLayout:
 
     tile: edge of a tile in cells; members: size of the ensemble; sums: period of the sums
     that are kept for each member; format: number of the rules of this module, 1 for stores that
-    name none.
+    name none; keep_bits: bits of the mantissa that fluxes and spreads keep, None for all.
     """
 
     grid: Grid
@@ -108,6 +108,7 @@ class FluxLayout:
     sums: Sums = "annual"
     block: int = BLOCK_DAYS
     format: int = FORMAT
+    keep_bits: int | None = None
 
     @property
     def blocks(self) -> int:
@@ -269,7 +270,7 @@ class FluxLayout:
         axes = 6 + 3 * bool(sums) + 2 * bool(step_arrays)
         # The metadata of each array, of the grid mapping, and of the root; one value needs no
         # more than metadata.
-        metadata = each + 4 + axes + 2
+        metadata = each + 4 + axes + 2 + (self.keep_bits is not None)
         return self.blocks * (land * each + barren) + 4 * rows * cols + axes + metadata
 
     def describe(self) -> str:

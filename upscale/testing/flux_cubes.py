@@ -19,6 +19,7 @@ from upscale.grid import Grid, tiles_of
 from upscale.product.cube import create_flux_cube
 from upscale.product.layout import FluxLayout, Sums, WorkItem
 from upscale.product.quality import DTYPE, REASONS, Quality, has
+from upscale.product.rounding import rounded
 from upscale.product.shards import TileFluxes, update_layer, write_item
 from upscale.product.uncertainty import INDEX_BITS, NO_UNCERTAINTY, STEP_ARRAYS, StoredUncertainty
 from upscale.variables import FLUXES, ICE_CLASS
@@ -129,6 +130,7 @@ def make_flux_cube(
         for block in range(layout.blocks):
             item = WorkItem(block, tile)
             made = made_item(layout, world, item)
+            made = replace(made, daily=rounded(made.daily, layout.keep_bits))
             write_item(url, layout, item, with_steps(made, layout, item, uncertainty))
     return layout
 

@@ -53,6 +53,7 @@ from upscale.network.releases.release import Release, load_release
 from upscale.network.uncertainty.applicability import Applicability
 from upscale.network.windows import WindowRule
 from upscale.product.layout import WorkItem
+from upscale.product.rounding import rounded
 from upscale.product.shards import withdraw_item, write_item
 
 
@@ -199,6 +200,8 @@ def process(
     made = (
         _predict(session, surface, item, watch, before) if land else _barren(session, surface, item)
     )
+    daily = rounded(made.fluxes.daily, job.layout.keep_bits)
+    made = replace(made, fluxes=replace(made.fluxes, daily=daily))
     try:
         with watch.stage("write"):
             totals = totals_of(surface, made.fluxes, job.layout)
