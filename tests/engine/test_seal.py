@@ -15,7 +15,7 @@ from upscale.engine.check import check_store
 from upscale.engine.ledger import RunLedger
 from upscale.engine.run import finalise, status
 from upscale.jobs.ledger import beside
-from upscale.product.netcdf import publish_netcdf
+from upscale.product.published.netcdf import publish_netcdf
 from upscale.testing.spoilt import rot
 
 

@@ -18,7 +18,7 @@ import upscale
 from upscale.drivers.cube import open_cube
 from upscale.engine.check import check_store
 from upscale.network.releases.release import load_release
-from upscale.product.netcdf import export_day, publish_netcdf
+from upscale.product.published.netcdf import export_day, publish_netcdf
 from upscale.product.reader import open_flux_cube
 from upscale.product.totals import global_totals
 

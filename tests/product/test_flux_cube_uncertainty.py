@@ -23,11 +23,13 @@ from upscale.network.uncertainty.calibration import interval as network_interval
 from upscale.product.composite import _applicability_sums, composite
 from upscale.product.cube import create_flux_cube
 from upscale.product.layout import FluxLayout, item_from_id
-from upscale.product.netcdf import export_day, publish_netcdf
 from upscale.product.plots import plot_cube
+from upscale.product.published.netcdf import export_day, publish_netcdf
+from upscale.product.published.plan import APPLICABILITY
 from upscale.product.quality import Quality, has
 from upscale.product.reader import CellSlices, interval, open_flux_cube
 from upscale.product.shards import region_of
+from upscale.product.totals import global_totals
 from upscale.product.uncertainty import STEP_ARRAYS, StoredUncertainty
 from upscale.testing.flux_cubes import MADE_UNCERTAINTY, make_flux_cube, small_layout
 
@@ -170,26 +172,53 @@ def strict_faults(path: Path) -> list[str]:
     return [text for level in levels for each in level for text in each["msgs"]]
 
 
-def test_netcdf_holds_the_steps_of_its_days_and_passes_the_strict_check(
-    store: str, tmp_path: Path
+@pytest.fixture(scope="module")
+def published(store: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return publish_netcdf(
+        store, tmp_path_factory.mktemp("published"), ("gpp", APPLICABILITY)
+    ).folder
+
+
+def test_all_months_open_together_and_give_the_total_of_the_store(
+    store: str, published: Path
 ) -> None:
-    done = publish_netcdf(store, tmp_path / "out", ("gpp",))
+    files = sorted(published.glob("*_gpp_*.nc"))
+    assert len(files) == 4
+    with xr.open_mfdataset(files) as opened:
+        assert set(opened.sizes) == {"time", "lat", "lon", "bnds"}
+        grams = (opened.gpp * opened.areacella * opened.sftlf / 100).sum().values
+        low, high = interval(opened, "gpp", 0.9)
+        assert (low <= high).sum() == opened.gpp.notnull().sum()
+    rows = [row for row in global_totals(store) if row.flux == "gpp"]
+    assert grams / 1e15 == pytest.approx(sum(row.total for row in rows), rel=1e-5)
+
+
+def test_steps_are_published_in_files_of_their_own_by_year(store: str, published: Path) -> None:
+    files = sorted(published.glob("*_applicability_*.nc"))
+    names = [path.name.split("_", 2)[2] for path in files]
+    assert names == ["18deg_15day_2011_v1.nc", "18deg_15day_2012_v1.nc"]
     fluxes = xr.open_zarr(store, consolidated=False)
-    for path in done.written:
-        with xr.open_dataset(path) as month:
-            daily = month.extrapolation.sel(step=month.time, method="ffill")
-            whole = fluxes.extrapolation.sel(step=fluxes.time, method="ffill")
-            np.testing.assert_array_equal(daily.values, whole.sel(time=month.time).values)
-            assert month.sizes["step"] <= 5
-            low, high = interval(month, "gpp", 0.9)
-            assert (low <= high).sum() == month.gpp.notnull().sum()
-    assert strict_faults(done.written[1]) == []
+    with xr.open_mfdataset(files, data_vars="minimal") as opened:
+        for name in (*STEP_ARRAYS, "step"):
+            np.testing.assert_array_equal(opened[name].values, fluxes[name].values)
+    assert strict_faults(files[1]) == []
+    with xr.open_dataset(files[0]) as year:
+        assert year.attrs["time_coverage_start"] == "2011-12-20T00:00:00Z"
+        assert year.attrs["time_coverage_resolution"] == "P15D"
+        assert set(year.sizes) == {"step", "lat", "lon", "bnds"}
+
+
+def test_a_month_and_a_day_pass_the_strict_check(
+    store: str, published: Path, tmp_path: Path
+) -> None:
+    assert strict_faults(sorted(published.glob("*_gpp_*.nc"))[1]) == []
     day = export_day(store, dt.date(2012, 2, 29), tmp_path / "day.nc")
     assert strict_faults(day) == []
+    step = xr.open_zarr(store, consolidated=False).sel(step="2012-02-29", method="ffill")
     with xr.open_dataset(day) as one:
-        assert set(STEP_ARRAYS) <= set(one)
+        for name in STEP_ARRAYS:
+            np.testing.assert_array_equal(one[name].values[0], step[name].values)
         assert one.extrapolation_driver.flag_meanings == "none ta sw_in vpd"
-    assert publish_netcdf(store, tmp_path / "out", ("gpp",)).written == ()
 
 
 @pytest.mark.parametrize("level", [0.3, 0.5, 0.8, 0.9])

@@ -14,8 +14,10 @@ import pytest
 import xarray as xr
 import zarr
 
-from upscale.product.ncfile import UnfinishedError
-from upscale.product.netcdf import MANIFEST, Publication, export_day, publish_netcdf
+from upscale.product.published.index import MANIFEST
+from upscale.product.published.netcdf import Publication, export_day, publish_netcdf
+from upscale.product.published.part import UnfinishedError
+from upscale.product.published.plan import FileOptions
 from upscale.product.quality import Quality
 
 
@@ -118,10 +120,10 @@ def test_a_second_publication_keeps_what_is_right(published: Publication, made_s
     before = {path: path.stat().st_mtime_ns for path in published.folder.glob("*.nc")}
     lines: list[str] = []
     again = publish_netcdf(made_store, published.folder, say=lines.append)
-    assert again.written == ()
+    assert again.written == {}
     assert len(again.kept) == len(before) == 12
-    assert "12 kept" in again.describe()
-    assert all("kept, equal to the store" in line for line in lines)
+    assert again.describe() == "nothing to write: 12 files are as they should be"
+    assert all(line.endswith(": kept") for line in lines)
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
 
@@ -135,12 +137,13 @@ def test_the_same_store_gives_the_same_bytes(
 
 def test_a_damaged_file_is_written_again(made_store: str, tmp_path: Path) -> None:
     first = publish_netcdf(made_store, tmp_path, ("gpp",))
-    damaged = first.written[1]
+    damaged = sorted(first.written)[1]
     content = bytearray(damaged.read_bytes())
     content[len(content) // 2] ^= 0xFF
     damaged.write_bytes(content)
     second = publish_netcdf(made_store, tmp_path, ("gpp",))
-    assert second.written == (damaged,)
+    assert list(second.written) == [damaged]
+    assert "its sha256 is not that of the file that was written" in second.written[damaged]
     assert len(second.kept) == 3
 
 
@@ -165,11 +168,11 @@ def test_the_manifest_is_what_sha256sum_checks(published: Publication) -> None:
 def test_what_is_not_computed_is_not_published(copied: str, tmp_path: Path) -> None:
     quality = zarr.open_group(copied, mode="r+")["quality"]
     quality[40, 3, :] = int(Quality.NOT_PRODUCED)
-    with pytest.raises(UnfinishedError, match="finish the run first"):
+    with pytest.raises(UnfinishedError, match=r"201202_v1\.nc .*; finish the run first"):
         publish_netcdf(copied, tmp_path / "out", ("gpp",))
-    names = [path.name[-12:] for path in (tmp_path / "out").glob("*.nc")]
-    assert names == ["201201_v1.nc"]
-    publish_netcdf(copied, tmp_path / "out", ("gpp",), unfinished=True)
+    names = {path.name[-12:] for path in (tmp_path / "out").glob("*.nc")}
+    assert names == {f"2012{n:02}_v1.nc" for n in range(1, 13) if n != 2}
+    publish_netcdf(copied, tmp_path / "out", ("gpp",), FileOptions(unfinished=True))
     assert len(list((tmp_path / "out").glob("*.nc"))) == 12
 
 

@@ -11,10 +11,11 @@ from typing import Annotated
 import typer
 
 from upscale.commands.arguments import DryRun, FluxCubeArgument
-from upscale.product.netcdf import export_day, named_files, publish_netcdf
+from upscale.engine.origin import origin_of
+from upscale.product.published.netcdf import export_day, named_files, publish_netcdf
+from upscale.product.published.plan import PUBLISHABLE, FileOptions
 from upscale.product.reader import open_flux_cube
 from upscale.product.totals import totals, write_totals
-from upscale.variables import FLUXES
 
 EXAMPLES = (
     "upscale publish fluxes.zarr --out published",
@@ -43,7 +44,10 @@ def publish(
     ),
     variable: Annotated[
         list[str] | None,
-        typer.Option(metavar="FLUX", help="gpp, reco or nee; again for more; default: all."),
+        typer.Option(
+            metavar="NAME",
+            help=f"{', '.join(PUBLISHABLE)}; again for more; default: all there are.",
+        ),
     ] = None,
     product: Annotated[str, typer.Option(help="First word of the file names.")] = "upscale",
     version: Annotated[str, typer.Option(help="Version of the product.")] = "1",
@@ -56,19 +60,19 @@ def publish(
     ] = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Write files that open anywhere; those that equal the store already are kept."""
-    fluxes = tuple(variable or FLUXES)
+    """Write files that open anywhere; those whose sources have not changed are kept."""
+    names = tuple(variable) if variable else None
+    options = FileOptions(product, version, level, unfinished)
     if dry_run:
-        _announce(_files(store, what, out, fluxes, (product, version), date))
+        _announce(_files(store, what, out, names, options, date))
     elif what is What.TOTALS:
         print(_publish_totals(store, out))
     elif what is What.DAY:
         print(_publish_day(store, out, _day(date), unfinished))
     else:
         done = publish_netcdf(
-            store, out, fluxes, product=product, version=version, level=level,
-            unfinished=unfinished, say=print,
-        )  # fmt: skip
+            store, out, names, options, origin=lambda: origin_of(store), say=print
+        )
         print(done.describe())
 
 
@@ -76,13 +80,13 @@ def _files(
     store: str,
     what: What,
     out: Path,
-    fluxes: tuple[str, ...],
-    names: tuple[str, str],
+    names: tuple[str, ...] | None,
+    options: FileOptions,
     date: str | None,
 ) -> list[Path]:
     """The files that a publication consists of."""
     if what is What.NETCDF:
-        return named_files(store, out, fluxes, product=names[0], version=names[1])
+        return named_files(store, out, names, options)
     open_flux_cube(store)
     return [out / "totals.csv" if what is What.TOTALS else _day_file(out, _day(date))]
 
@@ -104,7 +108,8 @@ def _day_file(out: Path, day: dt.date) -> Path:
 
 def _publish_day(store: str, out: Path, day: dt.date, unfinished: bool) -> str:
     out.mkdir(parents=True, exist_ok=True)
-    path = export_day(store, day, _day_file(out, day), unfinished=unfinished)
+    path = _day_file(out, day)
+    export_day(store, day, path, unfinished=unfinished, origin=lambda: origin_of(store))
     return f"{path}: every array of {day}"
 
 
