@@ -14,7 +14,8 @@ import zarr
 from upscale.calendar import date_of, day_number
 from upscale.grid import Grid
 from upscale.product.cube import create_flux_cube, layout_of
-from upscale.product.layout import MOST_OBJECTS, FluxLayout, Sums, tile_edge
+from upscale.product.layout import FluxLayout, Sums
+from upscale.product.size import MOST_OBJECTS, Domain, flux_cube_size, tile_factor
 from upscale.product.uncertainty import NO_UNCERTAINTY, StoredUncertainty
 from upscale.testing.flux_cubes import (
     ATTRIBUTES,
@@ -107,27 +108,35 @@ def test_the_number_of_objects_is_that_of_the_files(
     layout = small_layout(rows=4, sums=sums, tile=2)
     make_flux_cube(str(tmp_path / "f.zarr"), layout, uncertainty=uncertainty)
     files = [path for path in (tmp_path / "f.zarr").rglob("*") if path.is_file()]
-    assert layout.objects(8, step_arrays=len(uncertainty.arrays)) == len(files)
-    assert layout.objects(6, 2) < layout.objects(8)
+    domain = Domain(layout.grid, layout.tile, tiles=8, land_tiles=8, land=8 * 4)
+    assert flux_cube_size(layout, uncertainty, domain).objects == len(files)
 
 
-def test_a_global_decade_stays_under_the_most_objects() -> None:
-    everywhere = np.ones((36, 72), bool)
-    blocks = -(-3653 // 360)
-    assert [tile_edge(everywhere, 100, blocks, steps) for steps in (0, 4)] == [200, 200]
-    grid = Grid("global-0p05", 3600, 7200, 0.05)
-    for sums in ("annual", "monthly"):
-        layout = FluxLayout(grid, 1096, 3653, 200, 10, sums)
-        assert layout.objects(18 * 36, step_arrays=4) < MOST_OBJECTS
-    assert FluxLayout(grid, 1096, 3653, 100, 10).objects(36 * 72) > MOST_OBJECTS
+@pytest.mark.parametrize("sums", ["annual", "monthly"])
+@pytest.mark.parametrize("count", [366, 3653])
+def test_a_global_decade_stays_under_the_most_objects(sums: Sums, count: int) -> None:
+    """Whatever the land, and also where a store begins with a year and grows."""
+    grid, everywhere = Grid("global-0p05", 3600, 7200, 0.05), np.ones((36, 72), bool)
+    layout = FluxLayout(grid, 1096, count, 100, 10, sums)
+    factor = tile_factor(layout, MADE_UNCERTAINTY, everywhere, everywhere)
+    assert factor == 2
+
+    def objects(edge: int) -> int:
+        decade, tiles = replace(layout, tile=edge, count=3653), 3600 * 7200 // edge**2
+        domain = Domain(grid, edge, tiles, tiles, 3600 * 7200)
+        return flux_cube_size(decade, MADE_UNCERTAINTY, domain).objects
+
+    assert objects(200) < MOST_OBJECTS < objects(100)
 
 
 def test_small_domains_keep_the_tile_of_their_cube() -> None:
-    domain = np.zeros((36, 72), bool)
-    domain[3:6, 10:15] = True
-    assert tile_edge(domain, 100, 11) == 100
-    assert tile_edge(np.ones((5, 7), bool), 100, 800) == 200
-    assert tile_edge(np.ones((200, 300), bool), 100, 11) == 400
+    def factor(shape: tuple[int, int], count: int = 365) -> int:
+        grid, tiles = Grid("g", *(100 * n for n in shape), 0.005), np.ones(shape, bool)
+        return tile_factor(FluxLayout(grid, 1096, count, 100, 3), NO_UNCERTAINTY, tiles, tiles)
+
+    assert factor((2, 3)) == 1
+    assert factor((30, 40)) == 2
+    assert factor((200, 300)) == 4
 
 
 PARTS = {

@@ -106,6 +106,11 @@ class Surface:
         """Cells whose fluxes are to be predicted."""
         return ~(self.outside | self.water | self.ice)
 
+    def crop(self, rows: slice, cols: slice) -> Surface:
+        """The static layers of the cells `rows` x `cols` of the tile."""
+        grid, layers = self.grid.crop(rows, cols), (getattr(self, name) for name in LAYERS)
+        return Surface(grid, *(layer[rows, cols] for layer in layers))
+
 
 def is_water(igbp: NDArray[np.integer], sftlf: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Cells without land; igbp: class codes, sftlf: % of the cell, NaN outside the domain."""

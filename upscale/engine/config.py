@@ -25,7 +25,9 @@ class Output(Strict):
     of any total is made from them."""
     tile: Annotated[int, Field(ge=1, le=1000)] | Literal["auto"] = "auto"
     """Edge of a tile in cells. A tile of one block is a shard and a work item. `auto` takes the
-    tile that the driver cube is stored in."""
+    tile that its store has already, or that the driver cube is stored in, or 2 to 4 of these on a
+    side where a decade would be 120,000 objects or more. It is read and computed in pieces of at
+    most 100 x 100 cells."""
     keep_bits: Annotated[int, Field(ge=7, le=22)] | None = None
     """Bits of the mantissa, of 23, that daily fluxes and spreads keep: n of them change a value by
     at most a part in 2 to the power n + 1, and pack better. Left out: all. Sums of the members keep

@@ -5,21 +5,26 @@ from __future__ import annotations
 import datetime as dt
 import json
 import uuid
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from upscale.calendar import date_of, day_number
 from upscale.drivers.cube import DriverCube
 from upscale.drivers.tiles import Surface, read_surface
 from upscale.engine.config import Context, Run
+from upscale.engine.work.uncertainty import uncertainty_of
 from upscale.grid import Grid, Tile, tile_counts
 from upscale.jobs.ledger import beside
 from upscale.jobs.settings import ConfigError, absolute, digest_of
 from upscale.network.releases.release import Release
 from upscale.network.support import SupportRule
-from upscale.product.cube import open_flux_group
-from upscale.product.layout import FluxLayout, WorkItem
+from upscale.product.cube import layout_of, open_flux_group
+from upscale.product.layout import PIECE, FluxLayout, WorkItem
+from upscale.product.size import tile_factor
+from upscale.product.uncertainty import StoredUncertainty
 from upscale.stores.location import is_url
 
 #: Version of what a work item writes; items of two versions are never mixed in one store.
@@ -34,7 +39,8 @@ class RunJob:
     is its identity. session: names this attempt. rules: JSON of what `digest` is made of.
     embeddings: digest of the rules of the embeddings of places. release, cube: digests that a
     worker must find when it opens model and drivers. until: number of the last day from which
-    support is chosen. revision: of the store, which this job makes.
+    support is chosen. revision: of the store, which this job makes. piece: edge in cells of what
+    is read and computed at once.
     """
 
     digest: str
@@ -55,6 +61,7 @@ class RunJob:
     threads: int
     device: str
     revision: int = 1
+    piece: int = PIECE
 
     @property
     def context_blocks(self) -> int:
@@ -107,16 +114,17 @@ class RunPlan:
 def make_plan(run: Run, release: Release, cube: DriverCube) -> RunPlan:
     """Lay out a run; reads the static layers of the cube once, tile row by tile row."""
     grid, stored = product_grid(run, cube), stored_attributes(run.output.store)
-    tile = _tile_size(run, cube)
+    tile = _tile_size(run, cube, stored)
     layout = FluxLayout(
-        grid, run.period.first, run.period.count, tile, release.members, run.output.members,
-        keep_bits=run.output.keep_bits,
+        grid, run.period.first, run.period.count, tile or _cube_tile(cube), release.members,
+        run.output.members, keep_bits=run.output.keep_bits,
     )  # fmt: skip
-    job = make_job(run, release, cube, layout, stored)
-    plans = tuple(plan for plan in _tile_plans(cube, layout) if plan.domain)
+    plans = [plan for plan in _tile_plans(cube, layout) if plan.domain]
     if not any(plan.land for plan in plans):
         raise ConfigError("output.region: no land cell of the driver cube lies in it")
-    return RunPlan(job, plans)
+    if tile is None:
+        layout, plans = _larger_tiles(layout, plans, uncertainty_of(release))
+    return RunPlan(make_job(run, release, cube, layout, stored), tuple(plans))
 
 
 def stored_attributes(store: str) -> Mapping[str, Any]:
@@ -220,9 +228,34 @@ def product_grid(run: Run, cube: DriverCube) -> Grid:
     return cube.grid if region is None else region.of(cube.grid)
 
 
-def _tile_size(run: Run, cube: DriverCube) -> int:
-    tile: Any = run.output.tile
-    return int(cube.attributes.get("tile", 100)) if tile == "auto" else int(tile)
+def _tile_size(run: Run, cube: DriverCube, stored: Mapping[str, Any]) -> int | None:
+    """The tile that a run asks for, or that its store has already; None where neither says one."""
+    if run.output.tile != "auto":
+        return int(run.output.tile)
+    return layout_of(stored).tile if "layout" in stored else None
+
+
+def _cube_tile(cube: DriverCube) -> int:
+    """Edge of the tiles that a driver cube is stored in."""
+    return int(cube.attributes.get("tile", 100))
+
+
+def _larger_tiles(
+    layout: FluxLayout, plans: Sequence[TilePlan], uncertainty: StoredUncertainty
+) -> tuple[FluxLayout, list[TilePlan]]:
+    """The layout and its tiles, in tiles so large that a store is not of too many objects."""
+    known, land = (np.zeros(tile_counts(layout.grid, layout.tile), bool) for _ in range(2))
+    for plan in plans:
+        place = plan.tile.row, plan.tile.col
+        known[place], land[place] = True, plan.land > 0
+    factor = tile_factor(layout, uncertainty, known, land)
+    cells: dict[Tile, tuple[int, int]] = {}
+    for plan in plans:
+        tile = Tile(plan.tile.row // factor, plan.tile.col // factor)
+        before = cells.get(tile, (0, 0))
+        cells[tile] = before[0] + plan.domain, before[1] + plan.land
+    larger = [TilePlan(tile, *counts) for tile, counts in sorted(cells.items())]
+    return replace(layout, tile=factor * layout.tile), larger
 
 
 def _tile_plans(cube: DriverCube, layout: FluxLayout) -> Iterator[TilePlan]:

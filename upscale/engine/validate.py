@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
 from upscale.calendar import date_of
 from upscale.drivers.cube import (
     UNSEALED,
@@ -32,10 +34,15 @@ from upscale.jobs.ledger import store_name
 from upscale.jobs.settings import ConfigError
 from upscale.network.releases.release import Release, ReleaseError, load_release
 from upscale.product.cube import layout_of, open_flux_group, was_begun
+from upscale.product.quality import DTYPE
 from upscale.product.size import PACKED, Domain, StoreSize, flux_cube_size
 from upscale.stores.location import is_empty, is_url
+from upscale.variables import FLUXES
 
 T = TypeVar("T")
+
+#: Bytes that are written of a cell and day: fluxes and spreads, quality, share of filled days.
+_DAY_BYTES = 2 * len(FLUXES) * 4 + np.dtype(DTYPE).itemsize + 1
 
 #: Bytes of a worker process before it holds any tile.
 _BASE = 700 * 2**20
@@ -273,19 +280,23 @@ def worker_bytes(plan: RunPlan, release: Release) -> int:
 def task_bytes(plan: RunPlan, release: Release) -> int:
     """Bytes that one work item takes at its peak.
 
-    Drivers of a block with margins (and the copies that interpolation makes), all support
-    windows if the model has any, the members of the cells in hand, and the arrays to be written.
+    Of a piece of a tile: drivers of a block with margins (and the copies that interpolation makes),
+    all support windows if the model has any, and the members of the cells in hand. Of the whole
+    tile: its embeddings, and the arrays to be written.
     """
     layout, features = plan.job.layout, len(release.scaler.names)
-    cells = min(max(plan.tiles, key=lambda tile: tile.land).land, layout.tile**2)
+    largest = max(plan.tiles, key=lambda tile: tile.land).land
+    cells = min(largest, layout.tile**2, plan.job.piece**2)
     days = min(layout.block, layout.count) + 2 * margin_of(release)
     drivers = 3 * cells * days * features * 4
     support = plan.job.support
     days_of_support = 0 if plan.job.query_context else support.most_windows * support.window
     windows = cells * days_of_support * features * 4
     members = 6 * 1024 * layout.members * layout.block * 3 * 4
-    written = 2 * layout.tile**2 * layout.block * 27
-    return drivers + windows + members + written
+    kept = layout.members * (0 if plan.job.query_context else release.manifest.architecture.latent)
+    sums = layout.members * layout.slots * len(FLUXES)
+    tile = layout.tile**2 * (3 * 4 * kept + 2 * (_DAY_BYTES * layout.block + 4 * sums))
+    return drivers + windows + members + tile
 
 
 def _memory_faults(run: Run, plan: RunPlan, release: Release) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import zarr
 from zarr.errors import ContainsArrayError, ZarrUserWarning
+from zarr.storage import MemoryStore
 
 from upscale.calendar import date_of
 from upscale.grid import EARTH_RADIUS, Grid, cell_areas
@@ -66,7 +67,7 @@ def is_consolidated(url: str) -> bool:
 
 
 def create_flux_cube(
-    url: str,
+    url: str | MemoryStore,
     layout: FluxLayout,
     attributes: Mapping[str, Any],
     *,
@@ -96,7 +97,7 @@ def create_flux_cube(
     root.attrs["kind"] = KIND
 
 
-def was_begun(url: str) -> bool:
+def was_begun(url: str | MemoryStore) -> bool:
     """Whether a flux cube was begun at `url` and its creation never finished."""
     try:
         root = zarr.open_group(url, mode="r", use_consolidated=False)

@@ -36,11 +36,8 @@ FORMAT = 2
 Sums = Literal["annual", "monthly", "none"]
 #: Days of the shortest year and of consecutive months of it, for the most that a block may meet.
 _LENGTHS = {"annual": (365,), "monthly": (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)}
-#: Objects of a store that a file system or a bucket still lists, copies and deletes with ease.
-MOST_OBJECTS = 120_000
-#: Arrays of which each work item with land writes an object: fluxes, spreads, quality, share of
-#: filled days; and sums of the members with their days.
-_DAILY_ARRAYS, _SUM_ARRAYS = 8, 4
+#: Edge in cells of the largest piece of a tile that is read and computed at once.
+PIECE = 100
 
 _ITEM_ID = re.compile(r"(r\d+c\d+)-b(\d+)")
 
@@ -63,23 +60,6 @@ def item_from_id(text: str) -> WorkItem:
     if not match:
         raise ValueError(f"expected a work item like r012c034-b001, found {text!r}")
     return WorkItem(int(match[2]), tile_from_id(match[1]))
-
-
-def tile_edge(domain: NDArray[np.bool_], edge: int, blocks: int, step_arrays: int = 0) -> int:
-    """The edge of a work item in cells, a multiple of `edge`, the edge of the tiles of a cube.
-
-    domain: tiles `(row, col)` of that edge that the cube knows; step_arrays: see
-    `FluxLayout.objects`. The smallest of one to four times `edge` with which the arrays of all
-    items stay below `MOST_OBJECTS`; none of them wastes memory where items are computed in pieces
-    of `edge` x `edge` cells.
-    """
-    arrays = _DAILY_ARRAYS + _SUM_ARRAYS + step_arrays
-    for factor in range(1, 4):
-        rows, cols = (np.arange(0, size, factor) for size in domain.shape)
-        whole = np.logical_or.reduceat(np.logical_or.reduceat(domain, rows), cols, axis=1)
-        if int(whole.sum()) * blocks * arrays < MOST_OBJECTS:
-            return factor * edge
-    return 4 * edge
 
 
 @dataclass(frozen=True)
@@ -257,21 +237,6 @@ class FluxLayout:
         first = np.flatnonzero(np.diff(index, prepend=-1))
         bounds = np.stack([first, [*first[1:], self.count]], axis=1) + self.first
         return bounds.astype(np.int32)
-
-    def objects(self, land: int, barren: int = 0, step_arrays: int = 0) -> int:
-        """Number of objects that a finished store holds: chunks or shards, and metadata.
-
-        land, barren: tiles with and without land to predict; step_arrays: arrays on the step
-        axis, of a model with an area of applicability. Static layers are counted whole.
-        """
-        sums = _SUM_ARRAYS if self.sums != "none" else 0
-        each = _DAILY_ARRAYS + sums + step_arrays
-        rows, cols = (-(-size // self.layer_chunk) for size in self.grid.shape)
-        axes = 6 + 3 * bool(sums) + 2 * bool(step_arrays)
-        # The metadata of each array, of the grid mapping, and of the root; one value needs no
-        # more than metadata.
-        metadata = each + 4 + axes + 2 + (self.keep_bits is not None)
-        return self.blocks * (land * each + barren) + 4 * rows * cols + axes + metadata
 
     def describe(self) -> str:
         """One line for people."""

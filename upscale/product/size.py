@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import zarr
+from numpy.typing import NDArray
+from zarr.storage import MemoryStore
 
 from upscale.grid import Grid
 from upscale.product.cube import create_flux_cube
@@ -18,6 +19,15 @@ from upscale.product.uncertainty import StoredUncertainty
 
 #: Axes of places: cells of a grid, or its tiles.
 _PLACES = (("lat", "lon"), ("tile_row", "tile_col"))
+
+#: Objects of a store that a file system or a bucket still lists, copies and deletes with ease.
+MOST_OBJECTS = 120_000
+
+#: Days of a decade: a store that grows is cut for no less.
+_DECADE = 3653
+
+#: More than the arrays of any store that are cut into tiles.
+_ARRAYS = 100
 
 #: What compression leaves of the values of land cells (docs/performance.md).
 PACKED = 0.65
@@ -49,10 +59,39 @@ class Domain:
 
 def flux_cube_size(layout: FluxLayout, uncertainty: StoredUncertainty, domain: Domain) -> StoreSize:
     """The size of a flux cube once all of its work items are done."""
-    with tempfile.TemporaryDirectory() as folder:
-        store = f"{folder}/corner.zarr"
-        create_flux_cube(store, corner_of(layout), {}, uncertainty=uncertainty)
-        return size_of(zarr.open_group(store, mode="r", use_consolidated=False), domain)
+    store = MemoryStore()
+    create_flux_cube(store, corner_of(layout), {}, uncertainty=uncertainty)
+    return size_of(zarr.open_group(store, mode="r", use_consolidated=False), domain)
+
+
+def tile_factor(
+    layout: FluxLayout,
+    uncertainty: StoredUncertainty,
+    known: NDArray[np.bool_],
+    land: NDArray[np.bool_],
+) -> int:
+    """How many tiles of a cube, on a side, are one tile of a store: as few of one to four as keep a
+    decade below `MOST_OBJECTS`, and four where none does.
+
+    layout: of the store if its tiles were those of the cube; known, land: `(row, col)` of these
+    tiles, whether they have cells of the drivers, and cells to be predicted.
+    """
+    decade = replace(layout, count=max(layout.count, _DECADE))
+    if known.sum() * decade.blocks * _ARRAYS < MOST_OBJECTS:
+        return 1
+    for factor in range(1, 4):
+        cut = replace(decade, tile=factor * layout.tile)
+        tiles, wet = (int(coarser(mask, factor).sum()) for mask in (known, land))
+        domain = Domain(layout.grid, cut.tile, tiles, wet, land=0)
+        if flux_cube_size(cut, uncertainty, domain).objects < MOST_OBJECTS:
+            return factor
+    return 4
+
+
+def coarser(mask: NDArray[np.bool_], factor: int) -> NDArray[np.bool_]:
+    """Whether any of `factor` x `factor` tiles `(row, col)` is True."""
+    rows, cols = (np.arange(0, size, factor) for size in mask.shape)
+    return np.logical_or.reduceat(np.logical_or.reduceat(mask, rows), cols, axis=1)
 
 
 def corner_of(layout: FluxLayout) -> FluxLayout:
@@ -77,14 +116,16 @@ def _array_size(array: Any, domain: Domain) -> StoreSize:
     names, edges = array.metadata.dimension_names or (), array.shards or array.chunks
     axes = dict(zip(names, zip(array.shape, edges, strict=True), strict=True))
     across = [axes.pop(name) for pair in _PLACES for name in pair if set(pair) <= set(names)]
+    if not axes and not across:  # the grid mapping: a value that is its fill value is not stored
+        return StoreSize(1, np.dtype(array.dtype).itemsize)
     lead = [shape for shape, _ in axes.values()]
     objects = math.prod(-(-shape // edge) for shape, edge in axes.values())
     values = math.prod(lead) * np.dtype(array.dtype).itemsize
     if not across:
         return StoreSize(objects + 1, values)
-    edge = across[0][1]
-    if not lead and edge > domain.edge:
-        squares = -(-domain.grid.rows // edge) * -(-domain.grid.cols // edge)
+    tall, wide = (edge for _, edge in across)
+    if not lead and max(tall, wide) > domain.edge:
+        squares = -(-domain.grid.rows // tall) * -(-domain.grid.cols // wide)
         return StoreSize(squares + 1, values * math.prod(domain.grid.shape))
     # A tile without land says why it has no values, in one array.
     tiles = domain.tiles if array.basename == "quality" else domain.land_tiles

@@ -8,7 +8,7 @@ tile were made from, so that they are used as long as that is still so, and neve
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -47,7 +47,7 @@ class ContextEntry:
     item: group, tile and block; run: digest of the rules of the group; identity: digest of the
     rules, of the support windows and of the classes; reads: of all chunks of drivers from which
     the windows were chosen and read; spans: days of the windows, see `Spans`; digests: of the
-    arrays that are kept.
+    arrays that are kept; parts: identity of each piece of the tile, where it has several.
     """
 
     item: str
@@ -57,6 +57,7 @@ class ContextEntry:
     spans: list[list[int]]
     digests: dict[str, str]
     status: Status = "done"
+    parts: list[str] = field(default_factory=list)
 
 
 class ContextLedger(Ledger[ContextEntry]):
@@ -215,6 +216,11 @@ def support_reads(
             read_identities(cube, grid, parts, scaler.names, first, length, scaler.composites)
         )
     return in_hex(np.concatenate(found, axis=1))
+
+
+def joined_identity(job: RunJob, parts: Sequence[str]) -> str:
+    """Identity of the embeddings of a tile from those of its pieces."""
+    return parts[0] if len(parts) == 1 else digest_of([job.embeddings, *parts])[:32]
 
 
 def support_identity(job: RunJob, surface: Surface, support: SupportSet) -> str:

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +23,7 @@ from upscale.drivers.growing import bytes_digest
 from upscale.drivers.tiles import Surface
 from upscale.engine.ledger import RunEntry
 from upscale.engine.plan import RunJob
+from upscale.engine.work.pieces import Piece
 from upscale.engine.work.reduction import DayCut, Doubles, KeptDays
 from upscale.network.inference import CellWindows
 from upscale.network.scaler import Scaler
@@ -33,7 +37,7 @@ from upscale.variables import FLUXES
 @dataclass(frozen=True)
 class ItemSource:
     """What an item is made from besides rules and cubes: digests of the static layers of its cells,
-    of its embeddings, and of the windows of each stride of its block."""
+    of its embeddings, and of the windows of each stride of its block, piece after piece."""
 
     surface: str
     embeddings: str
@@ -113,54 +117,108 @@ class _StrideDigests:
         return self._known[stride]
 
 
-def kept_days(
-    job: RunJob,
-    item: WorkItem,
-    entry: RunEntry | None,
-    source: ItemSource,
-    cut: DayCut,
-    land: NDArray[np.bool_],
-    running: bytes | None,
-) -> KeptDays | None:
-    """The days that an entry has settled and that still are what a plan asks for, None where there
-    are none.
+@dataclass(frozen=True, eq=False)
+class Earlier:
+    """What an earlier session left of an item.
 
-    land: cells `(row, col)` of the tile; running: the running sums that belong to the entry.
+    source: what the item is made from now; pieces: number of them; cut: of its days now; content:
+    the running sums that belong to the entry.
     """
-    if entry is None or not _stands(entry, job, source, cut):
-        return None
-    found = dict(read_arrays(job.store, layout_then(job, item, entry), item, entry.digests))
-    if any(v is None or digest_of(v) != entry.digests[name] for name, v in found.items()):
-        return None
-    sums = _running_of(entry, running, (job.layout.members, int(land.sum()), len(FLUXES)))
-    if sums is None:
-        return None
-    count, arrays = entry.settled, {name: v for name, v in found.items() if v is not None}
-    closed = int(cut.segments[count]) if count < len(cut.segments) else cut.count
 
-    def stacked(suffix: str) -> NDArray[np.float32]:
-        parts = [arrays[f"{flux}{suffix}"][:count, land].T for flux in FLUXES]
-        return np.ascontiguousarray(np.stack(parts, axis=2))
+    job: RunJob
+    item: WorkItem
+    entry: RunEntry
+    surface: Surface
+    embeddings: str
+    pieces: int
+    cut: DayCut
+    content: bytes | None
 
-    members = [
-        np.nan_to_num(arrays[f"{flux}_member"][:, :closed, land].transpose(0, 2, 1))
-        for flux in FLUXES
-        if f"{flux}_member" in arrays
-    ]
-    kept = np.stack(members, axis=3) if members else np.zeros((len(sums), land.sum(), 0, 3), "f4")
-    clipped = has(arrays["quality"][:count, land].T, Quality.CLIPPED)
-    return KeptDays(stacked(""), stacked("_sd"), clipped, kept, sums)
+    def kept(self, number: int, piece: Piece, strides: tuple[str, ...]) -> KeptDays | None:
+        """The days of a piece that the entry has settled and that still are what a plan asks for,
+        None where there are none; strides: digests of the strides of the piece."""
+        if not (self._may_stand and self._strides_stand(number, strides)):
+            return None
+        if self._arrays is None or self._running is None:
+            return None
+        there = (slice(None, self.entry.settled), piece.rows, piece.cols)
+        daily = {
+            name: values[there][:, piece.surface.land].T
+            for name, values in self._arrays.items()
+            if name == "quality" or name.removesuffix("_sd") in FLUXES
+        }
+        return KeptDays(
+            _stacked(daily, ""),
+            _stacked(daily, "_sd"),
+            has(daily["quality"], Quality.CLIPPED),
+            self._closed_sums(piece),
+            self._running[:, piece.cells],
+        )
+
+    @cached_property
+    def _may_stand(self) -> bool:
+        """Whether the settled days of the entry may still be made from the same."""
+        entry = self.entry
+        # the record of the drivers may have become shorter
+        return (
+            entry.run == self.job.digest
+            and 0 < entry.settled <= self.cut.settled
+            and entry.embeddings == self.embeddings
+            and entry.surface == surface_digest(self.surface)
+        )
+
+    def _strides_stand(self, number: int, strides: tuple[str, ...]) -> bool:
+        """Whether the settled strides of a piece are what they were."""
+        count = len(np.unique(self.cut.strides[: self.entry.settled]))
+        each = len(self.entry.strides) // self.pieces
+        then = tuple(self.entry.strides[number * each : (number + 1) * each])
+        return then[:count] == strides[:count]
+
+    @cached_property
+    def _arrays(self) -> Mapping[str, NDArray[Any]] | None:
+        """The arrays of the entry as they were written, None where any is not."""
+        layout, digests = layout_then(self.job, self.item, self.entry), self.entry.digests
+        found = {}
+        for name, values in read_arrays(self.job.store, layout, self.item, digests):
+            if values is None or digest_of(values) != digests[name]:
+                return None
+            found[name] = values
+        return found
+
+    @cached_property
+    def _running(self) -> Doubles | None:
+        """Running sums `(member, cell, 3)` of the tile, zeros where none were needed; None where
+        the bytes are not those of the entry."""
+        if not self.entry.running:
+            return np.zeros((self.job.layout.members, int(self.surface.land.sum()), len(FLUXES)))
+        if self.content is None:
+            return None
+        if hashlib.sha256(self.content).hexdigest() != self.entry.running:
+            return None
+        sums: Doubles = np.load(io.BytesIO(self.content), allow_pickle=False)
+        return sums
+
+    def _closed_sums(self, piece: Piece) -> NDArray[np.float32]:
+        """Sums `(member, cell, segment, 3)` of the segments that end among the settled days."""
+        count, arrays = self.entry.settled, self._arrays or {}
+        segments = self.cut.segments
+        closed = int(segments[count]) if count < len(segments) else self.cut.count
+        there = (slice(None), slice(None, closed), piece.rows, piece.cols)
+        sums = [
+            np.nan_to_num(arrays[f"{flux}_member"][there][..., piece.surface.land])
+            for flux in FLUXES
+            if f"{flux}_member" in arrays
+        ]
+        shape = self.job.layout.members, len(piece.cells), 0, len(FLUXES)
+        if not sums:
+            return np.zeros(shape, np.float32)
+        return np.stack([values.transpose(0, 2, 1) for values in sums], axis=3)
 
 
-def _stands(entry: RunEntry, job: RunJob, source: ItemSource, cut: DayCut) -> bool:
-    """Whether the settled days of an entry are still made from the same."""
-    count = len(np.unique(cut.strides[: entry.settled]))
-    return (
-        entry.run == job.digest
-        and 0 < entry.settled <= cut.settled  # the record of the drivers may have become shorter
-        and (entry.surface, entry.embeddings) == (source.surface, source.embeddings)
-        and tuple(entry.strides[:count]) == source.strides[:count]
-    )
+def _stacked(daily: Mapping[str, NDArray[Any]], suffix: str) -> NDArray[np.float32]:
+    """`(cell, day, flux)` of the fluxes or their spreads."""
+    parts = [daily[f"{flux}{suffix}"] for flux in FLUXES]
+    return np.ascontiguousarray(np.stack(parts, axis=2))
 
 
 def layout_then(job: RunJob, item: WorkItem, entry: RunEntry) -> FluxLayout:
@@ -173,14 +231,3 @@ def pack_running(running: Doubles) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, running, allow_pickle=False)
     return buffer.getvalue()
-
-
-def _running_of(entry: RunEntry, content: bytes | None, shape: tuple[int, ...]) -> Doubles | None:
-    """Running sums from the bytes of their file, zeros where none were needed; None where the bytes
-    are not those of the entry."""
-    if not entry.running:
-        return np.zeros(shape)
-    if content is None or hashlib.sha256(content).hexdigest() != entry.running:
-        return None
-    sums: Doubles = np.load(io.BytesIO(content), allow_pickle=False)
-    return sums

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,7 @@ from upscale.engine.work.context import (
     ContextLedger,
     context_item,
     encode_support,
+    joined_identity,
     read_embeddings,
     read_support,
     support_identity,
@@ -36,14 +39,22 @@ from upscale.engine.work.context import (
 )
 from upscale.engine.work.entries import MadeItem, make_entry, totals_of
 from upscale.engine.work.kept import (
+    Earlier,
     ItemSource,
     day_cut,
-    kept_days,
     pack_running,
     stride_digests,
     surface_digest,
 )
+from upscale.engine.work.pieces import (
+    MadeEmbeddings,
+    MadePiece,
+    joined_embeddings,
+    pieces_of,
+    with_piece,
+)
 from upscale.engine.work.predict import barren_tile, predict_tile, tile_windows
+from upscale.engine.work.reduction import DayCut, KeptDays
 from upscale.engine.work.uncertainty import margin_of, with_applicability, without_margin
 from upscale.grid import Tile
 from upscale.jobs.clock import Stopwatch
@@ -155,29 +166,58 @@ def embed(
     """The embeddings of a tile's land cells, and their identity: the kept ones as long as their
     support is what it was, or made and kept now."""
     job, scaler, cube = session.job, session.predictor.scaler, session.cube
-    entry = session.contexts.entry(context_item(job, tile, job.context_block(block)))
-    entry = entry if entry is not None and entry.run == job.embeddings else None
-    if entry and [entry.reads] == support_reads(cube, job, scaler, [tile], entry.spans, block):
-        kept = read_embeddings(job, tile, block, surface.land, entry.digests)
-        if kept is not None:
-            return kept, entry.identity
-    with watch.stage("read support"):
-        support = read_support(cube, surface, scaler, job.support, job.support_end(block))
-        identity = support_identity(job, surface, support)
-    kept = None
-    if entry and entry.identity == identity:
-        kept = read_embeddings(job, tile, block, surface.land, entry.digests)
-    digests = entry.digests if entry else {}
-    if kept is None:
-        with session.computing, watch.stage("encode"):
-            kept = encode_support(support, surface, session.predictor)
-        digests = write_embeddings(job, tile, block, surface.land, kept)
-    (reads,) = support_reads(cube, job, scaler, [tile], support.spans, block)
     name = context_item(job, tile, job.context_block(block))
+    entry, kept = session.contexts.entry(name), None
+    if entry is not None and entry.run == job.embeddings:
+        kept = read_embeddings(job, tile, block, surface.land, entry.digests)
+    if entry is not None and kept is not None:
+        reads = support_reads(cube, job, scaler, [tile], entry.spans, block)
+        if reads == [entry.reads]:
+            return kept, entry.identity
+    known = (entry.parts or [entry.identity]) if entry is not None and kept is not None else []
+    made = _embed_pieces(session, surface, block, known, kept, watch)
+    identity = joined_identity(job, made.parts)
+    if entry is None or kept is None or identity != entry.identity:
+        digests = write_embeddings(job, tile, block, surface.land, made.embeddings)
+    else:
+        digests = entry.digests
+    (reads_now,) = support_reads(cube, job, scaler, [tile], made.spans, block)
+    parts = made.parts if len(made.parts) > 1 else []
     session.contexts.write(
-        ContextEntry(name, job.embeddings, identity, reads, support.spans, digests)
-    )
-    return kept, identity
+        ContextEntry(
+            name, job.embeddings, identity, reads_now, made.spans, digests, parts=parts
+        )
+    )  # fmt: skip
+    return made.embeddings, identity
+
+
+def _embed_pieces(
+    session: WorkerSession,
+    surface: Surface,
+    block: int,
+    known: Sequence[str],
+    kept: Embeddings | None,
+    watch: Stopwatch,
+) -> MadeEmbeddings:
+    """The embeddings of a tile, piece after piece: from `kept` where a piece is still what it was
+    when its identity was `known`."""
+    job, pieces = session.job, pieces_of(surface, session.job.piece)
+    parts, embeddings, spans = [], [], set[tuple[int, ...]]()
+    for number, piece in enumerate(pieces):
+        with watch.stage("read support"):
+            support = read_support(
+                session.cube, piece.surface, session.predictor.scaler, job.support,
+                job.support_end(block),
+            )  # fmt: skip
+        parts.append(support_identity(job, piece.surface, support))
+        spans.update(map(tuple, support.spans))
+        if kept is not None and known[number : number + 1] == parts[-1:]:
+            embeddings.append(piece.of(kept))
+            continue
+        with session.computing, watch.stage("encode"):
+            embeddings.append(encode_support(support, piece.surface, session.predictor))
+    whole = joined_embeddings(pieces, embeddings)
+    return MadeEmbeddings(whole, parts, [list(span) for span in sorted(spans)])
 
 
 def process(
@@ -260,34 +300,62 @@ def _predict(
     watch: Stopwatch,
     before: RunEntry | None,
 ) -> MadeItem:
-    """What is made of an item with land, with the indices of applicability that its model has."""
+    """What is made of an item with land, piece after piece."""
     job, predictor, rule = session.job, session.predictor, session.rule
-    with watch.stage("read"):
-        drivers = _read_drivers(session, surface, item)
     embeddings, known = None, NO_EMBEDDINGS
     if not job.query_context:
         embeddings, known = embed(session, surface, item.tile, item.block, watch)
-    inner = without_margin(drivers, session.margin - rule.margin)
     cut = day_cut(job.layout, item, rule, predictor.scaler, session.cube)
-    with session.computing, watch.stage("predict"):
-        laid = tile_windows(surface, inner, predictor, rule, job.layout, item)
-        strides = stride_digests(laid, inner.first, cut, rule)
-        source = ItemSource(surface_digest(surface), known, strides)
-        running = session.ledger.read_running(item.id) if before is not None else None
-        kept = kept_days(job, item, before, source, cut, surface.land, running)
-        made = predict_tile(surface, laid, inner, predictor, embeddings, job.layout, cut, kept)
-    fluxes = made.fluxes
-    if session.applicability is not None:
-        with session.computing, watch.stage("applicability"):
-            fluxes = with_applicability(
-                fluxes, surface, drivers, embeddings, predictor, session.applicability,
-                job.layout, item,
-            )  # fmt: skip
+    pieces, earlier = pieces_of(surface, job.piece), None
+    if before is not None:
+        running = session.ledger.read_running(item.id)
+        earlier = Earlier(job, item, before, surface, known, len(pieces), cut, running)
+    whole, strides, kept = None, tuple[str, ...](), []
+    for number, piece in enumerate(pieces):
+        part = None if embeddings is None else piece.of(embeddings)
+        then = partial(earlier.kept, number, piece) if earlier is not None else None
+        made = _predict_piece(session, piece.surface, item, part, cut, then, watch)
+        whole = with_piece(whole, surface, piece, made.tile)
+        strides += made.strides
+        kept.append(made.kept)
+    assert whole is not None  # an item with land has a piece with land
     surfaces = surface_reads(session.cube, job, [item.tile])
     (reads,) = item_reads(session.cube, job, session.release, surfaces, item.block).values()
     identity = identity_of(job, item, reads, known)
-    count = kept.count if kept is not None else 0
-    return MadeItem(fluxes, identity, source, cut.settled, count, made.running)
+    source = ItemSource(surface_digest(surface), known, strides)
+    return MadeItem(whole.fluxes, identity, source, cut.settled, min(kept), whole.running)
+
+
+def _predict_piece(
+    session: WorkerSession,
+    surface: Surface,
+    item: WorkItem,
+    embeddings: Embeddings | None,
+    cut: DayCut,
+    then: Callable[[tuple[str, ...]], KeptDays | None] | None,
+    watch: Stopwatch,
+) -> MadePiece:
+    """What is made of a piece with land, with the indices of applicability that its model has.
+
+    then: the days that stand as an earlier session left them, given the digests of its strides.
+    """
+    job, predictor, rule = session.job, session.predictor, session.rule
+    with watch.stage("read"):
+        drivers = _read_drivers(session, surface, item)
+    inner = without_margin(drivers, session.margin - rule.margin)
+    with session.computing, watch.stage("predict"):
+        laid = tile_windows(surface, inner, predictor, rule, job.layout, item)
+        strides = stride_digests(laid, inner.first, cut, rule)
+        kept = then(strides) if then is not None else None
+        made = predict_tile(surface, laid, inner, predictor, embeddings, job.layout, cut, kept)
+    if session.applicability is not None:
+        with session.computing, watch.stage("applicability"):
+            fluxes = with_applicability(
+                made.fluxes, surface, drivers, embeddings, predictor, session.applicability,
+                job.layout, item,
+            )  # fmt: skip
+        made = replace(made, fluxes=fluxes)
+    return MadePiece(made, strides, kept.count if kept is not None else 0)
 
 
 def _read_drivers(session: WorkerSession, surface: Surface, item: WorkItem) -> TileDrivers:
