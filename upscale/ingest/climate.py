@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from upscale.calendar import months_of
 from upscale.drivers.cube import SeriesGroup, series_of
-from upscale.drivers.growing import bytes_digest
+from upscale.drivers.growing import bytes_digest, stored_values
 from upscale.drivers.koppen import classify
 from upscale.drivers.writer import put_land
 from upscale.grid import Grid
@@ -46,17 +46,18 @@ def derive_climate(
 ) -> IngestEntry:
     """Write land nodes and, where no map says it, the climate; the entry of this step.
 
-    ArchiveError where no day has values, or the weather does not tell the climate.
+    ArchiveError where no day has values, or the weather does not tell the climate; OSError names
+    a chunk that cannot be decoded.
     """
     ledger.forget(CLIMATE)  # first, so that a writer killed below is not taken for done
     root: Any = zarr.open_group(job.cube, mode="r+")
-    land = node_land(root["meteo"], job.drivers, job.block)
+    land = node_land(job.cube, root["meteo"], job.drivers, job.block)
     if not land.any():
         raise ArchiveError("meteo: expected some day with values, found none; see the faults")
     put_land(root["meteo"], land)
     outputs = {"meteo/land": bytes_digest(land)}
     if job.ground.koppen is None:
-        koppen = climate_of(series_of(job.cube, "meteo"), job.grid)
+        koppen = climate_of(job.cube, series_of(job.cube, "meteo"), job.grid)
         root["static/koppen"][...] = koppen
         outputs["static/koppen"] = bytes_digest(koppen)
     entry = IngestEntry(
@@ -66,7 +67,7 @@ def derive_climate(
     return entry
 
 
-def failed_climate(job: IngestJob, error: ArchiveError) -> IngestEntry:
+def failed_climate(job: IngestJob, error: Exception) -> IngestEntry:
     """The entry of this step where it could not be done."""
     return IngestEntry(CLIMATE, job.run, "failed", "", "", error=str(error))
 
@@ -78,20 +79,24 @@ def _inputs(job: IngestJob, known: Mapping[str, IngestEntry]) -> str:
     return digest_of([ground.stamp, weather])
 
 
-def node_land(meteo: zarr.Group, drivers: Sequence[str], block: int) -> NDArray[np.bool_]:
-    """Nodes `(row, col)` that have values of some driver.
+def node_land(
+    cube: str, meteo: zarr.Group, drivers: Sequence[str], block: int
+) -> NDArray[np.bool_]:
+    """Nodes `(row, col)` that have values of some driver; cube: where they lie, for messages.
 
     Read block by block of days until one adds nothing, so that neither a short first block nor
     a driver without files decides.
     """
-    arrays: list[Any] = [meteo[name] for name in drivers]
-    land = np.zeros(arrays[0].shape[1:], bool)
-    for start in range(0, arrays[0].shape[0], block):
-        found = land.copy()
-        for array in arrays:
-            for top in range(0, array.shape[1], _BAND):
-                rows = slice(top, top + _BAND)
-                stored = array[start : start + block, rows]
+    arrays: dict[str, Any] = {name: meteo[name] for name in drivers}
+    count, *shape = arrays[drivers[0]].shape
+    land = np.zeros(shape, bool)
+    for start in range(0, count, block):
+        found, days = land.copy(), slice(start, min(start + block, count))
+        for name, array in arrays.items():
+            for top in range(0, shape[0], _BAND):
+                rows = slice(top, min(top + _BAND, shape[0]))
+                region = days, rows, slice(0, shape[1])
+                stored = stored_values(cube, f"meteo/{name}", array, region)
                 found[rows] |= (stored != array.fill_value).any(axis=0)
         if land.any() and (found == land).all():
             break
@@ -99,16 +104,17 @@ def node_land(meteo: zarr.Group, drivers: Sequence[str], block: int) -> NDArray[
     return land
 
 
-def climate_of(meteo: SeriesGroup, grid: Grid) -> Codes:
+def climate_of(cube: str, meteo: SeriesGroup, grid: Grid) -> Codes:
     """Koeppen-Geiger classes `(row, col)` from the meteorology of a cube, 0 where unknown.
 
-    Means over all years of monthly mean temperature and monthly rain at the nodes, brought to
-    the cells like the weather itself. ArchiveError where a month of the year has no values.
+    cube: where it lies, for messages. Means over all years of monthly mean temperature and monthly
+    rain at the nodes, brought to the cells like the weather itself. ArchiveError where a month of
+    the year has no values, OSError where a chunk cannot be decoded.
     """
     land = meteo.land
     if land is None:
         raise ValueError("expected the land nodes of the meteorology, found none; write them")
-    warmth, rain = (_monthly(meteo, name) for name in ("ta", "p"))
+    warmth, rain = (_monthly(cube, meteo, name) for name in ("ta", "p"))
     codes = np.zeros(grid.shape, np.uint8)
     for top in range(0, grid.rows, _BAND):
         rows = slice(top, min(top + _BAND, grid.rows))
@@ -121,13 +127,13 @@ def climate_of(meteo: SeriesGroup, grid: Grid) -> Codes:
     return codes
 
 
-def _monthly(meteo: SeriesGroup, name: str) -> Floats:
+def _monthly(cube: str, meteo: SeriesGroup, name: str) -> Floats:
     """Means over the years of the months `(12, row, col)`: degC, or mm a month for rain."""
     days = np.arange(meteo.first, meteo.last + 1)
     months = months_of(days)
     means = np.full((12, *meteo.grid.shape), np.nan, np.float32)
     for rows in _row_parts(meteo.grid):
-        values = meteo.read(name, slice(0, meteo.count), rows, np.arange(meteo.grid.cols))
+        values = _all_days(cube, meteo, name, rows)
         for month in range(12):
             chosen = values[months == month + 1]
             known = np.isfinite(chosen).sum(axis=0)
@@ -140,6 +146,18 @@ def _monthly(meteo: SeriesGroup, name: str) -> Floats:
             "climate from, found months without; name a map, or ingest a whole year"
         )
     return means * _MONTH_LENGTHS[:, None, None] if name == "p" else means
+
+
+def _all_days(cube: str, meteo: SeriesGroup, name: str, rows: NDArray[np.int64]) -> Floats:
+    """Values `(day, row, col)` of all days and columns; OSError names a chunk that cannot be
+    decoded."""
+    days, cols = slice(0, meteo.count), np.arange(meteo.grid.cols)
+    try:
+        return meteo.read(name, days, rows, cols)
+    except (ValueError, RuntimeError):
+        region = days, slice(int(rows[0]), int(rows[-1]) + 1), slice(0, meteo.grid.cols)
+        stored_values(cube, f"meteo/{name}", meteo.arrays[name], region)
+        raise
 
 
 _MONTH_LENGTHS = np.array([31, 28.25, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.float32)

@@ -224,14 +224,15 @@ def _forget_others(attempt: _Attempt, tasks: Sequence[IngestTask]) -> None:
 
 
 def _settle_climate(attempt: _Attempt) -> bool:
-    """Derive the climate where it is not known; False where the weather does not tell it."""
+    """Derive the climate where it is not known; False where the weather does not tell it, or
+    cannot be read."""
     job, known = attempt.scan.job, attempt.known
     attempt.progress.stage("climate")
     if climate_is_known(job, known):
         return True
     try:
         known[CLIMATE] = derive_climate(job, attempt.ledger, known)
-    except ArchiveError as error:
+    except (ArchiveError, OSError) as error:
         attempt.outcome.failed.append(failed_climate(job, error))
         return False
     return True
