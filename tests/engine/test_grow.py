@@ -9,6 +9,7 @@ import xarray as xr
 
 from upscale.calendar import day_number
 from upscale.drivers.cube import open_cube
+from upscale.engine.report import make_report
 from upscale.engine.revisions import read_log
 from upscale.engine.run import finalise, init
 from upscale.engine.work.worker import open_session, process
@@ -128,10 +129,15 @@ def test_who_opens_a_growing_store_finds_what_is_in_the_making(whole, ndvi_model
     tiles = {item.tile.id for item in checked.plan.items()}
     assert set(opened.attrs["revision_tiles"].split()) == tiles
     assert has(opened.quality.values[-30:], Quality.NOT_PRODUCED).all()
-    run_here(checked)
+    entries = process_here(checked)
+    finalise(store)
     opened = xr.open_zarr(store, consolidated=True)
     assert opened.attrs["revision"] == 2
     assert not [name for name in opened.attrs if name.startswith("revision_")]
+    (kept,) = {entry.kept for entry in entries if entry.counts["land"]}
+    report = make_report(store, 10.0, entries)
+    assert report.kept == np.isfinite(opened.gpp.values[:kept]).sum() > 0
+    assert report.rate == pytest.approx((report.cell_days - report.kept) / 10, rel=0.01)
 
 
 def test_rot_in_a_shard_is_not_taken_over_when_the_store_grows(whole, ndvi_model, living, tmp_path):

@@ -21,7 +21,8 @@ class RunEntry:
     """What is known of one work item.
 
     run: digest of the run that it belongs to; release, cube: digests of model and drivers;
-    version: of the code; digests: of every array written; counts: cells and flags; stats:
+    version: of the code; digests: of every array written; counts: cells, flags, `values` of
+    a flux and how many of them were `kept` from an earlier session; stats:
     {flux: {min, mean, max}} g m-2 d-1; totals: {flux: for each segment of the block the total
     of each member} g; seconds: by stage; memory: peak of the worker, bytes; worker: host,
     process and device; error: why it failed; identity: digest of all that the item is made of (see

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from upscale.calendar import date_of
 from upscale.engine.ledger import PLAN, RunEntry, RunLedger
+from upscale.jobs.progress import made_values
 from upscale.product.cube import layout_of, open_flux_group
 from upscale.product.layout import FluxLayout
 from upscale.variables import FLUXES
@@ -37,11 +38,12 @@ class YearTotal:
 class RunReport:
     """What a run did.
 
-    cell_days: values predicted; seconds: by stage, summed over workers; rates: cell-days per
-    second of a stage and worker; rate: cell-days per second of a worker in the last session that
-    predicted any, all stages and the start of the cluster included, 0 where that is not known;
-    memory: peak of a worker, bytes; wall: seconds of this session; totals: see `YearTotal`;
-    failed: item and reason.
+    cell_days: values of the store; kept: those of them that stand as a session left them that came
+    before the one that wrote their work item; seconds: by stage, summed over workers; rates:
+    cell-days predicted per second of a stage and worker; rate: cell-days predicted per second of a
+    worker in the last session that predicted any, all stages and the start of the cluster
+    included, 0 where that is not known; memory: peak of a worker, bytes; wall: seconds of this
+    session; totals: see `YearTotal`; failed: item and reason.
     """
 
     store: str
@@ -52,6 +54,7 @@ class RunReport:
     done: int
     land_cells: int
     cell_days: int
+    kept: int
     seconds: Mapping[str, float]
     rates: Mapping[str, float]
     rate: float
@@ -76,7 +79,7 @@ def make_report(store: str, wall: float, session: Sequence[RunEntry] = ()) -> Ru
     plan = ledger.read_object(PLAN)
     seconds = _sum(entry.seconds for entry in entries.values())
     counts = _sum(entry.counts for entry in entries.values())
-    cell_days = int(counts.pop("values", 0))
+    cell_days, kept = int(counts.pop("values", 0)), int(counts.pop("kept", 0))
     known = {"land", "cells"}
     return RunReport(
         store=store,
@@ -87,8 +90,9 @@ def make_report(store: str, wall: float, session: Sequence[RunEntry] = ()) -> Ru
         done=len(entries),
         land_cells=int(plan["land"]),
         cell_days=cell_days,
+        kept=kept,
         seconds={name: round(spent, 1) for name, spent in seconds.items()},
-        rates={name: round(cell_days / max(s, 1e-3)) for name, s in seconds.items()},
+        rates={name: round((cell_days - kept) / max(s, 1e-3)) for name, s in seconds.items()},
         rate=_rate(session, wall) or last_rate(store),
         memory=max((entry.memory for entry in entries.values()), default=0),
         wall=wall,
@@ -102,7 +106,7 @@ def make_report(store: str, wall: float, session: Sequence[RunEntry] = ()) -> Ru
 def _rate(session: Sequence[RunEntry], wall: float) -> float:
     """Cell-days per second of a worker, from the entries of a session of `wall` seconds."""
     workers = len({entry.worker for entry in session})
-    cell_days = sum(entry.counts.get("values", 0) for entry in session)
+    cell_days = sum(made_values(entry) for entry in session)
     return round(cell_days / max(wall, 1e-3) / workers, 1) if workers else 0.0
 
 
@@ -160,9 +164,10 @@ def show(report: RunReport, console: Console) -> None:
 def _show_work(report: RunReport, console: Console) -> None:
     """Print how much was done, in what time, and in which stages."""
     state = "" if report.done == report.items else f" of {report.items}"
+    kept = f" ({report.kept:,} kept from earlier)" if report.kept else ""
     console.print(
         f"{report.done}{state} work items, {report.land_cells:,} land cells, "
-        f"{report.cell_days:,} cell-days, {report.wall:.0f} s, "
+        f"{report.cell_days:,} cell-days{kept}, {report.wall:.0f} s, "
         f"peak memory of a worker {report.memory / 2**30:.1f} GiB",
         highlight=False,
     )

@@ -131,6 +131,12 @@ class Counted(Protocol):
     def status(self) -> str: ...
 
 
+def made_values(entry: Counted) -> int:
+    """How many values were made for a work item: those that an earlier session left are not among
+    them."""
+    return entry.counts.get("values", 0) - entry.counts.get("kept", 0)
+
+
 class Progress(Protocol):
     """What work on a cluster tells."""
 
@@ -171,7 +177,7 @@ class ItemProgress:
     def advance(self, entry: Counted) -> None:
         self._done += 1
         self._failed += entry.status == "failed"
-        self._values += entry.counts.get("values", 0)
+        self._values += made_values(entry)
         rate = per_second(self._values, self._since)
         counts = tally(self._done, self._total, self._of, self._failed)
         last = self._done == self._total

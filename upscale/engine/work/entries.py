@@ -56,6 +56,8 @@ def make_entry(
         values = fluxes.daily.get(flux)
         known = np.empty(0) if values is None else values[np.isfinite(values)]
         counts["values"] = int(known.size)
+        old = known[:0] if values is None else values[: made.kept]
+        counts["kept"] = int(np.isfinite(old).sum())
         if known.size:
             stats[flux] = _stats(known)
     counts |= count_flags(fluxes.daily["quality"])
