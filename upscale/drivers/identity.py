@@ -50,15 +50,40 @@ def read_identities(
     that is not sealed has one identity for everything, from its digest. Raises DriverError where
     the mask of land is lost or changed, ValueError where `grid` is no crop.
     """
+    (found,) = identities_over(cube, grid, tiles, features, [(first, count)], composites)
+    return found
+
+
+def identities_over(
+    cube: DriverCube,
+    grid: Grid,
+    tiles: Tiles,
+    features: tuple[str, ...],
+    periods: Sequence[Days],
+    composites: Mapping[str, int] | None = None,
+) -> list[Lanes]:
+    """What `read_identities` gives for each of some periods (first day and number of days)."""
     if cube.manifest is None:
-        return _of_all(["not sealed", cube.digest], len(tiles))
-    found, areas = _of_all(["features"], len(tiles)), _Areas(cube.grid, grid, tiles)
+        return [_of_all(["not sealed", cube.digest], len(tiles))] * len(periods)
+    areas, lengths = _Areas(cube.grid, grid, tiles), composites or {}
+    return [_over(cube, areas, features, period, lengths) for period in periods]
+
+
+def _over(
+    cube: DriverCube,
+    areas: _Areas,
+    features: tuple[str, ...],
+    period: Days,
+    composites: Mapping[str, int],
+) -> Lanes:
+    """Identities of what some tiles read of all features over one period."""
+    found = _of_all(["features"], areas.count)
     for name in features:
         group = None if name in DERIVED else cube.group_of(name)
         if group is not None:
-            length = (composites or {}).get(name, 0)
-            period = whole_periods(first, count, length) if length else (first, count)
-            found = _with_driver(found, cube, group, name, period, areas)
+            length = composites.get(name, 0)
+            days = whole_periods(*period, length) if length else period
+            found = _with_driver(found, cube, group, name, days, areas)
     return found
 
 
@@ -77,7 +102,8 @@ def surface_identities(cube: DriverCube, grid: Grid, tiles: Tiles) -> Lanes:
 
 def in_hex(identities: NDArray[np.uint64]) -> list[str]:
     """Each row of some identities `(tile, n)` as text."""
-    return [row.tobytes().hex() for row in identities]
+    width, text = 16 * identities.shape[1], np.ascontiguousarray(identities).tobytes().hex()
+    return [text[start : start + width] for start in range(0, len(text), width)]
 
 
 def _with_driver(
@@ -157,7 +183,7 @@ class _Areas:
 
     def __init__(self, product: Grid, grid: Grid, tiles: Tiles) -> None:
         row, col = product.offset_of(grid)
-        self.grid = product
+        self.grid, self.count = product, len(tiles)
         self._rows = _Stretches([(t.start + row, t.stop + row) for t, _ in tiles])
         self._cols = _Stretches([(t.start + col, t.stop + col) for _, t in tiles])
         self._known: dict[Grid, _Area] = {}

@@ -104,7 +104,7 @@ class Surface:
     @property
     def land(self) -> NDArray[np.bool_]:
         """Cells whose fluxes are to be predicted."""
-        return ~(self.outside | self.water | self.ice)
+        return np.asarray((self.sftlf > 0) & (self.igbp != WATER_CLASS) & (self.igbp != ICE_CLASS))
 
     def crop(self, rows: slice, cols: slice) -> Surface:
         """The static layers of the cells `rows` x `cols` of the tile."""

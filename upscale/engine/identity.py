@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from upscale.drivers.cube import DriverCube
-from upscale.drivers.identity import in_hex, read_identities, surface_identities
+from upscale.drivers.identity import identities_over, in_hex, surface_identities
 from upscale.engine.ledger import RunEntry, RunLedger
 from upscale.engine.plan import RunJob, RunPlan
 from upscale.engine.work.context import ContextLedger, known_embeddings
@@ -64,12 +64,14 @@ def identities_of(plan: RunPlan, release: Release, cube: DriverCube) -> dict[str
     surfaces = surface_reads(cube, job, [tile.tile for tile in plan.tiles])
     wet = {tile.tile: surfaces[tile.tile] for tile in plan.tiles if tile.land}
     embeddings = _embeddings(plan, release, cube, list(wet))
-    for block in range(job.layout.blocks):
-        reads = surfaces | item_reads(cube, job, release, wet, block)
+    of_blocks = item_reads(cube, job, release, wet, range(job.layout.blocks))
+    for block, of_wet in enumerate(of_blocks):
+        reads = surfaces | of_wet
         known = dict.fromkeys(surfaces, NO_EMBEDDINGS) | embeddings[job.context_block(block)]
+        _, days = job.layout.span(block)
         for tile, read in reads.items():
-            item, of = WorkItem(block, tile), known[tile]
-            found[item.id] = of and identity_of(job, item, read, of)
+            name, of = WorkItem(block, tile).id, known[tile]
+            found[name] = of and _identity(job, name, days, read, of)
     return found
 
 
@@ -91,7 +93,11 @@ def _embeddings(
 def identity_of(job: RunJob, item: WorkItem, reads: str, embeddings: str) -> str:
     """Identity of an item; reads: of all chunks that it reads, embeddings: of its tile."""
     _, days = job.layout.span(item.block)
-    return digest_of([job.digest, item.id, days, reads, embeddings])[:32]
+    return _identity(job, item.id, days, reads, embeddings)
+
+
+def _identity(job: RunJob, name: str, days: int, reads: str, embeddings: str) -> str:
+    return digest_of([job.digest, name, days, reads, embeddings])[:32]
 
 
 def surface_reads(cube: DriverCube, job: RunJob, tiles: Sequence[Tile]) -> dict[Tile, str]:
@@ -101,16 +107,24 @@ def surface_reads(cube: DriverCube, job: RunJob, tiles: Sequence[Tile]) -> dict[
 
 
 def item_reads(
-    cube: DriverCube, job: RunJob, release: Release, surfaces: Mapping[Tile, str], block: int
-) -> dict[Tile, str]:
-    """Identity of all chunks that the item of each tile with land reads, without its support.
+    cube: DriverCube,
+    job: RunJob,
+    release: Release,
+    surfaces: Mapping[Tile, str],
+    blocks: Sequence[int],
+) -> list[dict[Tile, str]]:
+    """For each of some blocks, the identity of all chunks that the item of each tile with land
+    reads, without its support.
 
     surfaces: tiles, with the identity of the static layers that they read.
     """
     scaler, parts = release.scaler, job.layout.parts(list(surfaces))
-    first, count = job.layout.span(block, margin_of(release))
-    found = read_identities(
-        cube, job.layout.grid, parts, scaler.names, first, count, scaler.composites
-    )
-    pairs = zip(surfaces.items(), in_hex(found), strict=True)
+    spans = [job.layout.span(block, margin_of(release)) for block in blocks]
+    grid = job.layout.grid
+    found = identities_over(cube, grid, parts, scaler.names, spans, scaler.composites)
+    return [_beside(surfaces, in_hex(reads)) for reads in found]
+
+
+def _beside(surfaces: Mapping[Tile, str], reads: Sequence[str]) -> dict[Tile, str]:
+    pairs = zip(surfaces.items(), reads, strict=True)
     return {tile: surface + read for (tile, surface), read in pairs}

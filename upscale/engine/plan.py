@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from upscale.calendar import date_of, day_number
 from upscale.drivers.cube import DriverCube
@@ -272,7 +273,11 @@ def _tile_plans(cube: DriverCube, layout: FluxLayout) -> Iterator[TilePlan]:
                 tile = Tile(row, col)
                 down, right = tile.slices(layout.grid, layout.tile)
                 part = slice(down.start - top, down.stop - top), right
-                yield TilePlan(tile, int(known[part].sum()), int(land[part].sum()))
+                yield TilePlan(tile, _count(known[part]), _count(land[part]))
+
+
+def _count(mask: NDArray[np.bool_]) -> int:
+    return int(np.count_nonzero(mask))  # faster than a sum, with thousands of tiles
 
 
 def read_part(cube: DriverCube, grid: Grid, rows: slice, cols: slice) -> Surface:

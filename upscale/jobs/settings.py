@@ -39,10 +39,13 @@ def absolute(place: str) -> str:
     return place if is_url(place) else str(Path(place).expanduser().absolute())
 
 
+#: Made once: `json.dumps` would make one for each of the thousands of items of a plan.
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
+
 def digest_of(content: Any) -> str:
     """sha256 of plain values as canonical JSON."""
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_CANONICAL.encode(content).encode()).hexdigest()
 
 
 def read_yaml(path: Path, overrides: Sequence[str], kind: str) -> dict[str, Any]:

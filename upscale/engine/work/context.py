@@ -18,7 +18,12 @@ from zarr.storage import MemoryStore
 
 from upscale.drivers.cube import DriverCube
 from upscale.drivers.growing import bytes_digest
-from upscale.drivers.identity import in_hex, read_identities, surface_identities
+from upscale.drivers.identity import (
+    identities_over,
+    in_hex,
+    read_identities,
+    surface_identities,
+)
 from upscale.drivers.tiles import Surface, read_features
 from upscale.engine.plan import RunJob
 from upscale.grid import Tile
@@ -211,10 +216,8 @@ def support_reads(
     count = job.support_end(block) - cube.first
     found = [surface_identities(cube, grid, parts)]
     found.append(read_identities(cube, grid, parts, scaler.required, cube.first, count))
-    for first, length in spans:
-        found.append(
-            read_identities(cube, grid, parts, scaler.names, first, length, scaler.composites)
-        )
+    periods = [(first, length) for first, length in spans]
+    found += identities_over(cube, grid, parts, scaler.names, periods, scaler.composites)
     return in_hex(np.concatenate(found, axis=1))
 
 

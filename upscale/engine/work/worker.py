@@ -320,7 +320,8 @@ def _predict(
         kept.append(made.kept)
     assert whole is not None  # an item with land has a piece with land
     surfaces = surface_reads(session.cube, job, [item.tile])
-    (reads,) = item_reads(session.cube, job, session.release, surfaces, item.block).values()
+    (found,) = item_reads(session.cube, job, session.release, surfaces, [item.block])
+    (reads,) = found.values()
     identity = identity_of(job, item, reads, known)
     source = ItemSource(surface_digest(surface), known, strides)
     return MadeItem(whole.fluxes, identity, source, cut.settled, min(kept), whole.running)

@@ -194,10 +194,14 @@ class ReleaseManifest(ReleaseSpec):
         return self
 
 
+#: The safe loader in C, where PyYAML has it: a release that lists its towers is long.
+_YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
 def parse_manifest(text: bytes, path: Path) -> ReleaseManifest:
     """A checked `release.yaml`; ReleaseError lists all faults and names `path`."""
     try:
-        content = yaml.safe_load(text)
+        content = yaml.load(text, Loader=_YAML)
     except yaml.YAMLError as error:
         raise ReleaseError(f"{path} is not YAML ({error}): fetch the release again") from None
     version = content.get("schema_version") if isinstance(content, dict) else None
