@@ -111,7 +111,10 @@ def compare(one: Path, other: Path) -> list[str]:
 
 def _entries(store: str) -> dict[str, dict[str, Any]]:
     entries: dict[str, RunEntry] = RunLedger(store).entries(status(store).run)
-    return {name: json.loads(json.dumps(asdict(entry))) for name, entry in entries.items()}
+    found = {name: json.loads(json.dumps(asdict(entry))) for name, entry in entries.items()}
+    for fields in found.values():
+        fields["counts"].pop("kept", None)  # as the field `kept`
+    return found
 
 
 def _unlike(one: dict[str, Any], other: dict[str, Any], key: str) -> bool:
