@@ -13,7 +13,7 @@ import zarr
 
 from upscale.drivers import cube as cube_module
 from upscale.drivers.cube import DriverCube, open_cube
-from upscale.drivers.identity import read_identities, surface_identities
+from upscale.drivers.identity import identities_over, read_identities, surface_identities
 from upscale.drivers.tiles import read_features, read_surface
 from upscale.drivers.writer import (
     SeriesSpec,
@@ -214,3 +214,12 @@ def test_a_cube_that_is_not_sealed_has_one_identity(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found, surface_identities(old, PRODUCT, TILES))
     other = replace(old, attributes={**old.attributes, "digest": "another"})
     assert (read_identities(other, PRODUCT, TILES, FEATURES, FIRST, 20) != found).all()
+
+
+def test_the_identities_of_several_periods_are_those_of_each(url: str) -> None:
+    cube = open_cube(url)
+    found = identities_over(cube, PRODUCT, TILES, FEATURES, PERIODS, COMPOSITES)
+    assert len(found) == len(PERIODS)
+    for period, identities in zip(PERIODS, found, strict=True):
+        alone = read_identities(open_cube(url), PRODUCT, TILES, FEATURES, *period, COMPOSITES)
+        np.testing.assert_array_equal(identities, alone)
