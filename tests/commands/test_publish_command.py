@@ -53,6 +53,14 @@ def test_a_publication_names_its_files_before_it_writes_them(words, made, publis
     assert all(line.endswith("is there, would be compared") for line in again.splitlines())
 
 
+def test_totals_and_days_that_are_the_same_are_kept(publish):
+    for words in (("--what", "totals"), ("--what", "day", "--date", "2012-02-29")):
+        publish(*words)
+        before = {path: path.stat().st_mtime_ns for path in Path("published").iterdir()}
+        publish(*words)
+        assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -14,7 +14,7 @@ import pytest
 import xarray as xr
 import zarr
 
-from upscale.product.published.index import MANIFEST
+from upscale.product.published.index import INDEX, MANIFEST
 from upscale.product.published.netcdf import Publication, export_day, publish_netcdf
 from upscale.product.published.part import UnfinishedError
 from upscale.product.published.plan import FileOptions
@@ -147,11 +147,36 @@ def test_a_damaged_file_is_written_again(made_store: str, tmp_path: Path) -> Non
     assert len(second.kept) == 3
 
 
+def test_a_lost_file_is_written_again_and_one_without_days_is_named(
+    made_store: str, tmp_path: Path
+) -> None:
+    first = sorted(publish_netcdf(made_store, tmp_path, ("gpp",)).written)
+    later = tmp_path / first[-1].name.replace("201203", "201204")  # as of a store that had April
+    index = tmp_path / INDEX
+    content = json.loads(index.read_text())
+    content["files"][later.name] = content["files"][first[-1].name]
+    index.write_text(json.dumps(content))
+    first[-1].rename(later)
+    lines: list[str] = []
+    second = publish_netcdf(made_store, tmp_path, ("gpp",), say=lines.append)
+    assert second.written == {first[-1]: "it was lost"}
+    assert second.outdated == (later,)
+    assert later.exists()
+    assert lines[-1].startswith(f"{later.name}: the store has no such days now; delete it")
+
+
+def test_a_file_of_another_level_is_packed_again(made_store: str, tmp_path: Path) -> None:
+    publish_netcdf(made_store, tmp_path, ("gpp",), FileOptions(level=1))
+    again = publish_netcdf(made_store, tmp_path, ("gpp",), FileOptions(level=3))
+    assert set(again.written.values()) == {"level was 1, is 3"}
+
+
 def test_a_store_that_changed_is_published_again(copied: str, tmp_path: Path) -> None:
     publish_netcdf(copied, tmp_path / "out", ("gpp",))
     spoil(copied, "gpp", slice(35, 36), 1.5)  # a day of February
     again = publish_netcdf(copied, tmp_path / "out", ("gpp",))
     assert [path.name[-12:] for path in again.written] == ["201202_v1.nc"]
+    assert list(again.written.values()) == ["the store has changed: gpp in rows 0 to 17"]
 
 
 def spoil(store: str, name: str, days: slice, factor: float) -> None:

@@ -12,7 +12,13 @@ import typer
 
 from upscale.commands.arguments import DryRun, FluxCubeArgument
 from upscale.engine.origin import origin_of
-from upscale.product.published.netcdf import export_day, named_files, publish_netcdf
+from upscale.product.published.netcdf import (
+    RevisedMeanwhileError,
+    export_day,
+    named_files,
+    publish_netcdf,
+)
+from upscale.product.published.part import UnfinishedError
 from upscale.product.published.plan import PUBLISHABLE, FileOptions
 from upscale.product.reader import open_flux_cube
 from upscale.product.totals import totals, write_totals
@@ -66,7 +72,7 @@ def publish(
     if dry_run:
         _announce(_files(store, what, out, names, options, date))
     elif what is What.TOTALS:
-        print(_publish_totals(store, out))
+        print(_publish_totals(store, out, unfinished))
     elif what is What.DAY:
         print(_publish_day(store, out, _day(date), unfinished))
     else:
@@ -113,9 +119,17 @@ def _publish_day(store: str, out: Path, day: dt.date, unfinished: bool) -> str:
     return f"{path}: every array of {day}"
 
 
-def _publish_totals(store: str, out: Path) -> str:
-    out.mkdir(parents=True, exist_ok=True)
+def _publish_totals(store: str, out: Path, unfinished: bool) -> str:
+    path, before = out / "totals.csv", origin_of(store)
+    if before and before.waiting and not unfinished:
+        raise UnfinishedError(
+            f"{store}: {len(before.waiting)} work items are not computed yet; finish the run "
+            "first, or say --unfinished for the totals of what is there"
+        )
     rows = totals(store)
-    write_totals(out / "totals.csv", rows)
+    if origin_of(store) != before:
+        raise RevisedMeanwhileError(f"{store}: was revised while totals were made; try again")
+    out.mkdir(parents=True, exist_ok=True)
+    said = "" if write_totals(path, rows) else ", kept: they are the same"
     lines = [row.describe() for row in rows if row.kind == "global"]
-    return "\n".join([*lines, f"{len(rows)} totals in {out / 'totals.csv'}"])
+    return "\n".join([*lines, f"{len(rows)} totals in {path}{said}"])

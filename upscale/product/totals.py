@@ -8,6 +8,7 @@ neighbours are not independent.
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from upscale.calendar import years_of
 from upscale.product.reader import CellSlices, FluxCube, occupied, open_flux_cube
-from upscale.stores.files import replacing
+from upscale.stores.files import write_whole
 from upscale.variables import FLUXES, IGBP, KOPPEN
 
 GRAMS_PER_PG = 1e15
@@ -89,13 +90,21 @@ def global_totals(store: str) -> list[Total]:
     return totals(store, ("global",))
 
 
-def write_totals(path: Path, rows: Iterable[Total]) -> None:
-    """Write totals as CSV, one row each; missing numbers are empty."""
-    with replacing(path) as part, part.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Total)])
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({key: _text(value) for key, value in asdict(row).items()})
+def write_totals(path: Path, rows: Iterable[Total]) -> bool:
+    """Write totals as CSV, one row each, unless they are there; missing numbers are empty.
+
+    True where the file was written.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, [field.name for field in fields(Total)])
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({key: _text(value) for key, value in asdict(row).items()})
+    content = text.getvalue().encode()
+    if path.exists() and path.read_bytes() == content:
+        return False
+    write_whole(path, content)
+    return True
 
 
 def _text(value: Any) -> Any:
