@@ -130,6 +130,9 @@ def test_while_a_store_is_revised_nothing_of_what_it_touches_is_published(
     with pytest.raises(UnfinishedError, match=r"9 files were left out.*finish the run first"):
         publish(store, out)
     assert states(out) == before
+    with pytest.raises(SystemExit) as end:
+        main(["publish", store, "--what", "totals", "--out", str(tmp_path)])
+    assert end.value.code == 2
     done, _ = publish(store, out, variables=("gpp",), options=FileOptions(unfinished=True))
     assert len(done.written) == 3
     with xr.open_mfdataset(sorted(out.glob("*_gpp_*.nc")), data_vars="minimal") as opened:
