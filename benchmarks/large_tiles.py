@@ -77,7 +77,7 @@ def item(folder: Path, edge: int) -> None:
     from upscale.testing.runs import prepare
 
     checked = prepare(folder / "model", folder / "square.zarr", folder / f"{edge}.zarr",
-                      period=("2012-01-01", "2012-12-25"), output={"tile": edge})  # fmt: skip
+                      period=("2012-01-01", "2012-02-29"), output={"tile": edge})  # fmt: skip
     init(checked)
     session = open_session(checked.plan.job)
     before, begin = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
@@ -102,7 +102,7 @@ def main() -> None:
         plan(folder / "globe.zarr", "2003-01-01", "2012-12-31")
         plan(folder / "globe.zarr", "2012-01-01", "2012-12-31")
         nodes = Grid("nodes", 104, 104, 0.1, 20.15, 9.85)
-        make_cube(folder / "square.zarr", square, nodes, (2011, 2012), filled=True)
+        make_cube(folder / "square.zarr", square, nodes, (2012, 2012), filled=True)
         fake_release(folder / "model", FEATURES, members=2, hidden=8)
         for edge in (100, 200):
             command = [sys.executable, __file__, str(folder), str(edge)]

@@ -23,7 +23,7 @@ from upscale.drivers.growing import bytes_digest
 from upscale.drivers.tiles import Surface
 from upscale.engine.ledger import RunEntry
 from upscale.engine.plan import RunJob
-from upscale.engine.work.pieces import Piece
+from upscale.engine.work.pieces import TilePiece
 from upscale.engine.work.reduction import DayCut, Doubles, KeptDays
 from upscale.network.inference import CellWindows
 from upscale.network.scaler import Scaler
@@ -134,7 +134,7 @@ class Earlier:
     cut: DayCut
     content: bytes | None
 
-    def kept(self, number: int, piece: Piece, strides: tuple[str, ...]) -> KeptDays | None:
+    def kept(self, number: int, piece: TilePiece, strides: tuple[str, ...]) -> KeptDays | None:
         """The days of a piece that the entry has settled and that still are what a plan asks for,
         None where there are none; strides: digests of the strides of the piece."""
         if not (self._may_stand and self._strides_stand(number, strides)):
@@ -198,7 +198,7 @@ class Earlier:
         sums: Doubles = np.load(io.BytesIO(self.content), allow_pickle=False)
         return sums
 
-    def _closed_sums(self, piece: Piece) -> NDArray[np.float32]:
+    def _closed_sums(self, piece: TilePiece) -> NDArray[np.float32]:
         """Sums `(member, cell, segment, 3)` of the segments that end among the settled days."""
         count, arrays = self.entry.settled, self._arrays or {}
         segments = self.cut.segments

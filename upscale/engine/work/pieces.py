@@ -22,7 +22,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, eq=False)
-class Piece:
+class TilePiece:
     """A rectangle of a tile with land. rows, cols: of the tile; surface: its static layers;
     cells: `(cell,)` where its land cells stand among those of the tile."""
 
@@ -58,7 +58,7 @@ class MadePiece:
     kept: int
 
 
-def pieces_of(surface: Surface, edge: int) -> list[Piece]:
+def pieces_of(surface: Surface, edge: int) -> list[TilePiece]:
     """The pieces of a tile of at most `edge` x `edge` cells, those without land left out."""
     numbers = np.cumsum(surface.land).reshape(surface.land.shape) - 1
     pieces = []
@@ -69,11 +69,11 @@ def pieces_of(surface: Surface, edge: int) -> list[Piece]:
             part = surface.crop(rows, cols)
             if part.land.any():
                 cells = numbers[rows, cols][part.land].astype(np.int64)
-                pieces.append(Piece(rows, cols, part, cells))
+                pieces.append(TilePiece(rows, cols, part, cells))
     return pieces
 
 
-def joined_embeddings(pieces: Sequence[Piece], parts: Sequence[Embeddings]) -> Embeddings:
+def joined_embeddings(pieces: Sequence[TilePiece], parts: Sequence[Embeddings]) -> Embeddings:
     """The embeddings of the land cells of a tile from those of its pieces."""
     if len(parts) == 1:
         return parts[0]
@@ -86,7 +86,7 @@ def joined_embeddings(pieces: Sequence[Piece], parts: Sequence[Embeddings]) -> E
 
 
 def with_piece(
-    whole: PredictedTile | None, surface: Surface, piece: Piece, made: PredictedTile
+    whole: PredictedTile | None, surface: Surface, piece: TilePiece, made: PredictedTile
 ) -> PredictedTile:
     """What a tile writes, with that of one more of its pieces; whole: None before the first.
 
