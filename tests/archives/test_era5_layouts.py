@@ -387,7 +387,7 @@ def test_a_single_node_needs_a_product(new: Path) -> None:
 def test_daily_sums_without_a_day_are_refused(tmp_path: Path, land: HourlyWorld) -> None:
     store = write_new(tmp_path / "daily-utc.nc", land, {"tp": land.running().values["tp"]},
                       slice(0, COUNT, 24))  # fmt: skip
-    assert "do not say which day" in refusal([store])
+    assert "tp: expected a statistic that drivers take" in refusal([store])
 
 
 def test_part_of_a_day_is_refused(tmp_path: Path, land: HourlyWorld) -> None:
@@ -399,7 +399,7 @@ def test_monthly_means_are_refused(tmp_path: Path, land: HourlyWorld) -> None:
     path = write_new(
         tmp_path / "x.nc", land, {"tp": land.running().values["tp"]}, slice(0, COUNT, 240)
     )
-    assert "stamps 10 days apart (monthly means?)" in refusal([path])
+    assert "found unknown (GRIB step type 'accum'; stamps 10 days apart)" in refusal([path])
 
 
 def test_a_box_outside_the_files_is_refused(new: Path) -> None:

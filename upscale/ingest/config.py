@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from upscale.archives.cells.maps import CoverLegend
+from upscale.archives.reanalysis.statistic import Stated
 from upscale.drivers.gaps import GapRule
 from upscale.grid import Grid, load_grid
 from upscale.ingest.sources import CdsSource, GranuleSource, check_folder
@@ -30,6 +31,10 @@ def _places(given: Any) -> Any:
     return tuple(expand_user(place) if isinstance(place, str) else place for place in several)
 
 
+#: A variable that drivers are made of, by its short name.
+FieldName = Literal["t2m", "d2m", "sp", "u10", "v10", "ssrd", "strd", "tp", "avg_sdswrf",
+                    "avg_sdlwrf", "avg_tprate"]  # fmt: skip
+
 #: At least one path or URL; a single one need not be a list.
 Places = Annotated[tuple[str, ...], BeforeValidator(_places), Field(min_length=1)]
 
@@ -49,8 +54,14 @@ class Meteo(Strict):
     """Paths or URLs of reanalysis files, folders and globs among them, of one area. A Zarr store is
     read in place."""
     product: Literal["ERA5-Land", "ERA5"] | None = None
-    """`ERA5-Land` or `ERA5`; left out: told by the spacing of the nodes. It decides how
-    accumulations are undone."""
+    """`ERA5-Land` or `ERA5`; left out: told by names, or by the spacing of the nodes. It decides
+    how accumulations are undone where files do not say it; values that contradict it are
+    refused."""
+    statistic: Mapping[FieldName, Stated] = Field(default_factory=dict)
+    """What the numbers of a variable stand for where its files do not prove it, such as
+    `{t2m: daily-mean}`: `instant`, `hourly-mean`, `hourly-amount` (of the hour that ends at the
+    stamp), `running-total` (since 00 UTC), `daily-mean` or `daily-total` (of the UTC day of the
+    stamp). It stands in the cube. What files contradict is refused."""
     variables: tuple[str, ...] | None = None
     """Drivers to make, of `ta sw_in vpd p lw_in ws pa`; left out: all that the files allow."""
     fetch: CdsSource | None = None

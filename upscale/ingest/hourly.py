@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from upscale.archives.reanalysis.accumulate import standard_offsets
-from upscale.archives.reanalysis.era5 import HOURLY_ALONE, RULES, SPACING
+from upscale.archives.reanalysis.era5 import RULES
+from upscale.archives.reanalysis.evidence import evidence_of
 from upscale.archives.reanalysis.fields import FIELDS
+from upscale.archives.reanalysis.joined import SPACING
 from upscale.archives.reanalysis.netcdf import read_published, variables_of
+from upscale.archives.reanalysis.proven import Proven, prove
+from upscale.archives.reanalysis.statistic import (
+    DAILY,
+    Evidence,
+    Product,
+    Stated,
+    Verdict,
+    takers,
+)
 from upscale.calendar import date_of, day_number, days_between, first_hour, hour_numbers
 from upscale.grid import Grid, load_grid
 from upscale.ingest.archive import Fault
@@ -40,18 +51,23 @@ class Nodes(NamedTuple):
 
 @dataclass(frozen=True)
 class HourlyHeader:
-    """What a file says of itself. first, last: hours since 1970-01-01 00 UTC."""
+    """What a file says of itself. first, last: hours since 1970-01-01 00 UTC; evidence: of the
+    statistic of each of its variables that drivers are made of."""
 
     names: tuple[str, ...]
     first: int
     last: int
-    daily: bool
+    evidence: tuple[Evidence, ...]
     nodes: Nodes
 
     @classmethod
     def of(cls, content: dict[str, Any]) -> HourlyHeader:
         """From plain values, as `to_dict` gives them."""
-        made = {"names": tuple(content["names"]), "nodes": Nodes(*content["nodes"])}
+        made = {
+            "names": tuple(content["names"]),
+            "evidence": tuple(map(Evidence.of, content["evidence"])),
+            "nodes": Nodes(*content["nodes"]),
+        }
         return cls(**content | made)
 
     def to_dict(self) -> dict[str, Any]:
@@ -96,12 +112,13 @@ class WeatherFiles:
     """The files that make the meteorology of a cube.
 
     nodes: the grid of the group, cut to what the product grid needs. drivers: what is made.
+    verdicts: what the numbers of each variable stand for, and why.
     """
 
     product: str
     nodes: Grid
     drivers: tuple[str, ...]
-    daily: bool
+    verdicts: tuple[tuple[str, Verdict], ...]
     files: tuple[HourlyFile, ...]
     missing: tuple[Gap, ...]
     faults: tuple[Fault, ...]
@@ -143,10 +160,12 @@ def read_header(path: str) -> HourlyHeader:
     parts = read_published(path, header=True)
     names = tuple(sorted({name for part in parts for name in variables_of(part)}))
     hours = np.concatenate([hour_numbers(part["time"].values) for part in parts])
-    daily = any(bool(part.attrs["daily"]) for part in parts)
-    last = int(hours.max()) // 24 * 24 + 24 if daily else int(hours.max())
+    told = tuple(
+        evidence_of(part[name]) for part in parts for name in variables_of(part) if name in FIELDS
+    )
     lat, lon = parts[0]["lat"].values, parts[0]["lon"].values
-    return HourlyHeader(names, int(hours.min()), last, daily, _nodes(path, lat, lon))
+    nodes = _nodes(path, lat, lon)
+    return HourlyHeader(names, int(hours.min()), int(hours.max()), told, nodes)
 
 
 def _nodes(path: str, lat: NDArray[np.floating[Any]], lon: NDArray[np.floating[Any]]) -> Nodes:
@@ -166,41 +185,78 @@ def survey_weather(
     grid: Grid,
     period: tuple[dt.date, dt.date],
     day: str,
-    product: str | None = None,
+    product: Product | None = None,
     drivers: Sequence[str] | None = None,
+    stated: Mapping[str, Stated] | None = None,
 ) -> WeatherFiles:
     """Sort the files of reanalysis by what their headers say.
 
-    grid: the product grid, whose cells need nodes around them. ArchiveError where no file
-    can be used, a driver cannot be made, or daily files should give days of local time.
+    grid: the product grid, whose cells need nodes around them. stated: what a person says that
+    the numbers of variables stand for. ArchiveError where no file can be used, a driver cannot be
+    made, or daily files should give days of local time.
     """
     faults = [header for _, header in headers if isinstance(header, Fault)]
     files = [HourlyFile(found, h) for found, h in headers if isinstance(h, HourlyHeader)]
     useful = [file for file in files if _makes(file.header.names)]
     if not useful:
-        reasons = "; ".join(fault.reason for fault in faults[:3])
-        raise ArchiveError(
-            "meteo.files: expected files with t2m, d2m, ssrd, tp or the like, found none among "
-            f"{len(headers)} {reasons and f'({reasons})'}; correct the paths"
-        )
+        raise _nothing(len(headers), faults)
     nodes, others = _common_nodes(useful)
-    kept = tuple(file for file in useful if file.header.nodes == nodes)
     faults += [_other_nodes(file, nodes) for file in others]
-    names = frozenset(name for file in kept for name in file.header.names)
-    daily = any(file.header.daily for file in kept)
-    if daily and day != "utc":
+    used = product or _product(nodes.step, useful)
+    proven = _prove([file for file in useful if file.header.nodes == nodes], used,
+                    product is not None, stated or {}, drivers or tuple(RULES))  # fmt: skip
+    verdicts = proven.verdicts
+    faults += [Fault(url, reason) for (url, _), reason in proven.refused.items()]
+    kept = tuple(
+        file
+        for file in (_only(file, proven) for file in useful if file.header.nodes == nodes)
+        if file.header.names
+    )
+    if not kept:
+        raise _nothing(len(headers), faults)
+    if day != "utc" and any(verdict.statistic in DAILY for verdict in verdicts.values()):
         raise ArchiveError(
             "meteo.files: expected hours for days of local standard time, found daily values, "
             "which are days of UTC; set day: utc"
         )
-    made = _drivers(names, daily, drivers)
-    missing = tuple(gap for name in made for gap in _gaps(name, kept, names, grid, period, day))
-    used = product or _product(nodes.step)
-    return WeatherFiles(used, _crop(nodes, grid), made, daily, kept, missing, tuple(faults))
+    made = _drivers(verdicts, drivers, faults)
+    missing = tuple(gap for name in made for gap in _gaps(name, kept, verdicts, grid, period, day))
+    told = tuple(sorted(verdicts.items()))
+    return WeatherFiles(used, _crop(nodes, grid), made, told, kept, missing, tuple(faults))
 
 
-def _product(step: float) -> str:
-    """The product whose nodes lie so far apart."""
+def _nothing(count: int, faults: Sequence[Fault]) -> ArchiveError:
+    reasons = "; ".join(fault.reason for fault in faults[:3])
+    return ArchiveError(
+        "meteo.files: expected files with t2m, d2m, ssrd, tp or the like, found none among "
+        f"{count} {reasons and f'({reasons})'}; correct the paths"
+    )
+
+
+def _prove(
+    files: Sequence[HourlyFile],
+    product: Product,
+    forced: bool,
+    stated: Mapping[str, Stated],
+    drivers: Sequence[str],
+) -> Proven:
+    """What the variables of drivers are in files of the same nodes."""
+    needed = {name for driver in drivers for group in RULES[driver][0] for name in group}
+    told = [(file.found.url, evidence) for file in files for evidence in file.header.evidence]
+    return prove(told, needed, product, stated, forced=forced)
+
+
+def _only(file: HourlyFile, proven: Proven) -> HourlyFile:
+    """A file with those of its variables that drivers are made of."""
+    names = proven.names(file.found.url, file.header.names)
+    return replace(file, header=replace(file.header, names=names))
+
+
+def _product(step: float, files: Sequence[HourlyFile]) -> Product:
+    """The product that files are called, or whose nodes lie so far apart."""
+    told = {e.product for file in files for e in file.header.evidence} - {""}
+    if len(told) == 1:
+        return cast(Product, told.pop())
     for name, spacing in SPACING.items():
         if abs(spacing - step) < 1e-3:
             return name
@@ -234,24 +290,34 @@ def _other_nodes(file: HourlyFile, nodes: Nodes) -> Fault:
     )
 
 
-def _drivers(names: frozenset[str], daily: bool, asked: Sequence[str] | None) -> tuple[str, ...]:
+def _drivers(
+    verdicts: Mapping[str, Verdict], asked: Sequence[str] | None, faults: Sequence[Fault]
+) -> tuple[str, ...]:
     """The drivers asked for, or all that the files allow; ArchiveError for one that they do not."""
-    possible = [name for name in RULES if needs_of(name, names)]
-    if daily:
-        possible = [name for name in possible if name not in HOURLY_ALONE]
+    possible = [name for name in RULES if _needs(name, verdicts)]
     lacking = [name for name in asked or () if name not in possible]
-    if lacking:
+    if lacking or not possible:
+        reasons = "; ".join(dict.fromkeys(fault.reason for fault in faults[:3]))
         raise ArchiveError(
-            f"meteo.variables: expected drivers that the files allow ({', '.join(possible)}), "
-            f"found {', '.join(lacking)}; add the variables that they are made of"
+            f"meteo.variables: expected drivers that the files allow "
+            f"({', '.join(possible) or 'none'}), found {', '.join(lacking) or 'none'}"
+            f"{reasons and f' ({reasons})'}; add the variables that they are made of"
         )
     return tuple(asked or possible)
+
+
+def _needs(driver: str, verdicts: Mapping[str, Verdict]) -> frozenset[str]:
+    """The variables that a driver is made of, of those whose statistics it takes."""
+    names = [
+        name for name, verdict in verdicts.items() if driver in takers(name, verdict.statistic)
+    ]
+    return needs_of(driver, names)
 
 
 def _gaps(
     driver: str,
     files: Sequence[HourlyFile],
-    names: frozenset[str],
+    verdicts: Mapping[str, Verdict],
     grid: Grid,
     period: tuple[dt.date, dt.date],
     day: str,
@@ -264,15 +330,22 @@ def _gaps(
     starts = first_hour(days) - int(ahead.max())
     ends = first_hour(days + 1) - int(ahead.min())
     lacking = np.zeros(days.size, bool)
-    for name in needs_of(driver, names):
-        held = [f.header for f in files if name in f.header.names]
-        ending = FIELDS[name].kind != "instant"  # such a day has the stamps 01 to 24
+    for name in _needs(driver, verdicts):
+        one_a_day = verdicts[name].statistic in DAILY
+        held = [_whole_days(f.header, one_a_day) for f in files if name in f.header.names]
+        ending = verdicts[name].statistic != "instant"  # such a day has the stamps 01 to 24
         lacking |= ~_covered(starts + ending, ends - 1 + ending, held)
     edges = np.flatnonzero(np.diff(np.concatenate([[0], lacking.astype(int), [0]])))
     return [
         Gap(driver, date_of(first + int(a)), date_of(first + int(b) - 1))
         for a, b in zip(edges[::2], edges[1::2], strict=True)
     ]
+
+
+def _whole_days(header: HourlyHeader, one_a_day: bool) -> HourlyHeader:
+    """The header of a file as if values of a day had all its hours."""
+    ends = header.first // 24 * 24, header.last // 24 * 24 + 24
+    return replace(header, first=ends[0], last=ends[1]) if one_a_day else header
 
 
 def _covered(

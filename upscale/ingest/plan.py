@@ -45,7 +45,8 @@ class IngestJob:
     """What a worker needs for any work item of an ingest; plain values that travel.
 
     first: day number of the first day; count: days; tile: edge of a chunk in cells; block: days
-    of a chunk; cache, limit: folder and bytes of the local cache.
+    of a chunk; statistics: of each variable of the weather, what its numbers stand for; cache,
+    limit: folder and bytes of the local cache.
     """
 
     run: str
@@ -59,6 +60,7 @@ class IngestJob:
     day: str
     product: str
     drivers: tuple[str, ...]
+    statistics: tuple[tuple[str, str], ...]
     sources: tuple[SatelliteSeries, ...]
     ground: GroundFiles
     rule: GapRule
@@ -135,6 +137,7 @@ def make_job(
         day=ingest.day,
         product=weather.product,
         drivers=weather.drivers,
+        statistics=tuple((name, verdict.statistic) for name, verdict in weather.verdicts),
         sources=tuple(sources),
         ground=ground,
         rule=ingest.gaps.rule,
@@ -194,7 +197,7 @@ def weather_tasks(job: IngestJob, weather: WeatherFiles, memory: int) -> Iterato
         files = tuple(file for _, file in sorted(chosen.items()))
         identities = [file.identity_of(first, end) for file in files]
         names = tuple(frozenset(file.header.names) for file in files)
-        asked = [job.drivers, job.day, job.product, job.nodes.to_dict(), identities]
+        asked = [job.drivers, job.day, job.statistics, job.nodes.to_dict(), identities]
         for down in rows:
             for across in cols:
                 item = IngestItem("weather", days, down, across)

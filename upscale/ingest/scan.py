@@ -128,9 +128,10 @@ def _weather(ingest: Ingest) -> tuple[WeatherFiles, dict[str, Any]]:
         k: h.to_dict() for k, h in headers.items() if isinstance(h, HourlyHeader) and k in lasting
     }
     days = ingest.period.start, ingest.period.end
+    stated = {str(name): said for name, said in ingest.meteo.statistic.items()}
     weather = survey_weather(
         [(found, headers[_key(found)]) for found in listed], ingest.product_grid, days,
-        ingest.day, ingest.meteo.product, ingest.meteo.variables,
+        ingest.day, ingest.meteo.product, ingest.meteo.variables, stated,
     )  # fmt: skip
     return weather, known
 
@@ -140,7 +141,7 @@ def _key(found: ListedFile) -> str:
 
 
 def _header(local: Local, found: ListedFile, kept: dict[str, Any] | None) -> HourlyHeader | Fault:
-    if kept is not None:
+    if kept is not None and "evidence" in kept:  # an older version kept less
         return HourlyHeader.of(kept)
     try:
         with local(found) as path:

@@ -15,9 +15,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from upscale.archives.cells.cellwise import CellMeans, open_gridded
-from upscale.archives.reanalysis.era5 import Day, NoWholeDayError, Product, assemble, daily
+from upscale.archives.reanalysis.era5 import Day, NoWholeDayError, daily
 from upscale.archives.reanalysis.fields import FIELDS, check_range, check_unit
+from upscale.archives.reanalysis.joined import assemble
 from upscale.archives.reanalysis.netcdf import NodeBounds, magic, read_published, unpacked
+from upscale.archives.reanalysis.statistic import Product, Statistic
 from upscale.archives.reanalysis.stores import unwritten_stamps
 from upscale.archives.satellite.published import published
 from upscale.archives.satellite.recipes import Recipe, days_of, offer_of
@@ -146,7 +148,7 @@ def weather(job: IngestJob, task: IngestTask, local: Local) -> Made:
                 made.leave_out(found, error)
         for needed, drivers in _groups(job.drivers, frozenset().union(*held.values())):
             useful = {f: paths for f, paths in members.items() if held[f] & needed}
-            _make(job, item, list(_parts(job, item, useful, needed, made)), drivers, made)
+            _make(job, item, list(_parts(job, item, useful, held, needed, made)), drivers, made)
     return made
 
 
@@ -178,6 +180,7 @@ def _parts(
     job: IngestJob,
     item: IngestItem,
     members: Mapping[ListedFile, Sequence[str]],
+    held: Mapping[ListedFile, frozenset[str]],
     needed: frozenset[str],
     made: Made,
 ) -> Iterator[xr.Dataset]:
@@ -191,7 +194,7 @@ def _parts(
     for found, paths in members.items():
         for path in paths:
             try:
-                parts = read_published(path, box, (first, last), names=needed)
+                parts = read_published(path, box, (first, last), names=needed & held[found])
             except ArchiveError as error:
                 made.leave_out(found, error)
                 continue
@@ -252,7 +255,9 @@ def _put_days(
 ) -> None:
     """Sum hours to days and put them where they belong; days that lack hours stay missing."""
     nodes = job.nodes.crop(slice(*item.rows), slice(*item.cols))
-    found = daily(assemble(parts, cast(Product, job.product)), cast(Day, job.day))
+    settled = cast(dict[str, Statistic], dict(job.statistics))
+    whole = assemble(parts, cast(Product, job.product), settled=settled)
+    found = daily(whole, cast(Day, job.day))
     for axis, expected in (("lat", nodes.lat), ("lon", nodes.lon)):
         there = found[axis].values
         if there.shape != expected.shape or not np.allclose(there, expected, atol=1e-3):

@@ -209,6 +209,7 @@ def _write_netcdf(path: Path, part: _HourlyPart) -> None:
         for name, data in part.values.items():
             made = file.createVariable(name, "f4", tuple(sizes), fill_value=np.nan)
             made.units, made.coordinates = UNITS[name], "number valid_time latitude longitude"
+            made.GRIB_stepType = "accum" if name in AMOUNTS else "instant"
             made[:] = data
 
 

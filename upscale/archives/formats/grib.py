@@ -39,6 +39,9 @@ _ALOFT = frozenset({"isobaricInhPa", "isobaricInPa", "hybrid", "theta", "potenti
 
 _PRELIMINARY = 5
 _END = b"7777"
+
+#: Attribute of a variable: what the ranges of its steps span.
+STEP_RANGES = "step_ranges"
 _DIMS = ("valid_time", "latitude", "longitude")
 
 
@@ -52,15 +55,26 @@ class _GribNodes:
 
 @dataclass(frozen=True, slots=True)
 class _Message:
-    """The header of one map of one variable, and its position in the file (bytes)."""
+    """The header of one map of one variable, and its position in the file (bytes).
+
+    method: type of its step; stream: of the archive; steps: what the range of its steps spans.
+    """
 
     name: str
     units: str
     grid: str
+    method: str
+    stream: str
+    steps: str
     stamp: np.datetime64
     early: bool
     offset: int
     length: int
+
+    @property
+    def kind(self) -> tuple[str, ...]:
+        """Messages of another one are another variable, also under the same name."""
+        return self.grid, self.name, self.method, self.stream
 
 
 def library() -> Any:
@@ -86,7 +100,10 @@ def open_grib(path: Path) -> list[xr.Dataset]:
     parts: dict[tuple[Any, ...], dict[str, list[_Message]]] = {}
     for again, series in _series(messages):
         stamps = tuple(message.stamp for message in series)
-        variables = parts.setdefault((series[0].grid, again, stamps), {})
+        kind = series[0].method, series[0].stream
+        alike = (part for part in parts if part[:3] == (series[0].grid, again, stamps))
+        free = next((part for part in alike if series[0].name not in parts[part]), None)
+        variables = parts.setdefault(free or (series[0].grid, again, stamps, *kind), {})
         variables[series[0].name] = series
     return [_dataset(path, grids[key[0]], variables) for key, variables in parts.items()]
 
@@ -99,19 +116,38 @@ def _dataset(path: Path, grid: _GribNodes, variables: dict[str, list[_Message]])
     arrays = {}
     for name, row in variables.items():
         stack = indexing.LazilyIndexedArray(_Stack(path, grid, row))
-        arrays[name] = xr.Variable(_DIMS, stack, {"units": row[0].units})
+        arrays[name] = xr.Variable(_DIMS, stack, _attributes(row))
     stream = ("valid_time", np.where(early, "0005", "0001"))
     return xr.Dataset(arrays, {**axes, "expver": stream})
 
 
+def _attributes(row: list[_Message]) -> dict[str, str]:
+    """Attributes of a variable, with those that NetCDF of the archive has, too."""
+    first = row[0]
+    named = {"units": first.units, "GRIB_stepType": first.method, "GRIB_stream": first.stream}
+    spans = {message.steps for message in row} - {"", "first hour"}
+    return named | ({STEP_RANGES: " and ".join(sorted(spans))} if spans else {})
+
+
+def _steps(method: str, base: int, start: int, end: int) -> str:
+    """What a range of steps (hours) after a base time (hour of the day) spans; "" of instants."""
+    if method == "instant":
+        return ""
+    if (base, start, end) == (0, 0, 1):
+        return "first hour"
+    if end - start == 1:
+        return "hour"
+    return "since midnight" if start == base == 0 and end <= 24 else f"{start} to {end} h"
+
+
 def _series(messages: list[_Message]) -> Iterator[tuple[int, list[_Message]]]:
     """Messages of one variable on one grid by ascending stamp, one list for each repetition."""
-    final = {(m.grid, m.name, m.stamp) for m in messages if not m.early}
-    found: dict[tuple[str, str], list[dict[np.datetime64, _Message]]] = {}
+    final = {(m.kind, m.stamp) for m in messages if not m.early}
+    found: dict[tuple[str, ...], list[dict[np.datetime64, _Message]]] = {}
     for message in messages:
-        if message.early and (message.grid, message.name, message.stamp) in final:
+        if message.early and (message.kind, message.stamp) in final:
             continue
-        layers = found.setdefault((message.grid, message.name), [])
+        layers = found.setdefault(message.kind, [])
         free = next((layer for layer in layers if message.stamp not in layer), None)
         if free is None:
             layers.append(free := {})
@@ -177,12 +213,15 @@ def _message(eccodes: Any, handle: int) -> _Message:
 
     date, time = get("validityDate"), get("validityTime")
     day = f"{date // 10000:04d}-{date // 100 % 100:02d}-{date % 100:02d}"
-    name = get("cfVarName")
+    name, method = get("cfVarName"), get("stepType")
     expver = get("expver") if eccodes.codes_is_defined(handle, "expver") else ""
     return _Message(
         name=f"param{get('paramId')}" if name == "unknown" else name,
         units=get("units"),
         grid=get("md5GridSection"),
+        method=method,
+        stream=get("stream") if eccodes.codes_is_defined(handle, "stream") else "",
+        steps=_steps(method, get("dataTime") // 100, get("startStep"), get("endStep")),
         stamp=np.datetime64(f"{day}T{time // 100:02d}:{time % 100:02d}"),
         early=str(expver).lstrip("0") == str(_PRELIMINARY),
         offset=int(eccodes.codes_get_message_offset(handle)),

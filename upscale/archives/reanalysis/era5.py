@@ -8,7 +8,7 @@ pressure deficit is the mean of hourly deficits, never the deficit of daily mean
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -26,22 +26,16 @@ from upscale.archives.reanalysis.accumulate import (
     undo_running,
 )
 from upscale.archives.reanalysis.fields import FIELDS
-from upscale.archives.reanalysis.netcdf import (
-    NodeBounds,
-    Period,
-    join,
-    read_published,
-)
+from upscale.archives.reanalysis.joined import assemble
+from upscale.archives.reanalysis.netcdf import NodeBounds, Period, read_published
+from upscale.archives.reanalysis.statistic import DAILY, Product, Stated, takers
 from upscale.calendar import dates_of, day_of_hour, first_hour
 from upscale.remote.errors import ArchiveError
 from upscale.variables import variable
 
 Floats = NDArray[np.floating]
 Day = Literal["local-standard", "utc"]
-Product = Literal["ERA5", "ERA5-Land"]
 
-#: Node spacing of each product, degrees.
-SPACING: dict[Product, float] = {"ERA5-Land": 0.1, "ERA5": 0.25}
 
 _SECONDS = 86400.0
 
@@ -51,18 +45,21 @@ def read_era5(
     product: Product | None = None,
     box: NodeBounds | None = None,
     period: Period | None = None,
+    stated: Mapping[str, Stated] | None = None,
 ) -> xr.Dataset:
     """Read files and stores of one area into one dataset `(time, lat, lon)` with short names.
 
     Each variable may have a file of its own, and times may come in any order. product: decides
-    how accumulations are differenced; by default recognised from the node spacing. box, period:
-    what to read. Attribute `daily` is 1 where the values are daily means already. Raises
-    ArchiveError where the layout of a file is unknown, files disagree, or no product fits.
+    how accumulations are differenced where the files do not say it; by default what they are
+    called, or recognised from the node spacing. box, period: what to read. stated: statistics of
+    variables whose files do not prove them. Attribute `statistic` of each variable is what its
+    numbers stand for, `evidence` why. Raises ArchiveError where the layout of a file is unknown,
+    files disagree, no product fits, or a variable is not proven to be what a driver takes.
     """
     members = [part for path in paths for part in read_published(path, box, period)]
     if not members:
         raise ArchiveError("expected at least one file of ERA5, found none; name one")
-    whole = assemble(members, product)
+    whole = assemble(members, product, stated=stated)
     if 0 in whole.sizes.values():
         raise ArchiveError(
             f"expected nodes and hours in {box} and {period}, found sizes {dict(whole.sizes)}; "
@@ -71,40 +68,11 @@ def read_era5(
     return whole
 
 
-def assemble(members: Sequence[xr.Dataset], product: Product | None = None) -> xr.Dataset:
-    """Combine datasets of `read_published` from files of one area into one; see `read_era5`."""
-    wanted = {name for part in members for name in part.data_vars if name in FIELDS}
-    arrays = {}
-    for name in sorted(map(str, wanted)):
-        parts = _final_first(name, members)
-        arrays[name] = join(name, parts).rename(name)
-    daily_names = {str(name) for part in members if part.attrs["daily"] for name in part.data_vars}
-    _refuse_daily_amounts(daily_names)
-    arrays = {name: _stamped(array, name in daily_names) for name, array in arrays.items()}
-    whole = _same_nodes(arrays, members)
-    early = sum(part.attrs.get("preliminary_hours", 0) for part in members)
-    return whole.assign_attrs(
-        product=product or product_of(whole), daily=int(bool(daily_names)), preliminary_hours=early
-    )
-
-
-def _final_first(name: str, members: Sequence[xr.Dataset]) -> list[xr.DataArray]:
-    """One variable of every file; hours with final values are removed from preliminary files."""
-    held = [part for part in members if name in part]
-    final = [part for part in held if not part.attrs.get("preliminary_hours")]
-    if not final or len(final) == len(held):
-        return [part[name] for part in held]
-    known = np.concatenate([part["time"].values for part in final])
-    late = [part[name] for part in held if part.attrs.get("preliminary_hours")]
-    parts = [array.isel(time=~np.isin(array["time"].values, known)) for array in late]
-    return [part[name] for part in final] + [part for part in parts if part.sizes["time"]]
-
-
 def daily(dataset: xr.Dataset, day: Day = "local-standard") -> xr.Dataset:
     """Daily drivers `(time, lat, lon)`, float32, from a dataset of `read_era5`.
 
     Computes those drivers whose variables are present: ta degC, sw_in W m-2, vpd hPa, p mm d-1,
-    lw_in W m-2, ws m s-1, pa kPa. Daily means give only ta and pa, and only UTC days. Attribute
+    lw_in W m-2, ws m s-1, pa kPa. Daily means give neither vpd nor ws, and only UTC days. Attribute
     `day_definition` names the kind of day; attribute `clipped` of a variable counts the small
     negative hours or days that were set to zero. The days run from the first to the last that is
     complete in some column. Raises ArchiveError where a unit is wrong, a value impossible, or no
@@ -113,8 +81,7 @@ def daily(dataset: xr.Dataset, day: Day = "local-standard") -> xr.Dataset:
     used: Day = "utc" if dataset.attrs["daily"] else day
     frame = _Frame(dataset, used)
     made = {name: rule(frame) for name, (needs, rule) in RULES.items()
-            if any(all(need in dataset for need in group) for group in needs)
-            and not (dataset.attrs["daily"] and name in HOURLY_ALONE)}  # fmt: skip
+            if any(_has(dataset, name, group) for group in needs)}  # fmt: skip
     if not made:
         raise ArchiveError(
             f"expected variables such as t2m, d2m, ssrd, tp; found {', '.join(map(str, dataset))}"
@@ -127,6 +94,11 @@ def daily(dataset: xr.Dataset, day: Day = "local-standard") -> xr.Dataset:
         )
     kept = slice(int(np.argmax(whole)), whole.size - int(np.argmax(whole[::-1])))
     return _as_dataset(frame, {name: rows.cut(kept) for name, rows in made.items()}, kept, used)
+
+
+def _has(dataset: xr.Dataset, driver: str, group: Sequence[str]) -> bool:
+    """Whether variables are there, with statistics that a driver takes."""
+    return all(n in dataset and driver in takers(n, dataset[n].attrs["statistic"]) for n in group)
 
 
 class NoWholeDayError(ArchiveError):
@@ -157,11 +129,6 @@ class _Frame:
         lon = dataset["lon"].values
         self.offsets = standard_offsets(lon) * (day == "local-standard")
         self.hours = fields.whole_hours(dataset["time"].values)
-        if self.hours.size > 1 and int(np.diff(self.hours).min()) > 24:
-            raise ArchiveError(
-                f"expected hours, found stamps {np.diff(self.hours).min() / 24:.0f} days apart "
-                "(monthly means?); daily drivers need the hourly product"
-            )
         first, last = (day_of_hour(int(self.hours[end])) for end in (0, -1))
         self.days = np.arange(first - 1, last + 2)
 
@@ -174,19 +141,24 @@ class _Frame:
             fields.check_range(FIELDS[name], values)
         return values
 
-    def mean(self, name: str, values: NDArray[np.floating], *, ending: bool = False) -> _Rows:
-        """Daily means of hourly `values` of variable `name`; daily values stay as they are."""
-        if self.dataset[name].attrs["daily"]:
-            midnight = self.hours % 24 == 0
-            return self._placed(values[midnight], day_of_hour(self.hours[midnight]))
+    def mean(self, name: str, values: NDArray[np.floating]) -> _Rows:
+        """Daily means of `values` of variable `name`; daily values stay as they are."""
+        statistic = self.dataset[name].attrs["statistic"]
+        if statistic in DAILY:
+            return self._placed(values)
+        ending = statistic == "hourly-mean"
         sums = self._gather(self.hours, values, ending)
         return _Rows(sums / 24, self._whole(self.hours, ending))
 
     def amount(self, name: str) -> _Rows:
-        """Daily totals of an accumulated variable, by the product's rule of accumulation."""
+        """Daily totals of an accumulated variable, by how it accumulates."""
         row, values = FIELDS[name], self.hourly(name)
+        statistic = self.dataset[name].attrs["statistic"]
+        if statistic in DAILY:
+            rows = self._placed(values)
+            return _Rows(fields.not_below_zero(row, rows.values), rows.whole)
         first, amounts = on_every_hour(self.hours, values)
-        running = self.dataset.attrs["product"] == "ERA5-Land"
+        running = statistic == "running-total"
         if running:
             amounts = undo_running(first, amounts)
         clipped = fields.check_amounts(row, amounts)
@@ -199,9 +171,9 @@ class _Frame:
         return _Rows(fields.not_below_zero(row, totals), whole, clipped)
 
     def rate(self, name: str) -> _Rows:
-        """Daily means of an hourly mean rate (hour-ending), not below zero."""
+        """Daily means of a mean rate, not below zero."""
         values = self.hourly(name)
-        rows = self.mean(name, values, ending=True)
+        rows = self.mean(name, values)
         return _Rows(np.maximum(rows.values, 0), rows.whole, int((values < 0).sum()))
 
     def _gather(
@@ -216,9 +188,12 @@ class _Frame:
         gathered = np.isfinite(self._gather(hours, present, ending))
         return np.asarray(gathered.any(axis=(1, 2)))
 
-    def _placed(self, values: NDArray[np.floating], days: NDArray[np.int64]) -> _Rows:
+    def _placed(self, values: NDArray[np.floating]) -> _Rows:
+        """Values of one stamp a day, at 00 UTC, on their days."""
+        midnight = self.hours % 24 == 0
+        days = day_of_hour(self.hours[midnight])
         rows = np.full((self.days.size, *values.shape[1:]), np.nan)
-        rows[days - self.days[0]] = values
+        rows[days - self.days[0]] = values[midnight]
         return _Rows(rows, np.isin(self.days, days))
 
 
@@ -260,9 +235,6 @@ def _rain(frame: _Frame) -> _Rows:
     return frame.rate("avg_tprate").scaled(_SECONDS)
 
 
-#: Drivers that are nonlinear in the variables: they cannot be computed from daily means.
-HOURLY_ALONE = frozenset({"vpd", "ws"})
-
 #: For each driver: alternative groups of variables, one of which is needed, and its formula.
 RULES = {
     "ta": ((("t2m",),), _air),
@@ -295,53 +267,3 @@ def _refuse_impossible(name: str, values: Floats) -> None:
             f"{name}: expected daily values of {row.valid_min} to {row.valid_max} {row.units}, "
             f"found {known.min():.4g} to {known.max():.4g}; check the units and the product"
         )
-
-
-def _stamped(array: xr.DataArray, daily_means: bool) -> xr.DataArray:
-    """Stamp daily means at 00 UTC of their day, whatever hour the file gives them."""
-    midnight = array["time"].dt.floor("D") if daily_means else array["time"]
-    return array.assign_coords(time=midnight).assign_attrs(daily=int(daily_means))
-
-
-def _refuse_daily_amounts(names: set[str]) -> None:
-    amounts = sorted(name for name in names if name in FIELDS and FIELDS[name].kind != "instant")
-    if amounts:
-        raise ArchiveError(
-            f"expected daily statistics of instantaneous variables, found {', '.join(amounts)}, "
-            "whose files do not say which day a total belongs to; take accumulations from the "
-            "hourly product, where 00 UTC is enough for UTC days"
-        )
-
-
-def _same_nodes(arrays: dict[str, xr.DataArray], members: Sequence[xr.Dataset]) -> xr.Dataset:
-    """One dataset of all variables; ArchiveError where they have different nodes."""
-    if not arrays:
-        found = sorted({str(name) for part in members for name in part.data_vars})
-        raise ArchiveError(
-            f"expected variables such as {', '.join(FIELDS)}; found {', '.join(found)}"
-        )
-    try:
-        nodes = xr.align(*arrays.values(), join="exact", exclude={"time"})
-    except ValueError as error:
-        raise ArchiveError(
-            "expected the same nodes for every variable, found different ones; read one area at "
-            "a time"
-        ) from error
-    times = [array.indexes["time"] for array in nodes]
-    if all(index.equals(times[0]) for index in times):
-        return xr.Dataset(dict(zip(arrays, nodes, strict=True)))
-    return xr.merge(nodes, join="outer", combine_attrs="override", compat="override")
-
-
-def product_of(dataset: xr.Dataset) -> Product:
-    """The product with the node spacing of a dataset; ArchiveError where no product has it."""
-    steps = np.concatenate([np.abs(np.diff(dataset[axis].values)) for axis in ("lat", "lon")])
-    steps = steps[steps < 180]  # a box across the date line has a gap
-    for name, spacing in SPACING.items():
-        if steps.size and np.allclose(steps, spacing, atol=1e-3):
-            return name
-    found = f"{np.unique(np.round(steps, 4)).tolist()}" if steps.size else "a single node"
-    raise ArchiveError(
-        f"expected nodes every 0.1 (ERA5-Land) or 0.25 (ERA5) degree, found {found}; say which "
-        "product it is: they accumulate by different rules"
-    )

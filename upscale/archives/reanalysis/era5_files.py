@@ -12,6 +12,7 @@ from upscale.archives.granule import Description, Layer
 from upscale.archives.reanalysis.axes import AxisError
 from upscale.archives.reanalysis.era5 import product_of
 from upscale.archives.reanalysis.fields import FIELDS, RELATED
+from upscale.archives.reanalysis.joined import product_of
 from upscale.archives.reanalysis.netcdf import (
     DamagedError,
     each_variable,

@@ -25,9 +25,10 @@ from numpy.typing import NDArray
 
 from upscale.archives.formats.grib import open_grib
 from upscale.archives.reanalysis.axes import on_plain_axes
+from upscale.archives.reanalysis.evidence import attach
 from upscale.archives.reanalysis.stores import open_store
 from upscale.archives.satellite.published import held_in_words
-from upscale.calendar import dates_of, day_number, hour_numbers
+from upscale.calendar import dates_of, day_number
 from upscale.remote.errors import ArchiveError
 from upscale.remote.locations import STORE_FILES
 
@@ -268,7 +269,7 @@ def in_one_shape(dataset: xr.Dataset, name: str) -> xr.Dataset:
             f"{name}: expected axes of time, latitude and longitude, found "
             f"{', '.join(map(str, dataset.dims))}; this is not an ERA5 file of a known layout"
         )
-    return _ordered(_one_stream(shaped)).assign_attrs(daily=int(_is_daily(dataset, name)))
+    return attach(_ordered(_one_stream(shaped)), dataset, name)
 
 
 def _one_stream(dataset: xr.Dataset) -> xr.Dataset:
@@ -315,15 +316,6 @@ def _run(index: NDArray[np.int64]) -> slice | NDArray[np.int64]:
     """Consecutive positions as a slice, which is cheaper to read; others unchanged."""
     rising = index.size > 0 and bool((np.diff(index) == 1).all())
     return slice(int(index[0]), int(index[-1]) + 1) if rising else index
-
-
-def _is_daily(dataset: xr.Dataset, name: str) -> bool:
-    """True for the daily statistics product, recognised by its name or time unit."""
-    time = dataset["valid_time"] if "valid_time" in dataset.coords else dataset["time"]
-    hours = hour_numbers(time.values)
-    unit = str(time.encoding.get("units", ""))
-    stated = "daily" in name.rstrip("/").split("/")[-1]
-    return np.unique(hours % 24).size == 1 and (stated or unit.startswith("days since"))
 
 
 def _cropped(
