@@ -202,6 +202,7 @@ def test_names_of_all_networks_are_understood(name: str, label: str) -> None:
     "name",
     [
         NAME.replace("_DD_", "_HH_"),
+        NAME.replace("_DD_", "_WW_"),
         NAME.replace("_DD_", "_MM_"),
         NAME.replace("SUBSET", "AUXMETEO"),
         "AMF_US-Ha1_FLUXNET_BIFVARINFO_DD_1991-2025_v1.3_r1.csv",
@@ -238,21 +239,6 @@ def test_fullset_goes_before_subset_of_the_same_product(tmp_path: Path) -> None:
     write_oneflux(tmp_path, "SUBSET", count=1)
     (tower,) = read_towers(write_oneflux(tmp_path, "FULLSET", count=1))
     assert "FULLSET 2003-2006 1-4: VUT_USTAR50;" in tower.origin
-
-
-def test_files_of_one_tower_are_merged_and_most_good_days_win(tmp_path: Path) -> None:
-    """An old product of four days, a new one of three that begins two days later."""
-    good, poor = f"{DAY},1,0.9,3,2", f"{DAY},1,0.1,3,2"
-    new = "6.5,200,4,1.2,11,0.9,13,12"
-    put(tmp_path, NAME, f"{HEADER},{REF}",
-        *[f"2004010{d},{good if d == 3 else poor}" for d in (1, 2, 3, 4)])  # fmt: skip
-    put(tmp_path, NAME.replace("2004-2004_1-4", "2004-2004_beta-3"), f"{HEADER},{REF}",
-        *[f"2004010{d},{new}" for d in (3, 4, 5)])  # fmt: skip
-    tower = only(tmp_path)
-    assert tower.fluxes[:, 2].tolist() == [1, 1, 11, 11, 11]
-    assert tower.driver("ta").tolist() == [5.5, 5.5, 6.5, 6.5, 6.5]
-    assert tower.good.tolist() == [False, False, True, True, True]
-    assert "beta-3: VUT_REF + FLX FLUXNET2015 SUBSET 2004-2004 1-4: VUT_REF" in tower.origin
 
 
 def test_weather_of_the_reanalysis_comes_on_request_and_for_more_years(tmp_path: Path) -> None:

@@ -131,8 +131,10 @@ def layout_of(folder: str | Path) -> Layout:
         return "carbonfluxbench"
     if folder.is_dir() and oneflux_folder.find(folder):
         return "oneflux"
+    strange = oneflux_folder.others(folder) if folder.is_dir() else {}
+    found = "; ".join(strange.values()) or "none"
     raise FileNotFoundError(
-        f"expected towers in {folder}, found none; point to a folder that holds towers.parquet "
+        f"expected towers in {folder}, found {found}; point to a folder that holds towers.parquet "
         f"and sites.parquet, or {carbonfluxbench.FILE} and {carbonfluxbench.ERA}, or daily "
         "ONEFlux files such as FLX_AT-Neu_FLUXNET2015_SUBSET_DD_2002-2012_1-4.csv"
     )

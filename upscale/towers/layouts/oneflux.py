@@ -31,7 +31,7 @@ VERSIONS = ("VUT_USTAR50", "VUT_REF", "VUT")
 
 _NAME = re.compile(
     r"(?P<network>[A-Za-z]+)_(?P<site>[A-Z]{2}-[A-Z0-9]{2,5})_(?P<product>FLUXNET(?:2015)?|JapanFLUX\d+)"
-    r"(?:_(?P<group>[A-Z]+5?))?_DD(?:_(?P<years>\d{4}-\d{4}))?(?:_(?P<version>.+))?\.csv",
+    r"(?:_(?P<group>[A-Z]+5?))?_(?P<resolution>DD|HH|HR)(?:_(?P<years>\d{4}-\d{4}))?(?:_(?P<version>.+))?\.csv",
     re.IGNORECASE,
 )
 
@@ -43,19 +43,26 @@ _ERA_GROUPS = ("ERAI", "ERA5")
 
 _SUFFIX: dict[Weather, str] = {"tower": "F", "era": "ERA"}
 
+#: Steps between rows that tell a weekly file from a daily one with gaps.
+_ROWS = 5
+
 #: Regression on a reanalysis leaves small negative numbers where nothing below 0 exists.
 _BELOW_ZERO = {"sw_in": -10.0, "vpd": -1.0, "p": -1.0}
 
 
 @dataclass(frozen=True)
 class DailyFile:
-    """A daily file and the parts of its name; years and version may be empty."""
+    """A daily file and the parts of its name; years and version may be empty.
+
+    resolution: `DD`, or `HH` and `HR` for half-hours and hours that are to become days.
+    """
 
     source: TextFile
     network: str
     site: str
     product: str
     group: str
+    resolution: str
     years: str
     version: str
 
@@ -97,11 +104,22 @@ class Daily:
 
 def daily_files(files: Iterable[TextFile]) -> tuple[DailyFile, ...]:
     """The daily ONEFlux files among `files`; of several copies (unpacked, packed) the first."""
+    return tuple(file for file in _archive_files(files) if file.resolution == "DD")
+
+
+def flux_files(files: Iterable[TextFile]) -> tuple[DailyFile, ...]:
+    """The daily files with fluxes, and half-hourly or hourly ones of towers without any."""
+    found = [file for file in _archive_files(files) if file.has_fluxes]
+    daily = {file.site for file in found if file.resolution == "DD"}
+    return tuple(f for f in found if f.resolution == "DD" or f.site not in daily)
+
+
+def _archive_files(files: Iterable[TextFile]) -> tuple[DailyFile, ...]:
     found: dict[tuple[str, ...], DailyFile] = {}
     for source in files:
         if match := _NAME.fullmatch(source.name):
             parts = {key: text or "" for key, text in match.groupdict().items()}
-            parts["group"] = parts["group"].upper()
+            parts |= {key: parts[key].upper() for key in ("group", "resolution")}
             if parts["group"] in (*_FLUX_GROUPS, *_ERA_GROUPS):
                 found.setdefault(tuple(parts.values()), DailyFile(source, **parts))
     return tuple(found.values())
@@ -116,31 +134,43 @@ def read_daily(
     the fluxes, in order of preference. VPD and P may be missing. ValueError names the file and
     the column at fault.
     """
-    table = _table(file)
-    version = _version(table, versions, file) if file.has_fluxes else ""
+    table = table_of(file, "TIMESTAMP")
+    version = version_of(table, file, versions) if file.has_fluxes else ""
+    names = columns_of(file, version, weather)
+    days = pd.DataFrame(index=_days(table, file))
+    for needed in ("ta", "sw_in"):
+        if names[needed] not in table:
+            raise ValueError(_lacks(file, names[needed]))
+    for name, column in names.items():
+        days[name] = numbers(table[column], str(file.source)) if column in table else np.nan
+    days = negative_as_zero(days)
+    days["nee_qc"] = _quality(days.get("nee_qc", days["ta"] * np.nan), file)
+    return Daily(file, version, days)
+
+
+def columns_of(file: DailyFile, version: str, weather: Weather) -> dict[str, str]:
+    """The column of a file for each driver and, with a version, each flux and its quality."""
     names = {name: f"{name.upper()}_{_SUFFIX[weather]}" for name in DRIVERS}
     if file.has_fluxes:
         names |= {"gpp": f"GPP_NT_{version}", "reco": f"RECO_NT_{version}"}
         names |= {"nee": f"NEE_{version}", "nee_qc": f"NEE_{version}_QC"}
-    for needed in ("ta", "sw_in"):
-        if names[needed] not in table:
-            raise ValueError(_lacks(file, names[needed]))
-    days = pd.DataFrame(index=_days(table, file))
-    for name, column in names.items():
-        days[name] = numbers(table[column], str(file.source)) if column in table else np.nan
+    return names
+
+
+def negative_as_zero(days: pd.DataFrame) -> pd.DataFrame:
+    """Days on which what cannot be below zero is slightly below, with zero there."""
     for name, least in _BELOW_ZERO.items():
         days[name] = days[name].mask(days[name].between(least, 0), 0.0)
-    days["nee_qc"] = _quality(days.get("nee_qc", days["ta"] * np.nan), file)
-    return Daily(file, version, days)
+    return days
 
 
 def merge(parts: Sequence[Daily]) -> tuple[pd.DataFrame, str]:
     """The days of one tower from all of its files, and a description of what was used.
 
-    Files are ranked: the product with the most good flux days first, and within a product the
-    preferred version of the fluxes. On each day the fluxes and their quality come from the first
-    file that has all of them, otherwise from the first that has any; the drivers come from the
-    first file with temperature and radiation, otherwise from the first with either.
+    parts: the newest release first. Within a release, the preferred version of the fluxes goes
+    first. On each day the fluxes and their quality come from the first file that has all of them,
+    otherwise from the first that has any; the drivers come from the first file with temperature
+    and radiation, otherwise from the first with either.
     """
     parts = _ranked(parts)
     days = parts[0].days.index
@@ -159,12 +189,11 @@ def _ranked(parts: Sequence[Daily]) -> list[Daily]:
     def product(part: Daily) -> tuple[str, ...]:
         return part.file.network, part.file.product, part.file.years, part.file.version
 
-    most: dict[tuple[str, ...], int] = {}
-    for part in parts:
-        most[product(part)] = max(most.get(product(part), 0), part.good)
+    release = {key: number for number, key in reversed(list(enumerate(map(product, parts))))}
     order = {version: number for number, version in enumerate((*VERSIONS, ""))}
     return sorted(
-        parts, key=lambda p: (-most[product(p)], product(p), order[p.version], p.file.group)
+        parts,
+        key=lambda p: (release[product(p)], order.get(p.version.split(" ")[0], 0), p.file.group),
     )
 
 
@@ -183,24 +212,31 @@ def _first(
     return block, set(taken[taken >= 0].tolist())
 
 
-def _table(file: DailyFile) -> pd.DataFrame:
-    """The columns that may be needed, in upper case (JapanFlux2024 mixes cases)."""
+def table_of(file: DailyFile, stamp: str) -> pd.DataFrame:
+    """The columns that may be needed, in upper case (JapanFlux2024 mixes cases).
+
+    stamp: the column of stamps. ValueError where it is missing, or there are no rows.
+    """
     stems = [f"{name.upper()}_{suffix}" for name in DRIVERS for suffix in _SUFFIX.values()]
     for version in VERSIONS:
         stems += [f"GPP_NT_{version}", f"RECO_NT_{version}"]
         stems += [f"NEE_{version}", f"NEE_{version}_QC"]
-    wanted = {"TIMESTAMP", *stems}
+    wanted = {stamp, *stems}
     table = file.source.table(
         usecols=lambda name: str(name).strip().upper() in wanted, encoding="utf-8-sig"
     )
     table.columns = [str(name).strip().upper() for name in table.columns]
-    if "TIMESTAMP" not in table or table.empty:
-        raise ValueError(_lacks(file, "TIMESTAMP and one row for each day"))
+    if stamp not in table or table.empty:
+        rows = "one row for each day" if stamp == "TIMESTAMP" else "one row for each half-hour"
+        raise ValueError(_lacks(file, f"{stamp} and {rows}"))
     return table
 
 
-def _version(table: pd.DataFrame, versions: Sequence[str], file: DailyFile) -> str:
-    """The first version with values of all fluxes and quality, otherwise the first with fluxes."""
+def version_of(table: pd.DataFrame, file: DailyFile, versions: Sequence[str] = VERSIONS) -> str:
+    """The first version with values of all fluxes and quality, otherwise the first with fluxes.
+
+    ValueError where there is none, as in a file with constant u* thresholds (CUT) alone.
+    """
 
     def filled(version: str, *stems: str) -> bool:
         names = [stem.format(version) for stem in stems]
@@ -216,15 +252,24 @@ def _version(table: pd.DataFrame, versions: Sequence[str], file: DailyFile) -> s
 
 
 def _days(table: pd.DataFrame, file: DailyFile) -> pd.Index:
+    """Day numbers; ValueError where the rows are not days, or a day is there twice."""
     texts = table["TIMESTAMP"].astype(str)
     dates = pd.to_datetime(texts, format="%Y%m%d", errors="coerce")
     if dates.isna().any():
         found = texts[dates.isna()].iloc[0]
-        raise ValueError(f"{file.source}: expected TIMESTAMP as yyyymmdd, found {found!r}")
+        hours = ": a stamp of hours? take the daily (DD) file" if len(found) == 12 else ""
+        raise ValueError(f"{file.source}: expected TIMESTAMP as yyyymmdd, found {found!r}{hours}")
     if (twice := dates[dates.duplicated()]).size:
         what = f"found {twice.iloc[0]:%Y-%m-%d} repeated; keep one of the rows"
         raise ValueError(f"{file.source}: expected one row for each day, {what}")
-    return pd.Index(day_numbers(dates.to_numpy()))
+    days = day_numbers(dates.to_numpy())
+    apart = np.diff(np.sort(days))
+    if apart.size >= _ROWS and apart.min() > 1:
+        raise ValueError(
+            f"{file.source}: expected one row for each day, found rows {apart.min()} days apart or "
+            "more: weekly (WW) or monthly (MM) means? take the daily (DD) file"
+        )
+    return pd.Index(days)
 
 
 def _quality(values: pd.Series, file: DailyFile) -> pd.Series:
@@ -248,9 +293,17 @@ def _quality(values: pd.Series, file: DailyFile) -> pd.Series:
 
 
 def _lacks(file: DailyFile, what: str) -> str:
+    """What was expected, what the header holds instead, and what to take."""
     header = file.source.table(nrows=0, encoding="utf-8-sig").columns.astype(str)
     near = [
         name for name in header if re.match("GPP_NT|RECO_NT|NEE_[VC]UT_[RU]|T(A|IME)|SW_IN", name)
     ]
     found = ", ".join((near or list(header))[:12])
-    return f"{file.source}: expected {what}, found {found}; take another product of this tower"
+    way = "take another product of this tower"
+    if len(header) == 1 and ";" in header[0]:
+        way = "save it with commas between columns and points in numbers"
+    elif any("_CUT_" in name for name in header) and not any("_VUT_" in name for name in header):
+        way = "it has constant u* thresholds (CUT) alone: take a FULLSET, or a SUBSET with VUT_REF"
+    elif "TIMESTAMP_START" in header and file.resolution == "DD":
+        way = "its stamps are those of half-hours: take the daily (DD) file, or name it HH"
+    return f"{file.source}: expected {what}, found {found}; {way}"

@@ -15,8 +15,8 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-#: Largest text that is read, bytes: ten times the daily file of a long record.
-_LARGEST = 500_000_000
+#: Largest text that is read, bytes: 35 years of half-hours at the 2.5 kB a row of FULLSET files.
+_LARGEST = 1_500_000_000
 
 _TEXTS = (".csv", ".csv.gz")
 
