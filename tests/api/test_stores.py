@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -27,6 +29,27 @@ def test_a_driver_cube_opens_as_a_tree_of_its_groups(mapped):
     read = group.read("ta", slice(None), np.array([here.row]), np.array([here.col]))
     np.testing.assert_array_equal(found, read[:, 0, 0])
     assert cube["meteo"].ta.units == "degC"
+
+
+def test_a_driver_cube_that_changed_after_its_seal_is_not_read(mapped, tmp_path):
+    cube = shutil.copytree(mapped.cube, tmp_path / "drivers.zarr")
+    here = mapped.placed.kept[0]
+
+    def read(**how):
+        ta = upscale.open_drivers(str(cube), **how)["meteo"].ta
+        return ta.isel(lat=here.row, lon=here.col).values
+
+    days, rows, cols = upscale.open_drivers(str(cube))["meteo"].ta.encoding["chunks"]
+    chunk = cube / f"meteo/ta/c/0/{here.row // rows}/{here.col // cols}"
+    content = bytearray(chunk.read_bytes())
+    content[len(content) // 2] ^= 1
+    chunk.write_bytes(content)
+    with pytest.raises(ValueError, match=f"{chunk}: expected the object that was sealed"):
+        read()
+    chunk.unlink()
+    with pytest.raises(ValueError, match=f"{chunk}: expected the object that was sealed"):
+        read()
+    assert np.isnan(read(verify=False)[:days]).all()
 
 
 def test_what_is_no_cube_is_refused(mapped, tmp_path):

@@ -122,6 +122,11 @@ class DriverCube:
         return self.manifest is not None
 
     @property
+    def store(self) -> Any:
+        """The Zarr store that is read from; of a sealed cube, one that compares digests."""
+        return self.static["igbp"].store_path.store
+
+    @property
     def day_definition(self) -> str:
         return str(self.attributes["day_definition"])
 
