@@ -120,6 +120,7 @@ def _publish_day(store: str, out: Path, day: dt.date, unfinished: bool) -> str:
 
 
 def _publish_totals(store: str, out: Path, unfinished: bool) -> str:
+    """Write the totals of a store that is not revised meanwhile, and tell those of the globe."""
     path, before = out / "totals.csv", origin_of(store)
     if before and before.waiting and not unfinished:
         raise UnfinishedError(
