@@ -7,7 +7,7 @@ shards were written and read back.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from upscale.jobs.ledger import Ledger, Status
@@ -60,6 +60,20 @@ class RunEntry:
     change: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Withdrawn:
+    """The entry of a work item whose arrays are being replaced, kept until the new one is there.
+
+    identity: of what replaces it; revision: of the store that this belongs to; change: what it
+    changes of the revision before (see `upscale.engine.work.change`).
+    """
+
+    entry: RunEntry
+    identity: str
+    revision: int
+    change: dict[str, Any]
+
+
 class RunLedger(Ledger[RunEntry]):
     """The entries of one flux cube."""
 
@@ -74,6 +88,22 @@ class RunLedger(Ledger[RunEntry]):
     def read_running(self, item: str) -> bytes | None:
         """The running sums of an item, None where none are kept."""
         return self.read_bytes(f"{item}.running.npy")
+
+    def withdraw(self, withdrawn: Withdrawn) -> None:
+        """Forget the entry of an item whose arrays are about to be replaced, and keep it aside for
+        whoever goes on after a kill."""
+        item = withdrawn.entry.item
+        self.write_object(f"{item}.before.json", asdict(withdrawn))
+        self.forget(item)
+
+    def withdrawn(self, item: str) -> Withdrawn | None:
+        """What was kept aside of an item, None where nothing was."""
+        kept = self.read_object(f"{item}.before.json")
+        return None if kept is None else Withdrawn(**kept | {"entry": RunEntry(**kept["entry"])})
+
+    def replaced(self, item: str) -> None:
+        """Remove what was kept aside of an item, because it has its new entry."""
+        self.remove(f"{item}.before.json")
 
     def forget_running(self, item: str) -> None:
         """Remove the running sums of an item that no longer needs any."""

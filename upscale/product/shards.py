@@ -52,7 +52,12 @@ def region_of(layout: FluxLayout, item: WorkItem, name: str) -> Region:
     return (segments if name == "segment_days" else days), rows, cols
 
 
-def _arrays_of(fluxes: TileFluxes) -> dict[str, NDArray[Any]]:
+def is_daily(name: str) -> bool:
+    """Whether an array that work items write has a value for each day."""
+    return not name.endswith("_member") and name not in {"segment_days", *STEP_ARRAYS}
+
+
+def arrays_of(fluxes: TileFluxes) -> dict[str, NDArray[Any]]:
     """Every array of a work item by its name in the store, in the order of writing: `quality`
     comes last, so that a tile that is not whole still says that it was not produced."""
     sums = {f"{flux}_member": values for flux, values in fluxes.sums.items()}
@@ -69,7 +74,7 @@ def write_item(url: str, layout: FluxLayout, item: WorkItem, fluxes: TileFluxes)
     """
     root = open_flux_group(url, "r+")
     digests = {}
-    for name, values in _arrays_of(fluxes).items():
+    for name, values in arrays_of(fluxes).items():
         region = region_of(layout, item, name)
         array: Any = root[name]
         replace_objects(url, array, region, values)

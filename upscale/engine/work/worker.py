@@ -22,9 +22,9 @@ from distributed.diagnostics.plugin import WorkerPlugin
 from upscale.drivers.cube import DriverCube, open_cube
 from upscale.drivers.tiles import Surface, TileDrivers, read_features
 from upscale.engine.identity import NO_EMBEDDINGS, identity_of, item_reads, surface_reads
-from upscale.engine.ledger import RunEntry, RunLedger
+from upscale.engine.ledger import RunEntry, RunLedger, Withdrawn
 from upscale.engine.plan import RunJob, read_part
-from upscale.engine.work.change import change_of
+from upscale.engine.work.change import change_of, change_of_revision
 from upscale.engine.work.context import (
     ContextEntry,
     ContextLedger,
@@ -245,20 +245,34 @@ def process(
     try:
         with watch.stage("write"):
             totals = totals_of(surface, made.fluxes, job.layout)
-            change = change_of(job, item, before, made.fluxes, totals)
-            made = replace(made, totals=totals, change=change)
-            if before is not None:  # a killed writer must leave no entry of what is gone
-                session.ledger.forget(item.id)
+            made = replace(made, totals=totals)
+            made = replace(made, change=_take_the_place(session, item, made, before))
             digests = write_item(job.store, job.layout, item, made.fluxes)
             running = _keep_running(session, item, made)
         device = str(session.predictor.device)
         entry = make_entry(job, surface, item, made, digests, running, watch.seconds, device)
         session.ledger.write(entry)
+        session.ledger.replaced(item.id)
     except Exception:
         with suppress(Exception):  # the failure itself is what the ledger is to name
             withdraw(session, item)
         raise
     return entry
+
+
+def _take_the_place(
+    session: WorkerSession, item: WorkItem, made: MadeItem, before: RunEntry | None
+) -> dict[str, Any]:
+    """Withdraw the earlier entry of an item, because a killed writer must leave none of what is
+    gone; what the revision changes in it."""
+    job, ledger = session.job, session.ledger
+    kept = ledger.withdrawn(item.id) if before is None and job.revision > 1 else None
+    old = before or (kept.entry if kept is not None else None)
+    change = change_of(job, item, old, made.fluxes, made.totals)
+    change = change_of_revision(job, made.identity, before, kept, change)
+    if old is not None:
+        ledger.withdraw(Withdrawn(old, made.identity, job.revision, change))
+    return change
 
 
 def _keep_running(session: WorkerSession, item: WorkItem, made: MadeItem) -> str:
