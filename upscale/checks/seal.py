@@ -21,6 +21,7 @@ from upscale.checks.report import Check, repair, verdict
 from upscale.jobs.ledger import Ledger, Status
 from upscale.jobs.settings import digest_of
 from upscale.product.cube import open_flux_group
+from upscale.product.growth import IN_THE_MAKING
 from upscale.product.layout import item_from_id
 from upscale.product.reader import FluxCube, open_flux_cube
 from upscale.stores.documents import read_documents, read_root
@@ -35,6 +36,8 @@ FORM = 1
 #: Root attributes that may differ from the seal: they tell when the store was made or changed, not
 #: what is in it. So one run gives one seal, whenever it is made.
 MAY_CHANGE = frozenset(("complete", "date_created", "date_modified", "history", NAMED))
+#: Root attributes that no seal holds.
+_UNSEALED = MAY_CHANGE | frozenset(IN_THE_MAKING)
 
 #: What stands for the digest of an array that cannot be read, and of one that is not there.
 UNREADABLE_VALUES, NO_ARRAY = "unreadable", "missing"
@@ -64,21 +67,24 @@ class SealedEntry(Protocol):
     def totals(self) -> dict[str, list[list[float]]]: ...
 
 
-def seal_store(store: str, ledger: Ledger[Any], entries: Mapping[str, SealedEntry]) -> str:
-    """Write the seal of a finished store; returns its digest, for the attribute `seal`.
+def seal_store(
+    store: str, ledger: Ledger[Any], entries: Mapping[str, SealedEntry] | None = None
+) -> str:
+    """Write the seal of a store; returns its digest, for the attribute `seal`.
 
-    entries: the ledger entries of all work items.
+    entries: the ledger entries of all work items; None as long as the store is not finished.
     """
     seal = make_seal(store, entries)
     ledger.write_object(SEAL, seal)
     return digest_of(seal)
 
 
-def make_seal(store: str, entries: Mapping[str, SealedEntry]) -> dict[str, Any]:
+def make_seal(store: str, entries: Mapping[str, SealedEntry] | None) -> dict[str, Any]:
     """What the seal of a store says, as plain values.
 
     attributes: of the root; metadata: the document of every array; values: a digest of every array
-    that no work item writes; entries: a digest for each work item.
+    that no work item writes; entries: a digest for each work item, None in a store that is not
+    finished.
     """
     cube = open_flux_cube(store)
     documents = read_documents(store)
@@ -87,14 +93,18 @@ def make_seal(store: str, entries: Mapping[str, SealedEntry]) -> dict[str, Any]:
         "attributes": sealed_attributes(store),
         "metadata": documents,
         "values": {name: digest_of_array(cube.group, name) for name in _kept(cube, documents)},
-        "entries": {name: digest_of_entry(entry) for name, entry in sorted(entries.items())},
+        "entries": None if entries is None else _digests(entries),
     }
+
+
+def _digests(entries: Mapping[str, SealedEntry]) -> dict[str, str]:
+    return {name: digest_of_entry(entry) for name, entry in sorted(entries.items())}
 
 
 def sealed_attributes(store: str) -> dict[str, Any]:
     """The root attributes that the seal guards."""
     attributes = read_root(store).get("attributes", {})
-    return {key: value for key, value in attributes.items() if key not in MAY_CHANGE}
+    return {key: value for key, value in attributes.items() if key not in _UNSEALED}
 
 
 def _kept(cube: FluxCube, names: Iterable[str]) -> list[str]:
@@ -151,12 +161,35 @@ def seal_faults(
         found += "" if fault else "layers and axes are not guarded"
         yield Check("seal", not fault, found, _unsealed(store), told=True)
         return
-    yield Check("seal", True, f"{len(seal['metadata'])} arrays, {len(seal['entries'])} entries")
-    cube = open_flux_cube(store)
+    sealed = seal["entries"]
+    count = "no entries before it is finished" if sealed is None else f"{len(sealed)} entries"
+    yield Check("seal", True, f"{len(seal['metadata'])} arrays, {count}")
+    yield from _fixed(store, seal)
+    if sealed is not None:
+        yield _entries(open_flux_cube(store), sealed, entries)
+
+
+def altered(store: str, ledger: Ledger[Any], numbered: bool = True) -> list[str]:
+    """What of a store is not as its run left it, besides the values of work items; empty where
+    nothing is, and where the run was one of a version that made no seal before the end.
+
+    numbered: whether the number of its revision must be the sealed one, too.
+    """
+    seal, fault = read_seal(store, ledger)
+    if seal is None:
+        return [fault] if fault else []
+    if not numbered:
+        number = open_flux_group(store).attrs.get("revision")
+        known = seal["attributes"] | ({} if number is None else {"revision": number})
+        seal = seal | {"attributes": known}
+    return [check.found for check in _fixed(store, seal) if not check.passed]
+
+
+def _fixed(store: str, seal: Mapping[str, Any]) -> Iterator[Check]:
+    """Checks of all that no work item writes."""
     yield _attributes(store, seal["attributes"])
     yield _metadata(store, seal["metadata"])
-    yield _layers(cube, seal["values"])
-    yield _entries(cube, seal["entries"], entries)
+    yield _layers(open_flux_cube(store), seal["values"])
 
 
 def _unsealed(store: str) -> str:
@@ -165,8 +198,15 @@ def _unsealed(store: str) -> str:
 
 def _attributes(store: str, sealed: dict[str, Any]) -> Check:
     found = sealed_attributes(store)
-    good = f"{len(sealed)} attributes of the root as sealed"
-    return verdict("attributes", _differences(sealed, found), good, repair(store))
+    good, faults = f"{len(sealed)} attributes of the root as sealed", _differences(sealed, found)
+    return verdict("attributes", [*faults, *_left_over(store)], good, repair(store))
+
+
+def _left_over(store: str) -> list[str]:
+    """Attributes of a revision in the making in a store that is finished."""
+    attributes = read_root(store).get("attributes", {})
+    left = [name for name in IN_THE_MAKING if name in attributes and attributes.get("complete")]
+    return [f"{name} is there, and the store is finished" for name in left]
 
 
 def _differences(sealed: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[str]:

@@ -7,7 +7,7 @@ layers come from the drivers, and work items are forgotten and done again.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,16 +21,17 @@ from upscale.checks.seal import MAY_CHANGE, UNREADABLE_VALUES, digest_of_array
 from upscale.engine.check import check_store
 from upscale.engine.config import parse_run
 from upscale.engine.identity import standing_of
-from upscale.engine.ledger import PLAN, RunLedger
+from upscale.engine.ledger import PLAN, RunEntry, RunLedger, Withdrawn
 from upscale.engine.loop import RunOutcome
 from upscale.engine.provenance import attributes_of
-from upscale.engine.revisions import IN_THE_MAKING, read_log
-from upscale.engine.run import execute, finalise, init, status, write_static
+from upscale.engine.revisions import read_log
+from upscale.engine.run import execute, finalise, init, seal_begun, status, write_static
 from upscale.engine.validate import Checked, validate
 from upscale.engine.work.uncertainty import uncertainty_of
 from upscale.jobs.progress import Progress
 from upscale.jobs.settings import ConfigError, with_overrides
-from upscale.product.cube import consolidate, create_flux_cube
+from upscale.product.cube import consolidate, create_flux_cube, open_flux_group
+from upscale.product.growth import IN_THE_MAKING
 from upscale.product.reader import open_flux_cube
 from upscale.product.shards import remove_item, remove_values
 from upscale.stores.documents import read_documents, write_document
@@ -42,7 +43,7 @@ DoItems = Callable[[Checked, Progress], RunOutcome]
 #: Static layers that come from the drivers.
 _DRIVEN = ("sftlf", "igbp", "koppen")
 #: Root attributes that the making of a store adds to those of its run.
-_MADE = frozenset(("initialised", "revision", *IN_THE_MAKING))
+_MADE = frozenset(("initialised", "revision"))
 #: What a store says while it is repaired.
 REASON = "repair"
 
@@ -73,10 +74,26 @@ def checked_repair(store: str, overrides: Sequence[str] = ()) -> Checked:
     content = with_overrides(plan["config"], overrides)
     content["output"]["store"] = store
     _same_version(ledger, plan["run"])
+    _no_revision_in_the_making(store)
     _name_the_run(store, ledger, plan["run"])
     checked = validate(parse_run(content, f"the run of {store}"), why=REASON)
     _same_drivers(checked, plan["cube"])
     return _of_this_revision(checked)
+
+
+def _no_revision_in_the_making(store: str) -> None:
+    """Refuse a store whose revision was begun: what is made again belongs to it, or to the one
+    before, and only the run that makes it can tell."""
+    try:
+        attributes = open_flux_group(store).attrs
+    except ValueError:
+        return  # what it is called is mended
+    number, first = (attributes.get(name) for name in IN_THE_MAKING[:2])
+    if number is not None and not attributes.get("complete"):
+        raise ConfigError(
+            f"{store}: revision {number} is in the making ({first}); finish it with `upscale run "
+            "RUN.yaml`, then repair what `upscale check` finds"
+        )
 
 
 def _same_drivers(checked: Checked, cube: str) -> None:
@@ -105,7 +122,9 @@ def _same_version(ledger: RunLedger, run: str) -> None:
 def _name_the_run(store: str, ledger: RunLedger, run: str) -> None:
     """Give a store back the attributes by which its run knows it."""
     log = read_log(store)
-    wanted = {"run_digest": run} | ({"revision": log[-1].number} if log else {})
+    wanted: dict[str, Any] = {"run_digest": run}
+    wanted |= {"revision": log[-1].number} if log else {}
+    wanted |= {"initialised": 1} if ledger.done(run) else {}
     attributes = zarr.open_group(store, mode="r+", use_consolidated=False).attrs
     if {key: attributes.get(key) for key in wanted} != wanted:
         attributes.update(wanted)
@@ -132,10 +151,11 @@ def mend(
     found = check_store(job.store) if arrays else report
     items = [item for item in checked.plan.items() if item.id in set(found.items)]
     ledger = RunLedger(job.store)
-    names = item_arrays(open_flux_cube(job.store))
+    names, entries = item_arrays(open_flux_cube(job.store)), ledger.entries(job.digest)
     for item in items:
-        ledger.forget(item.id)
+        _forget(ledger, item.id, entries, job.revision)
         remove_item(job.store, job.layout, item, names)
+    seal_begun(job.store)  # not before: the last seal tells which entries were changed
     standing = standing_of(checked.plan, checked.release, checked.cube)
     checked = replace(checked, standing=standing)
     init(checked)
@@ -144,6 +164,15 @@ def mend(
         finalise(job.store)
     consolidate(job.store)
     return Mended(arrays, tuple(item.id for item in items), outcome)
+
+
+def _forget(ledger: RunLedger, item: str, entries: Mapping[str, RunEntry], revision: int) -> None:
+    """Withdraw the entry of an item, if it has one: should a run go on where a repair was killed,
+    then its log does not take for new what was there."""
+    if item in entries:
+        ledger.withdraw(Withdrawn(entries[item], "", revision, {}))
+    else:
+        ledger.forget(item)
 
 
 def _mend_metadata(checked: Checked) -> tuple[str, ...]:

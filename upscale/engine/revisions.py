@@ -10,16 +10,12 @@ from typing import Any
 from upscale.calendar import date_of
 from upscale.engine.ledger import RunEntry, RunLedger
 from upscale.jobs.clock import now
+from upscale.product.growth import IN_THE_MAKING
 from upscale.product.layout import item_from_id
 from upscale.variables import FLUXES
 
 #: Name of the object of the ledger that holds the log.
 LOG = "revisions.json"
-
-#: Attributes of a store while a revision is made of it.
-IN_THE_MAKING = (
-    "revision_in_the_making", "revision_days", "revision_tiles", "revision_why",
-)  # fmt: skip
 
 #: What is said where nobody gave a reason.
 NO_REASON = "not said"
@@ -79,8 +75,12 @@ def revision_of(number: int, why: str, entries: Iterable[RunEntry]) -> Revision 
         cube=changed[-1].cube,
         release=changed[-1].release,
         total={flux: _total(changed, flux) / _PETAGRAM for flux in FLUXES},
-        largest={flux: max(e.change["largest"][flux] for e in changed) for flux in FLUXES},
+        largest={flux: _largest(changed, flux) if number > 1 else 0.0 for flux in FLUXES},
     )
+
+
+def _largest(entries: Iterable[RunEntry], flux: str) -> float:
+    return max(float(entry.change["largest"][flux]) for entry in entries)
 
 
 def _total(entries: Iterable[RunEntry], flux: str) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 
 import zarr
 
-from upscale.checks.seal import seal_store
+from upscale.checks.seal import NAMED, SEAL, altered, seal_store
 from upscale.drivers.cube import DriverCube
 from upscale.engine.devices import visible_gpus
 from upscale.engine.identity import Standing, standing_of
@@ -19,13 +19,7 @@ from upscale.engine.ledger import PLAN, RunEntry, RunLedger
 from upscale.engine.loop import RunOutcome, run_items, settle_embeddings
 from upscale.engine.plan import RunJob, RunPlan, read_part, stored_attributes
 from upscale.engine.provenance import attributes_of
-from upscale.engine.revisions import (
-    IN_THE_MAKING,
-    NO_REASON,
-    enter_revision,
-    making,
-    revision_of,
-)
+from upscale.engine.revisions import NO_REASON, enter_revision, making, read_log, revision_of
 from upscale.engine.validate import Checked, store_faults
 from upscale.engine.work.context import ContextLedger, create_context
 from upscale.engine.work.uncertainty import uncertainty_of
@@ -44,7 +38,7 @@ from upscale.product.cube import (
     open_flux_group,
     plain,
 )
-from upscale.product.growth import grow_flux_cube
+from upscale.product.growth import IN_THE_MAKING, grow_flux_cube
 from upscale.product.layout import BLOCK_DAYS, item_from_id
 from upscale.product.shards import update_layer
 from upscale.stores.location import is_empty, is_url
@@ -80,7 +74,7 @@ def init(checked: Checked) -> None:
         stored, known = stored_attributes(job.store), ledger.read_object(PLAN) or {}
         changed = _is_changed(known, checked)
         if not stored.get("initialised"):
-            ledger.clear()
+            _forget_all(ledger)
             _create(checked, job)
         elif changed:
             _revise(checked, stored)
@@ -88,6 +82,13 @@ def init(checked: Checked) -> None:
             ledger.write_object(PLAN, _plan_summary(checked, checked.standing))
     if not job.query_context:
         create_context(job, checked.release.manifest.architecture.latent)
+
+
+def _forget_all(ledger: RunLedger) -> None:
+    """Remove what a ledger says of a store that is not there any more."""
+    ledger.clear()
+    for name in (PLAN, SEAL):
+        ledger.remove(name)
 
 
 def _is_changed(known: Mapping[str, Any], checked: Checked) -> bool:
@@ -113,12 +114,25 @@ def _create(checked: Checked, job: RunJob) -> None:
     )
     write_static(checked.cube, checked.plan)
     zarr.open_group(job.store, mode="r+", use_consolidated=False).attrs["initialised"] = 1
+    seal_begun(job.store)
     consolidate(job.store)
+
+
+def seal_begun(store: str) -> None:
+    """Seal what no work item writes, so that its end can tell whether anybody has changed it."""
+    attributes = zarr.open_group(store, mode="r+", use_consolidated=False).attrs
+    attributes[NAMED] = seal_store(store, RunLedger(store))
 
 
 def _revise(checked: Checked, stored: Mapping[str, Any]) -> None:
     """Let a store grow to the days of its plan, and take over what the drivers say now."""
     job = checked.plan.job
+    faults = altered(job.store, RunLedger(job.store)) if stored.get("complete") else []
+    if faults:
+        raise ConfigError(
+            f"output.store: {job.store} is not as it was finished ({'; '.join(faults)}): "
+            f"`upscale repair {job.store}` with the drivers that it was made from, then run again"
+        )
     group = zarr.open_group(job.store, mode="r+", use_consolidated=False)
     group.attrs["complete"] = 0  # whoever kills this process leaves a store that says so
     if layout_of(stored).count < job.layout.count:
@@ -130,6 +144,7 @@ def _revise(checked: Checked, stored: Mapping[str, Any]) -> None:
     # opened again, because growing has changed its attributes
     group = zarr.open_group(job.store, mode="r+", use_consolidated=False)
     group.attrs.update({k: plain(v) for k, v in {**now_said, **kept, **mark}.items()})
+    seal_begun(job.store)
     consolidate(job.store)
 
 
@@ -203,10 +218,22 @@ def execute(checked: Checked, progress: Progress, part: Part = (1, 1)) -> RunOut
 
 def renew_plan(checked: Checked) -> Standing:
     """Compare the plan with the ledger once more, when embeddings were made or looked at, and
-    tell `status` of it."""
-    standing = standing_of(checked.plan, checked.release, checked.cube)
-    summary = _plan_summary(checked, standing)
-    RunLedger(checked.plan.job.store).write_object(PLAN, summary)
+    tell `status` of it.
+
+    ConfigError where another machine has brought the store to other drivers or days meanwhile.
+    """
+    job, ledger = checked.plan.job, RunLedger(checked.plan.job.store)
+    with claimed(f"{ledger.url}/init.claim"):
+        known = ledger.read_object(PLAN) or {}
+        if _is_changed(known, checked):
+            raise ConfigError(
+                f"{job.store}: planned here for {job.layout.count} days of drivers "
+                f"{job.cube[:12]}, and meanwhile elsewhere for {known.get('count')} days of "
+                f"{str(known.get('cube'))[:12]}; give all machines the same drivers and RUN.yaml, "
+                "then run again"
+            )
+        standing = standing_of(checked.plan, checked.release, checked.cube)
+        ledger.write_object(PLAN, _plan_summary(checked, standing))
     return standing
 
 
@@ -266,8 +293,8 @@ def _is_of(entry: RunEntry, plan: Mapping[str, Any]) -> bool:
 
 
 def finalise(store: str, found: Status | None = None) -> Status:
-    """Mark a store complete and number its revision; ValueError names what is missing where it is
-    not.
+    """Mark a store complete and number its revision; ValueError names what is missing, or what of
+    it was changed by others than its run.
 
     found: its status where it is known already.
     """
@@ -285,22 +312,42 @@ def finalise(store: str, found: Status | None = None) -> Status:
     return found
 
 
+def _refuse_other(store: str, attributes: Mapping[str, Any], ledger: RunLedger) -> None:
+    """Refuse to finish what is not as its plan says, or as `init` has left it."""
+    plan = ledger.read_object(PLAN) or {}
+    planned = plan.get("cube"), plan.get("count")
+    found = attributes.get("driver_digest"), layout_of(attributes).count
+    if "count" in plan and planned != found:
+        raise ValueError(
+            f"{store}: planned for {planned[1]} days of drivers {str(planned[0])[:12]}, and it has "
+            f"{found[1]} days of {str(found[0])[:12]}; a run was killed in between, or others "
+            f"changed it: `upscale run RUN.yaml` again, or `upscale repair {store}`"
+        )
+    faults = altered(store, ledger, numbered=False)
+    log, number = read_log(store), attributes.get("revision", 0)
+    if log and number not in (log[-1].number, log[-1].number - 1):  # the log is written first
+        faults.append(f"revision is {number}, and the last in the log {log[-1].number}")
+    if faults:
+        raise ValueError(
+            f"{store}: not as its run left it ({'; '.join(faults)}): `upscale repair {store}`"
+        )
+
+
 def _complete(group: zarr.Group, store: str, run: str) -> None:
     """Enter the revision of a store into its log, seal the store and mark it complete."""
     attributes, ledger = dict(group.attrs), RunLedger(store)
+    _refuse_other(store, attributes, ledger)
     entries, last = ledger.entries(run), int(group.attrs.get("revision", 0))
     why = str(attributes.get("revision_why", "first made" if not last else NO_REASON))
     made = revision_of(last + 1, why, entries.values())
     if made is not None:
         enter_revision(store, made)
-    for name in set(IN_THE_MAKING) & attributes.keys():
-        del group.attrs[name]
     stamp = now()
-    group.attrs.update(
-        {
-            "revision": last + 1 if made is not None or not last else last,
-            "date_modified": stamp,
-            "history": f"{attributes['history']}\n{stamp} upscale finalise",
-        }
-    )
+    said = {
+        "revision": last + 1 if made is not None or not last else last,
+        "date_modified": stamp,
+        "history": f"{attributes['history']}\n{stamp} upscale finalise",
+    }
+    # at once, after the log: whoever is killed before it finds the reason of the revision again
+    group.attrs.put({k: v for k, v in (attributes | said).items() if k not in IN_THE_MAKING})
     group.attrs.update({"seal": seal_store(store, ledger, entries), "complete": 1})

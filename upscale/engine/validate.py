@@ -218,6 +218,13 @@ def store_faults(job: RunJob) -> list[str]:
 
 def _mixing_faults(job: RunJob, stored: Mapping[str, Any]) -> list[str]:
     """What of a store that is there already was made by other rules than those of a job."""
+    held = {} if stored.get("initialised") else RunLedger(job.store).done(job.digest)
+    if held:
+        return [
+            f"output.store: {job.store} has lost its attribute 'initialised', and its ledger holds "
+            f"{len(held)} finished work items; nothing was changed: `upscale repair {job.store}` "
+            "writes it again"
+        ]
     if "rules" not in stored:
         version = stored.get("upscale_version", "0.1")
         return [

@@ -14,6 +14,11 @@ from numpy.typing import NDArray
 from upscale.product.cube import extent_attributes, layout_dict, open_flux_group, plain
 from upscale.product.layout import FluxLayout
 
+#: Attributes of a store while a revision is made of it.
+IN_THE_MAKING = (
+    "revision_in_the_making", "revision_days", "revision_tiles", "revision_why",
+)  # fmt: skip
+
 
 def grow_flux_cube(url: str, layout: FluxLayout) -> None:
     """Give the arrays and axes of a flux cube the days of `layout`, which has more of them.
