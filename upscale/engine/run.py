@@ -67,7 +67,7 @@ def init(checked: Checked) -> None:
     """
     job = checked.plan.job
     ledger = RunLedger(job.store)
-    with claimed(f"{ledger.url}/init.claim"):
+    with claimed(_claim(ledger)):
         faults = store_faults(job)
         if faults:
             raise ConfigError("; ".join(faults))
@@ -82,6 +82,11 @@ def init(checked: Checked) -> None:
             ledger.write_object(PLAN, _plan_summary(checked, checked.standing))
     if not job.query_context:
         create_context(job, checked.release.manifest.architecture.latent)
+
+
+def _claim(ledger: RunLedger) -> str:
+    """Held by whoever changes what a store or its plan says."""
+    return f"{ledger.url}/init.claim"
 
 
 def _forget_all(ledger: RunLedger) -> None:
@@ -223,7 +228,7 @@ def renew_plan(checked: Checked) -> Standing:
     ConfigError where another machine has brought the store to other drivers or days meanwhile.
     """
     job, ledger = checked.plan.job, RunLedger(checked.plan.job.store)
-    with claimed(f"{ledger.url}/init.claim"):
+    with claimed(_claim(ledger)):
         known = ledger.read_object(PLAN) or {}
         if _is_changed(known, checked):
             raise ConfigError(
@@ -299,17 +304,23 @@ def finalise(store: str, found: Status | None = None) -> Status:
     found: its status where it is known already.
     """
     found = found or status(store)
-    if found.missing:
-        some = ", ".join(itertools.islice(found.missing, 5))
-        more = f" and {len(found.missing) - 5} more" if len(found.missing) > 5 else ""
-        raise ValueError(f"{store}: {len(found.missing)} work items are missing ({some}{more})")
-    group = zarr.open_group(store, mode="r+", use_consolidated=False)
-    if not group.attrs.get("complete"):
-        _complete(group, store, found.run)
+    _refuse_missing(store, found)
+    if not open_flux_group(store).attrs.get("complete"):
+        with claimed(_claim(RunLedger(store))):  # nobody gives it another plan meanwhile
+            found = status(store)
+            _refuse_missing(store, found)
+            _complete(zarr.open_group(store, mode="r+", use_consolidated=False), store, found.run)
     if not is_consolidated(store):
         consolidate(store)
     RunLedger(store).tidy(0)
     return found
+
+
+def _refuse_missing(store: str, found: Status) -> None:
+    if found.missing:
+        some = ", ".join(itertools.islice(found.missing, 5))
+        more = f" and {len(found.missing) - 5} more" if len(found.missing) > 5 else ""
+        raise ValueError(f"{store}: {len(found.missing)} work items are missing ({some}{more})")
 
 
 def _refuse_other(store: str, attributes: Mapping[str, Any], ledger: RunLedger) -> None:

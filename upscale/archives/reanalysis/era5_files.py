@@ -10,7 +10,6 @@ import xarray as xr
 
 from upscale.archives.granule import Description, Layer
 from upscale.archives.reanalysis.axes import AxisError
-from upscale.archives.reanalysis.era5 import product_of
 from upscale.archives.reanalysis.fields import FIELDS, RELATED
 from upscale.archives.reanalysis.joined import product_of
 from upscale.archives.reanalysis.netcdf import (
