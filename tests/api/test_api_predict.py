@@ -77,9 +77,11 @@ def test_attributes_are_those_of_the_store(fluxes, stored):
         wanted = {k: v for k, v in stored[name].attrs.items() if k not in of_cells}
         found = {k: v for k, v in fluxes[name].attrs.items() if k not in of_cells}
         if name == "quality":  # the last bit listed: given drivers are not from beyond the coast
-            assert wanted["flag_meanings"].endswith(" weather_beyond_coast")
-            wanted["flag_meanings"] = wanted["flag_meanings"].removesuffix(" weather_beyond_coast")
-            wanted["flag_masks"] = wanted["flag_masks"][:-1]
+            assert wanted["flag_meanings"].endswith(" weather_beyond_coast weather_preliminary")
+            wanted["flag_meanings"] = wanted["flag_meanings"].removesuffix(
+                " weather_beyond_coast weather_preliminary"
+            )
+            wanted["flag_masks"] = wanted["flag_masks"][:-2]
         assert found == wanted, name
     assert fluxes.gpp.cell_methods == "time: mean"
     for name in ("model_name", "model_digest", "learned_sites", "references", "comment", "title"):

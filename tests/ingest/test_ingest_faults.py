@@ -15,6 +15,7 @@ import xarray as xr
 import yaml
 
 from upscale.commands import main
+from upscale.drivers.audit import check_drivers
 from upscale.drivers.cube import open_cube
 from upscale.ingest.report import notes
 from upscale.ingest.scan import scan
@@ -219,6 +220,24 @@ def test_final_hours_go_before_preliminary_ones_of_another_file(
     assert all(counts["preliminary"] > 0 for counts in weather)
     made, whole = (xr.open_zarr(c, group="meteo", consolidated=False).load() for c in (path, cube))
     np.testing.assert_array_equal(made.ta, whole.ta)
+    assert (made.preliminary == 0).all()
+    assert (whole.preliminary == 0).all()
+
+
+def test_days_with_preliminary_hours_are_told_by_the_cube(own: Archive, tmp_path: Path) -> None:
+    [march] = (own.folder / "hours").glob("2019-03*")
+    with netCDF4.Dataset(march, "a") as file:
+        streams = file["expver"][:]
+        streams[12 + 9 * 24 :] = "0005"  # from noon of 10 March on
+        file["expver"][:] = streams
+    path = tmp_path / "c.zarr"
+    assert not ingest_here(config_of(own, path, satellite=[])).failed
+    made = xr.open_zarr(path, group="meteo", consolidated=False).load()
+    # east of 7.5 degrees, 1 April begins in the last hour of March, UTC
+    early = (made.time >= np.datetime64("2019-03-10")) & (made.time < np.datetime64("2019-04-02"))
+    np.testing.assert_array_equal(made.preliminary == 1, early)
+    np.testing.assert_array_equal(made.preliminary == 0, ~early)
+    assert not check_drivers(str(path)).faults
 
 
 def test_land_cover_that_is_broken_or_missing_is_named(own: Archive, tmp_path: Path) -> None:

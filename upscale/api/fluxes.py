@@ -22,6 +22,10 @@ from upscale.product.uncertainty import STEP_ARRAYS, StoredUncertainty
 from upscale.stores.axes import COUNTED, axis_attributes
 from upscale.variables import FLUXES, variable
 
+#: Drivers are given at their place, so that nothing is borrowed from elsewhere, and do not say
+#: what is preliminary.
+_UNUSED = Quality.WEATHER_BEYOND_COAST | Quality.WEATHER_PRELIMINARY
+
 #: What a cell that is not predicted holds; `quality` holds its reason.
 _FILLS = {"filled_share": np.uint8(255)}
 
@@ -93,8 +97,8 @@ def _daily(
     if name == "quality":
         fill = ground_reasons(records.places)
     text = daily_attributes(name, uncertainty)
-    if name == "quality":  # drivers are given at their place: nothing is borrowed from elsewhere
-        text = flag_attributes(uncertainty.unused_flags | Quality.WEATHER_BEYOND_COAST)
+    if name == "quality":
+        text = flag_attributes(uncertainty.unused_flags | _UNUSED)
     if values.dtype.kind == "f":
         gridded = {"lat", "lon"} <= set(records.dims)
         text["cell_methods"] = PER_LAND if gridded else "time: mean"

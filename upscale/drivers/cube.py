@@ -2,6 +2,7 @@
 
     static      igbp, koppen, sftlf, elevation           its grid is the product grid
     meteo       ta, sw_in, vpd, p, ...; land (nodes)     ERA5-Land 0.1 degree, or any grid
+                preliminary (days)                       of an ingest, where its files say it
     satellite   ndvi, ..., and <name>_filled for each    on the product grid
 
 Every group names its own grid and packing. Whatever is opened here has been checked: units, a
@@ -34,6 +35,9 @@ SERIES = ("meteo", "satellite")
 
 #: Attribute `kind` of the root of every driver cube.
 KIND = "upscale driver cube"
+
+#: Array of the group of meteorology that says which days are preliminary.
+PRELIMINARY_ARRAY = "preliminary"
 
 #: Rows and columns of the parts of a mask of land that have a digest of their own.
 LAND_PARTS = (20, 20)
@@ -92,6 +96,13 @@ class SeriesGroup:
         """Nodes `(row, col)` that have values; None where every cell may have values."""
         mask = self.arrays.get("land")
         return None if mask is None else np.asarray(mask[:]).astype(bool)
+
+    @cached_property
+    def preliminary(self) -> NDArray[np.uint8] | None:
+        """For each day `(day,)` whether it is preliminary, see `upscale.drivers.preliminary`; None
+        where the cube does not say."""
+        array: Any = self.arrays.get(PRELIMINARY_ARRAY)
+        return None if array is None else np.asarray(array[:], np.uint8)
 
     @cached_property
     def land_manifest(self) -> ArrayManifest | None:
@@ -266,7 +277,8 @@ def _open_series(url: str, name: str, group: zarr.Group) -> SeriesGroup:
     where = f"{url}/{name}"
     _check_complete(where, group, ("time",))
     known = of_kind("meteo", "satellite")
-    drivers = {key: a for key, a in arrays.items() if key not in {"time", "lat", "lon", "land"}}
+    apart = {"time", "lat", "lon", "land", PRELIMINARY_ARRAY}
+    drivers = {key: a for key, a in arrays.items() if key not in apart}
     flags = {key for key in drivers if key.endswith(("_filled", "_distance"))}
     _check_arrays(url, name, {k: a for k, a in drivers.items() if k not in flags}, known)
     grid = _open_grid(where, group)

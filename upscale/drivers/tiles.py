@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from upscale.calendar import date_of
 from upscale.drivers.composites import composite_filled, whole_periods
 from upscale.drivers.cube import DriverCube, DriverError, SeriesGroup, read_block
+from upscale.drivers.preliminary import PRELIMINARY, preliminary_days
 from upscale.grid import Grid
 from upscale.grid.astronomy import day_length, potential_radiation
 from upscale.grid.regrid import bilinear, interpolate, near_land
@@ -131,12 +132,14 @@ class TileDrivers:
     values: `(cell, day, feature)` float32 in the units of the table, NaN where missing;
     filled: `(cell, day)` True where a satellite value was filled (of a composite: all of its
     days); borrowed: `(cell,)` True where the meteorology comes from beyond the coast, because no
-    land node lies near; first: day number of the first day.
+    land node lies near; preliminary: `(day,)` True where the cube says that the meteorology is
+    preliminary; first: day number of the first day.
     """
 
     values: NDArray[np.float32]
     filled: NDArray[np.bool_]
     borrowed: NDArray[np.bool_]
+    preliminary: NDArray[np.bool_]
     first: int
 
 
@@ -214,7 +217,8 @@ def read_features(
             )
         elif group is not None:
             _read_one(group, name, surface, (first, count), here, filled, borrowed)
-    return TileDrivers(values, filled, borrowed, first)
+    early = preliminary_days(cube.series["meteo"], first, count) == PRELIMINARY
+    return TileDrivers(values, filled, borrowed, early, first)
 
 
 def _read_composite(

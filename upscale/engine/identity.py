@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from upscale.drivers.cube import DriverCube
+from upscale.drivers.growing import bytes_digest
 from upscale.drivers.identity import identities_over, in_hex, surface_identities
+from upscale.drivers.preliminary import UNKNOWN, preliminary_days
 from upscale.engine.ledger import RunEntry, RunLedger
 from upscale.engine.plan import RunJob, RunPlan
 from upscale.engine.work.context import ContextLedger, known_embeddings
@@ -122,9 +124,19 @@ def item_reads(
     spans = [job.layout.span(block, margin_of(release)) for block in blocks]
     grid = job.layout.grid
     found = identities_over(cube, grid, parts, scaler.names, spans, scaler.composites)
-    return [_beside(surfaces, in_hex(reads)) for reads in found]
+    told = [_preliminary(cube, *job.layout.span(block)) for block in blocks]
+    return [
+        _beside(surfaces, [read + days for read in in_hex(reads)])
+        for reads, days in zip(found, told, strict=True)
+    ]
 
 
 def _beside(surfaces: Mapping[Tile, str], reads: Sequence[str]) -> dict[Tile, str]:
     pairs = zip(surfaces.items(), reads, strict=True)
     return {tile: surface + read for (tile, surface), read in pairs}
+
+
+def _preliminary(cube: DriverCube, first: int, count: int) -> str:
+    """Which of some days are preliminary, as text; empty where the cube does not say."""
+    days = preliminary_days(cube.series["meteo"], first, count)
+    return "" if (days == UNKNOWN).all() else bytes_digest(days)[:32]

@@ -7,6 +7,7 @@ from typing import Any
 
 from upscale.calendar import date_of
 from upscale.drivers.cube import DriverCube
+from upscale.drivers.preliminary import in_words
 from upscale.engine.config import Run
 from upscale.engine.plan import RunJob
 from upscale.network.releases.citations import paper_of
@@ -33,6 +34,7 @@ RESERVED = frozenset(
         "model_name", "model_digest", "model_day_definition", "driver_title", "driver_digest",
         "run_digest", "day_definition", "rules", "context_until", "revision",
         "revision_in_the_making", "revision_days", "revision_tiles",
+        "weather_preliminary",
     )
 )  # fmt: skip
 
@@ -73,6 +75,7 @@ def attributes_of(run: Run, job: RunJob, release: Release, cube: DriverCube) -> 
         **model_attributes(release),
         "driver_title": str(cube.attributes["title"]),
         "driver_digest": cube.digest,
+        "weather_preliminary": in_words(cube.series["meteo"], job.layout.first, job.layout.count),
         "run_digest": job.digest,
         "rules": job.rules,
         "context_until": str(date_of(job.until)),

@@ -40,6 +40,7 @@ from upscale.product.cube import (
 )
 from upscale.product.growth import IN_THE_MAKING, grow_flux_cube
 from upscale.product.layout import BLOCK_DAYS, item_from_id
+from upscale.product.quality import flag_attributes
 from upscale.product.shards import update_layer
 from upscale.stores.location import is_empty, is_url
 
@@ -149,6 +150,8 @@ def _revise(checked: Checked, stored: Mapping[str, Any]) -> None:
     # opened again, because growing has changed its attributes
     group = zarr.open_group(job.store, mode="r+", use_consolidated=False)
     group.attrs.update({k: plain(v) for k, v in {**now_said, **kept, **mark}.items()})
+    flags: Any = group["quality"]  # an earlier version lists fewer bits
+    flags.attrs.update(flag_attributes(uncertainty_of(checked.release).unused_flags))
     seal_begun(job.store)
     consolidate(job.store)
 

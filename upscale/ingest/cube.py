@@ -14,6 +14,7 @@ from upscale.calendar import date_of
 from upscale.drivers.audit import lost_chunks
 from upscale.drivers.cube import KIND
 from upscale.drivers.growing import combined, grow_series, is_grown
+from upscale.drivers.preliminary import UNKNOWN, put_preliminary, worst_of
 from upscale.drivers.tiles import LAYERS
 from upscale.drivers.writer import create_cube, seal
 from upscale.grid import Grid
@@ -143,13 +144,36 @@ def seal_cube(
     outputs = {name: combined(digests) for name, digests in arrays.items()}
     attributes = zarr.open_group(scan.job.cube, mode="r+").attrs
     attributes.update({"source": _source(scan), "title": scan.ingest.title})
-    content = [scan.ingest.layout(), scan.job.count]
+    content: list[object] = [scan.ingest.layout(), scan.job.count]
+    told = _told_days(scan.job, tasks, known)
+    if (told != UNKNOWN).any():
+        content.append(told.tolist())
+    put_preliminary(scan.job.cube, told)
     ledger, stamps = IngestLedger(scan.job.cube), {t.id: known[t.id].stamp for t in tasks}
     stamps[climate.item] = climate.stamp
     unwritten = _unwritten(scan.job, ledger, tasks, stamps)
     digest = seal(scan.job.cube, digest_of([content, outputs, climate.outputs]), unwritten)
     ledger.write_object(SEALED, {"seal": _seal_of(scan.job), "stamps": stamps})
     return digest
+
+
+def _told_days(
+    job: IngestJob, tasks: Sequence[IngestTask], known: Mapping[str, IngestEntry]
+) -> NDArray[np.uint8]:
+    """What all tasks of weather say of each day `(day,)`; tasks of the same days have other nodes
+    of them, and those of earlier versions say nothing."""
+    by_days: dict[tuple[int, int], list[NDArray[np.uint8]]] = defaultdict(list)
+    for task in tasks:
+        if task.item.kind == "weather":
+            begin, end = task.item.days
+            told = known[task.id].told
+            if len(told) != end - begin:
+                told = [UNKNOWN] * (end - begin)
+            by_days[begin, end].append(np.array(told, np.uint8))
+    days = np.full(job.count, UNKNOWN, np.uint8)
+    for (begin, end), parts in by_days.items():
+        days[begin:end] = worst_of(parts)
+    return days
 
 
 def _seal_of(job: IngestJob) -> str:

@@ -16,8 +16,9 @@ class IngestEntry:
 
     run: digest of the layout of the cube; inputs: digest of what the item was made from; stamp:
     another one for every time that it was done; outputs: sha256 by array; counts: files read,
-    values; faults: files that were left out, and why; seconds by stage; memory: peak of the
-    worker, bytes.
+    values; told: of weather, what is said of each of its days, see
+    `upscale.drivers.preliminary`; faults: files that were left out, and why; seconds by stage;
+    memory: peak of the worker, bytes.
     """
 
     item: str
@@ -27,6 +28,7 @@ class IngestEntry:
     stamp: str
     outputs: dict[str, str] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    told: list[int] = field(default_factory=list)
     faults: list[list[str]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     memory: int = 0

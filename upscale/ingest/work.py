@@ -19,12 +19,14 @@ from upscale.archives.reanalysis.era5 import Day, NoWholeDayError, daily
 from upscale.archives.reanalysis.fields import FIELDS, check_range, check_unit
 from upscale.archives.reanalysis.joined import assemble
 from upscale.archives.reanalysis.netcdf import NodeBounds, magic, read_published, unpacked
+from upscale.archives.reanalysis.preliminary import told_days
 from upscale.archives.reanalysis.statistic import Product, Statistic
 from upscale.archives.reanalysis.stores import unwritten_stamps
 from upscale.archives.satellite.published import published
 from upscale.archives.satellite.recipes import Recipe, days_of, offer_of
 from upscale.calendar import date_of, day_numbers
 from upscale.drivers.packing import MISSING, packing_of
+from upscale.drivers.preliminary import FINAL, PRELIMINARY, UNKNOWN
 from upscale.ingest.files import Local
 from upscale.ingest.hourly import needs_of
 from upscale.ingest.plan import IngestItem, IngestJob, IngestTask, SatelliteSeries
@@ -39,13 +41,15 @@ Stored = NDArray[np.int16]
 class Made:
     """Packed values `(day, row, col)` by variable; files that were read; those left out.
 
-    clipped: hours a little below zero that were set to zero; preliminary: hours of ERA5T.
+    clipped: hours a little below zero that were set to zero; preliminary: hours of ERA5T; told:
+    what is said of each day, see `upscale.drivers.preliminary`, once for each group of drivers.
     """
 
     values: dict[str, Stored]
     read: int = 0
     clipped: int = 0
     preliminary: int = 0
+    told: list[NDArray[np.uint8]] = field(default_factory=list)
     faults: list[list[str]] = field(default_factory=list)
 
     def leave_out(self, found: ListedFile, error: Exception | str) -> None:
@@ -148,8 +152,18 @@ def weather(job: IngestJob, task: IngestTask, local: Local) -> Made:
                 made.leave_out(found, error)
         for needed, drivers in _groups(job.drivers, frozenset().union(*held.values())):
             useful = {f: paths for f, paths in members.items() if held[f] & needed}
-            _make(job, item, list(_parts(job, item, useful, held, needed, made)), drivers, made)
+            parts = list(_parts(job, item, useful, held, needed, made))
+            made.told.append(_told(job, item, parts))
+            _make(job, item, parts, drivers, made)
     return made
+
+
+def _told(job: IngestJob, item: IngestItem, parts: Sequence[xr.Dataset]) -> NDArray[np.uint8]:
+    """What the parts of files say of each day of an item."""
+    days = np.arange(job.first + item.days[0], job.first + item.days[1])
+    found = told_days(parts, days, job.nodes.lon[slice(*item.cols)], cast(Day, job.day))
+    unsure = np.where(found.known, FINAL, UNKNOWN)
+    return np.where(found.early, PRELIMINARY, unsure).astype(np.uint8)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from upscale.drivers.growing import bytes_digest, fill_series, write_block
 from upscale.drivers.packing import MISSING
+from upscale.drivers.preliminary import worst_of
 from upscale.drivers.writer import unseal, write_static
 from upscale.ingest.entry import IngestEntry, IngestLedger
 from upscale.ingest.files import Local
@@ -45,6 +46,7 @@ def process(job: IngestJob, task: IngestTask) -> IngestEntry:
         stamp=uuid.uuid4().hex,
         outputs=outputs,
         counts=_counts(made),
+        told=worst_of(made.told).tolist() if made.told else [],
         faults=made.faults,
         seconds=watch.seconds,
         memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,

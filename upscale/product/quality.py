@@ -33,7 +33,7 @@ class Quality(IntFlag):
     ICE = 1 << 14  # permanent snow and ice: NaN
     NOT_PRODUCED = 1 << 15  # outside the domain, or not computed yet: NaN
     WEATHER_BEYOND_COAST = 1 << 16  # the meteorology comes from beyond the coast
-    WEATHER_PRELIMINARY = 1 << 17  # the meteorology of this day is preliminary (ERA5T)
+    WEATHER_PRELIMINARY = 1 << 17  # the drivers say: the meteorology of this day is ERA5T
     SENSOR_TERRA = 1 << 18  # MODIS on Terra saw the window of this day
     SENSOR_AQUA = 1 << 19  # MODIS on Aqua saw the window of this day
     SENSOR_VIIRS = 1 << 20  # VIIRS saw the window of this day
@@ -53,13 +53,7 @@ REASONS = (
 )
 
 #: Bits with a number and a meaning that nothing sets yet: no store lists them.
-RESERVED = (
-    Quality.WEATHER_PRELIMINARY
-    | Quality.SENSOR_TERRA
-    | Quality.SENSOR_AQUA
-    | Quality.SENSOR_VIIRS
-    | Quality.BURNED
-)
+RESERVED = Quality.SENSOR_TERRA | Quality.SENSOR_AQUA | Quality.SENSOR_VIIRS | Quality.BURNED
 
 #: Type of the array; what is read from a store may be uint16, of version 0.1.
 DTYPE = np.uint32

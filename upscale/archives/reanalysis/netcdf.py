@@ -28,7 +28,7 @@ from upscale.archives.reanalysis.axes import on_plain_axes
 from upscale.archives.reanalysis.evidence import attach
 from upscale.archives.reanalysis.stores import open_store
 from upscale.archives.satellite.published import held_in_words
-from upscale.calendar import dates_of, day_number
+from upscale.calendar import dates_of, day_number, hour_numbers
 from upscale.remote.errors import ArchiveError
 from upscale.remote.locations import STORE_FILES
 
@@ -278,19 +278,25 @@ def _one_stream(dataset: xr.Dataset) -> xr.Dataset:
         return dataset
     stream = dataset["expver"]
     if "expver" not in dataset.dims:
-        early = int((stream.astype(str).str.lstrip("0") == str(_PRELIMINARY)).sum())
-        return dataset.drop_vars("expver").assign_attrs(preliminary_hours=early)
+        early = (stream.astype(str).str.lstrip("0") == str(_PRELIMINARY)).values
+        return _told(dataset.drop_vars("expver"), np.broadcast_to(early, dataset.sizes["time"]))
     by_number = {int(value): place for place, value in enumerate(stream.values)}
     parts = [dataset.isel(expver=by_number[number], drop=True)
              for number in (_FINAL, _PRELIMINARY) if number in by_number]  # fmt: skip
     if len(parts) == 2:
         early = _only_late(*parts)
-        return parts[0].fillna(parts[1]).assign_attrs(preliminary_hours=early)
-    early = 0 if _FINAL in by_number else parts[0].sizes["time"]
-    return parts[0].assign_attrs(preliminary_hours=early)
+        return _told(parts[0].fillna(parts[1]), early)
+    return _told(parts[0], np.full(parts[0].sizes["time"], _FINAL not in by_number))
 
 
-def _only_late(final: xr.Dataset, late: xr.Dataset) -> int:
+def _told(dataset: xr.Dataset, early: NDArray[np.bool_]) -> xr.Dataset:
+    """A dataset that says which of its hours `(time,)` are preliminary; one that does not know has
+    neither attribute."""
+    hours = hour_numbers(dataset["time"].values)[early]
+    return dataset.assign_attrs(preliminary_hours=int(early.sum()), preliminary=hours)
+
+
+def _only_late(final: xr.Dataset, late: xr.Dataset) -> NDArray[np.bool_]:
     """Hours at which some variable has preliminary values, and no final ones."""
     early = np.zeros(final.sizes["time"], bool)
     for name, values in final.data_vars.items():
@@ -298,7 +304,7 @@ def _only_late(final: xr.Dataset, late: xr.Dataset) -> int:
             nodes = [dim for dim in values.dims if dim != "time"]
             known = values.notnull().any(nodes)
             early |= (late[name].notnull().any(nodes) & ~known).values
-    return int(early.sum())
+    return early
 
 
 def _ordered(dataset: xr.Dataset) -> xr.Dataset:

@@ -75,15 +75,19 @@ def daily_of(
     embeddings: Embeddings | None,
     cells: CellFluxes,
     borrowed: Bools,
+    preliminary: Bools | None = None,
 ) -> dict[str, NDArray[Any]]:
     """The daily arrays of a flux cube, `(cell, day)`, by name.
 
     filled: `(cell, day)` over all columns of `windows.drivers`; borrowed: `(cell,)` whether the
-    meteorology comes from beyond the coast.
+    meteorology comes from beyond the coast; preliminary: `(day,)` over the same columns, whether
+    the meteorology is known to be preliminary.
     """
     share = filled_share(windows, filled)
     share[~np.isfinite(cells.mean[..., 0])] = 255
-    quality = quality_of(predictor, windows, filled, embeddings, cells.clipped, borrowed)
+    quality = quality_of(
+        predictor, windows, filled, embeddings, cells.clipped, borrowed, preliminary
+    )
     daily: dict[str, NDArray[Any]] = {"quality": quality, "filled_share": share}
     for position, flux in enumerate(FLUXES):
         daily[flux] = cells.mean[..., position]
@@ -98,6 +102,7 @@ def quality_of(
     embeddings: Embeddings | None,
     clipped: Bools,
     borrowed: Bools,
+    preliminary: Bools | None = None,
 ) -> NDArray[np.uint32]:
     """Quality bits `(cell, day)` of land cells; clipped: `(cell, day)`; the others as in
     `daily_of`."""
@@ -117,6 +122,8 @@ def quality_of(
         Quality.OUTSIDE_TRAINING_RANGE: outside,
         Quality.WEATHER_BEYOND_COAST: borrowed[:, None],
     }
+    if preliminary is not None:
+        flags[Quality.WEATHER_PRELIMINARY] = preliminary[None, block]
     reasons = {
         Quality.NO_DRIVERS: assignment.missing[:, block],
         Quality.TOO_SHORT: assignment.too_short[:, block],
@@ -188,7 +195,10 @@ def predict_tile(
     windows: of `drivers`, see `tile_windows`.
     """
     cells = predict_cells(predictor, windows, embeddings, cut, kept)
-    daily = daily_of(predictor, windows, drivers.filled, embeddings, cells, drivers.borrowed)
+    daily = daily_of(
+        predictor, windows, drivers.filled, embeddings, cells, drivers.borrowed,
+        drivers.preliminary,
+    )  # fmt: skip
     return PredictedTile(_on_map(surface, daily, cells, layout), cells.running)
 
 

@@ -66,6 +66,7 @@ def without_margin(drivers: TileDrivers, extra: int) -> TileDrivers:
         drivers,
         values=drivers.values[:, days],
         filled=drivers.filled[:, days],
+        preliminary=drivers.preliminary[days],
         first=drivers.first + extra,
     )
 
