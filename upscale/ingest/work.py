@@ -19,6 +19,7 @@ from upscale.archives.reanalysis.era5 import Day, NoWholeDayError, daily
 from upscale.archives.reanalysis.fields import FIELDS, check_range, check_unit
 from upscale.archives.reanalysis.joined import assemble
 from upscale.archives.reanalysis.netcdf import NodeBounds, magic, read_published, unpacked
+from upscale.archives.reanalysis.pattern import AccumulationError
 from upscale.archives.reanalysis.preliminary import told_days
 from upscale.archives.reanalysis.statistic import Product, Statistic
 from upscale.archives.reanalysis.stores import unwritten_stamps
@@ -254,6 +255,8 @@ def _make(
         _put_days(job, item, parts, possible, made)
     except NoWholeDayError:
         return  # the scan has said which hours are missing
+    except AccumulationError:
+        raise  # drier parts of the same files would not show it, and be wrong without a word
     except ArchiveError as error:
         if len(possible) == 1:
             made.faults.append([possible[0], str(error)])

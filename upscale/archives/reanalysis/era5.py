@@ -28,6 +28,7 @@ from upscale.archives.reanalysis.accumulate import (
 from upscale.archives.reanalysis.fields import FIELDS
 from upscale.archives.reanalysis.joined import assemble
 from upscale.archives.reanalysis.netcdf import NodeBounds, Period, read_published
+from upscale.archives.reanalysis.pattern import check_pattern
 from upscale.archives.reanalysis.statistic import DAILY, Product, Stated, takers
 from upscale.calendar import dates_of, day_of_hour, first_hour
 from upscale.remote.errors import ArchiveError
@@ -162,6 +163,7 @@ class _Frame:
         if running:
             amounts = undo_running(first, amounts)
         clipped = fields.check_amounts(row, amounts)
+        check_pattern(name, statistic, self.hours, values)
         if running and self.day == "utc":
             totals = closing_totals(self.hours, values, self.days)
             whole = np.isin(first_hour(self.days + 1), self.hours)

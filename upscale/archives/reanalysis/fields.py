@@ -43,7 +43,7 @@ _TABLE = (
     Field("v10", "m s-1", "instant", -120, 120),
     Field("ssrd", "J m-2", "amount", 0, 1500 * 3600, 3600),
     Field("strd", "J m-2", "amount", 0, 900 * 3600, 3600),
-    Field("tp", "m", "amount", 0, 0.5, 1e-4),
+    Field("tp", "m", "amount", 0, 0.5, 3e-5),
     Field("avg_sdswrf", "W m-2", "rate", -1, 1500),
     Field("avg_sdlwrf", "W m-2", "rate", -1, 900),
     Field("avg_tprate", "kg m-2 s-1", "rate", -3e-5, 0.5 / 3.6),
@@ -94,7 +94,7 @@ def check_amounts(row: Field, amounts: NDArray[np.floating]) -> int:
 
 def not_below_zero(row: Field, totals: NDArray[np.floating]) -> NDArray[np.floating]:
     """Daily totals with small negatives set to zero; ArchiveError where a negative is large."""
-    if totals.size and not np.isnan(totals).all() and np.nanmin(totals) < -24 * row.slack:
+    if totals.size and not np.isnan(totals).all() and np.nanmin(totals) < -4 * row.slack:
         raise ArchiveError(
             f"{row.name}: expected daily totals of 0 {row.units} or more, found "
             f"{np.nanmin(totals):.6g}; the file is damaged, or no accumulation"

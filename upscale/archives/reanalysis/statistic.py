@@ -68,6 +68,9 @@ ACCEPTED: Mapping[str, Mapping[str, tuple[Statistic, ...]]] = {
     "pa": {"sp": _MEAN},
 }
 
+#: What no statement of a person changes.
+_SURE: frozenset[Statistic] = frozenset({"monthly", "monthly-by-hour", "forecast-total"})
+
 #: Statistics with one value a day.
 DAILY: frozenset[Statistic] = frozenset({"daily-mean", "daily-total"})
 
@@ -303,7 +306,7 @@ def _sum(evidence: Evidence, span: Span | None, rule: Statistic, said: bool) -> 
 def _against(evidence: Evidence, found: Verdict, stated: Stated) -> str:
     """What in a file contradicts what a person states of it, in words."""
     stamps = evidence.stamps
-    if found.statistic in ("monthly", "monthly-by-hour", "forecast-total"):
+    if found.statistic in _SURE:
         return f"found {found}"
     methods: dict[Stated, set[Method]] = {
         "instant": {"instant"}, "hourly-mean": {"mean"}, "daily-mean": {"mean"},
@@ -381,10 +384,11 @@ def refusal(name: str, verdict: Verdict) -> str:
     wanted = {d: needs[name] for d, needs in ACCEPTED.items() if name in needs}
     accepted = "; ".join(f"{d}: {', '.join(kinds)}" for d, kinds in wanted.items())
     named = sorted({kind for kinds in wanted.values() for kind in kinds} & set(get_args(Stated)))
+    state = f", or, where you know better, state it: meteo.statistic: {{{name}: {named[0]}}}"
     return (
         f"{name}: expected a statistic that drivers take ({accepted}), found {verdict}, "
-        f"{MEANING[verdict.statistic]}; give other files, or, where you know better, state it in "
-        f"INGEST.yaml: meteo.statistic: {{{name}: {named[0]}}}"
+        f"{MEANING[verdict.statistic]}; give other files"
+        f"{'' if verdict.statistic in _SURE else state}"
     )
 
 
