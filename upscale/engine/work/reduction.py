@@ -6,6 +6,7 @@ the sum of the days that stay as they are, and ends with the bits of a block mad
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -44,7 +45,7 @@ class DayCut:
             return
         ends = np.diff(self.segments, prepend=-1) | np.diff(self.strides, prepend=-1)
         starts = [int(day) for day in np.flatnonzero(ends) if day >= first]
-        for start, stop in zip(starts, [*starts[1:], len(self.segments)], strict=True):
+        for start, stop in itertools.pairwise([*starts, len(self.segments)]):
             yield int(self.segments[start]), slice(start, stop)
 
     @property
