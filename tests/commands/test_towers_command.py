@@ -55,6 +55,24 @@ def test_json_has_every_finding_with_its_numbers(
     assert "3 towers" in err
 
 
+def test_a_page_of_html_has_every_finding_and_no_markup_of_names(
+    turned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("towers.parquet", "sites.parquet"):
+        table = pd.read_parquet(turned / name)
+        table["site"] = table["site"].replace("XX-T01", "<b>XX-T01")
+        table.to_parquet(turned / name)
+    code, _, _ = said(
+        "towers", "check", str(turned), "--out", str(tmp_path / "s.html"), capsys=capsys
+    )
+    text = (tmp_path / "s.html").read_text()
+    assert code == 1
+    assert "1 findings certain, 1 suspect" in text
+    assert "nee_sign" in text
+    assert "&lt;b&gt;XX-T01" in text
+    assert "<b>XX" not in text
+
+
 def test_what_the_table_of_sites_accepts_does_not_fail_the_check(
     turned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
