@@ -183,6 +183,13 @@ def test_what_is_no_number_no_day_or_no_unit_of_ours_is_named(
         read_towers(changed(folder, tmp_path, change))
 
 
+@pytest.mark.parametrize("step", [7, 8, 30])
+def test_weekly_and_monthly_means_are_no_days(folder: Path, tmp_path: Path, step: int) -> None:
+    place = changed(folder, tmp_path, lambda t: t[t.groupby("site").cumcount() % step == 0])
+    with pytest.raises(ValueError, match=f"XX-T00: .*found rows {step} days apart or more: weekly"):
+        read_towers(place)
+
+
 def test_a_tower_of_one_day_is_a_tower(folder: Path, tmp_path: Path) -> None:
     place = changed(
         folder,

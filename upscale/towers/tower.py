@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from upscale.calendar import date_of
 from upscale.towers.satellite import Series
@@ -21,6 +21,10 @@ GOOD_QUALITY = 0.75
 
 #: Quality assigned to days whose product has a mask (NEE_QC > 0.75) instead of a number.
 MASKED_QUALITY = 0.9
+
+
+#: Steps between rows that tell weekly means from days with gaps.
+_STEPS = 6
 
 
 class TowerWarning(UserWarning):
@@ -83,8 +87,9 @@ def make_tower(site: pd.Series, record: pd.DataFrame, origin: str, where: str) -
     site: site, cluster, lat, lon, igbp and koppen (labels), suspect. record: indexed by day number
     in any order, with columns `DRIVERS`, `FLUXES`, `nee_qc` and `masked`; an absent column is
     missing on all days, and absent days are inserted. where: file or folder for errors. Raises
-    ValueError where a day is repeated or there are no days.
+    ValueError where a day is repeated, there are no days, or rows are weekly or monthly.
     """
+    require_days(record.index.to_numpy(), f"{where}: {site['site']}")
     record = unbroken(record, f"{where}: {site['site']}")
     drivers, fluxes = columns(record, DRIVERS), columns(record, FLUXES)
     masked = columns(record, ("masked",))[:, 0] == 1
@@ -124,6 +129,19 @@ def unbroken(record: pd.DataFrame, where: str) -> pd.DataFrame:
             f"{date_of(int(twice[0]))} ({len(twice)} such rows); keep one of them"
         )
     return record.reindex(np.arange(record.index.min(), record.index.max() + 1))
+
+
+def require_days(days: ArrayLike, where: str) -> None:
+    """ValueError where rows stand at least two days apart everywhere, as weekly means do.
+
+    days: `(row,)` day numbers in any order. A few rows are not judged.
+    """
+    apart = np.diff(np.sort(np.asarray(days, np.int64)))
+    if apart.size >= _STEPS and apart.min() > 1:
+        raise ValueError(
+            f"{where}: expected one row for each day, found rows {apart.min()} days apart or more: "
+            "weekly (WW) or monthly (MM) means? take the daily (DD) file"
+        )
 
 
 def columns(record: pd.DataFrame, names: Sequence[str]) -> NDArray[np.float32]:

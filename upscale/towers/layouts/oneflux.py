@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from upscale.calendar import day_numbers
 from upscale.towers.layouts.parse import numbers
 from upscale.towers.layouts.text_files import TextFile
-from upscale.towers.tower import DRIVERS, good_days
+from upscale.towers.tower import DRIVERS, good_days, require_days
 from upscale.variables import FLUXES
 
 #: Gap-filled weather of the tower itself, or the reanalysis downscaled to the tower.
@@ -42,9 +42,6 @@ _FLUX_GROUPS = ("", "FULLSET", "SUBSET", "FLUXMET", "ALLVARS", "COREVARS")
 _ERA_GROUPS = ("ERAI", "ERA5")
 
 _SUFFIX: dict[Weather, str] = {"tower": "F", "era": "ERA"}
-
-#: Steps between rows that tell a weekly file from a daily one with gaps.
-_ROWS = 5
 
 #: Regression on a reanalysis leaves small negative numbers where nothing below 0 exists.
 _BELOW_ZERO = {"sw_in": -10.0, "vpd": -1.0, "p": -1.0}
@@ -263,12 +260,7 @@ def _days(table: pd.DataFrame, file: DailyFile) -> pd.Index:
         what = f"found {twice.iloc[0]:%Y-%m-%d} repeated; keep one of the rows"
         raise ValueError(f"{file.source}: expected one row for each day, {what}")
     days = day_numbers(dates.to_numpy())
-    apart = np.diff(np.sort(days))
-    if apart.size >= _ROWS and apart.min() > 1:
-        raise ValueError(
-            f"{file.source}: expected one row for each day, found rows {apart.min()} days apart or "
-            "more: weekly (WW) or monthly (MM) means? take the daily (DD) file"
-        )
+    require_days(days, str(file.source))
     return pd.Index(days)
 
 
