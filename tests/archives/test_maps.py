@@ -69,7 +69,7 @@ def most(areas: Mapping[int, float]) -> int:
 def test_the_class_of_a_cell_has_most_of_its_area(tmp_path: Path, step: float) -> None:
     shape = round(4 / step), round(6 / step)
     pixels = np.random.default_rng(3).integers(0, 31, shape).astype(np.uint8)
-    found = climate(write(tmp_path / "k.tif", pixels, step), GRID)
+    found = climate(write(tmp_path / "k.tif", pixels, step), GRID, "Beck")
     for row in range(GRID.rows):
         for col in range(GRID.cols):
             areas = areas_of(pixels, step, GRID, row, col)
@@ -97,7 +97,7 @@ def test_elevation_is_a_mean_of_what_is_known(tmp_path: Path) -> None:
 def test_water_is_seventeen_whatever_the_map_calls_it(tmp_path: Path) -> None:
     pixels = np.full((8, 12), 1, np.uint8)
     pixels[0, 0] = 0
-    found = land_cover(write(tmp_path / "c1.tif", pixels, 0.5, nodata=255), GRID)
+    found = land_cover(write(tmp_path / "c1.tif", pixels, 0.5, nodata=255), GRID, "MCD12C1")
     assert (found[0, 0], found[0, 1]) == (WATER_CLASS, 1)
     pixels[0, 0] = 17
     assert np.array_equal(land_cover(write(tmp_path / "q1.tif", pixels, 0.5), GRID), found)
@@ -117,13 +117,13 @@ def test_fill_and_cells_outside_the_map_are_unknown(tmp_path: Path) -> None:
 def test_a_map_from_zero_to_360_and_from_the_south_is_the_same(tmp_path: Path) -> None:
     grid = Grid("world", 18, 36, 10.0)
     pixels = np.random.default_rng(5).integers(1, 29, (18, 36)).astype(np.uint8)
-    usual = climate(write(tmp_path / "a.tif", pixels, 10.0, 90.0, -180.0), grid)
+    usual = climate(write(tmp_path / "a.tif", pixels, 10.0, 90.0, -180.0), grid, "Beck")
     assert np.array_equal(usual, pixels)
     eastern = write(tmp_path / "b.tif", np.roll(pixels, 18, axis=1), 10.0, 90.0, 0.0)
-    assert np.array_equal(climate(eastern, grid), pixels)
+    assert np.array_equal(climate(eastern, grid, "Beck"), pixels)
     upward = from_origin(-180.0, -90.0, 10.0, -10.0)
     turned = write(tmp_path / "c.tif", pixels[::-1], 10.0, transform=upward)
-    assert np.array_equal(climate(turned, grid), pixels)
+    assert np.array_equal(climate(turned, grid, "Beck"), pixels)
 
 
 def test_an_upside_down_world_is_refused(tmp_path: Path) -> None:
@@ -139,11 +139,11 @@ def test_an_upside_down_world_is_refused(tmp_path: Path) -> None:
 def test_maps_of_another_legend_are_refused(tmp_path: Path) -> None:
     pixels = np.full((8, 12), 31, np.uint8)
     path = write(tmp_path / "k.tif", pixels, 0.5)
-    with pytest.raises(ArchiveError, match=r"expected codes 0 to 30 of Koeppen-Geiger, found \[31"):
-        climate(path, GRID)
+    with pytest.raises(ArchiveError, match=r"expected codes 1 to 30 of Beck, found \[31"):
+        climate(path, GRID, "Beck")
     with pytest.raises(ArchiveError, match="this map has another legend"):
         land_cover(path, GRID)
-    pixels[:4], pixels[4:] = 0, 17
+    pixels[:4], pixels[4:] = 0, 5
     with pytest.raises(ArchiveError, match="say which legend the map has"):
         land_cover(write(tmp_path / "c.tif", pixels, 0.5), GRID)
     with pytest.raises(ArchiveError, match="expected codes, found float32"):

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from upscale.archives.cells.maps import CoverLegend
+from upscale.archives.legends.known import CoverLegend, Kind, KoppenLegend, legend_of_names
 from upscale.archives.reanalysis.statistic import Stated
 from upscale.drivers.gaps import GapRule
 from upscale.grid import Grid, load_grid
@@ -125,15 +125,29 @@ class Static(Strict):
 
     igbp: Places
     """Land cover: one GeoTIFF, or granules of MCD12Q1 or MCD12C1 (of each tile the latest year)."""
-    legend: CoverLegend | None = None
-    """`MCD12Q1` or `MCD12C1`, where a GeoTIFF has both codes of water."""
+    legend: CoverLegend | dict[int, str] | None = None
+    """What the codes of a GeoTIFF of land cover mean: `MCD12Q1` (water 17, 0 fill), `MCD12C1`
+    (water 0), or names by code. Left out: what the file states, else what its codes prove."""
     koppen: str = "derive"
     """A GeoTIFF of Koeppen-Geiger classes, or `derive`: from the monthly temperature and rain of
     the cube."""
+    koppen_legend: KoppenLegend | dict[int, str] | None = None
+    """What its codes mean: `Beck` (1 Af, 2 Am, 3 Aw, 4 BWh ... 30 EF), `Rubel` (1 Af, 2 Am, 3 As,
+    4 Aw, 5 BSh ... 31 ET), `Kottek` (5 BWk, 6 BWh, 7 BSk, 8 BSh, else as Rubel), `Kottek-codes`
+    (11 Af ... 62 ET), or names by code such as `{10: Cfb}`. Left out: what the file states, else
+    what its codes prove by the places where they stand."""
     sftlf: LandShare | None = None
     """Where the land is. Left out: the land cover says it."""
     elevation: str | None = None
     """A GeoTIFF of heights in m; left out: unknown."""
+
+    @field_validator("legend", "koppen_legend")
+    @classmethod
+    def _classes(cls, legend: Any, info: ValidationInfo) -> Any:
+        kind: Kind = "igbp" if info.field_name == "legend" else "koppen"
+        if isinstance(legend, dict):
+            legend_of_names(kind, legend, "by code", "")
+        return legend
 
     @field_validator("koppen", "elevation")
     @classmethod

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from upscale.archives.cells.maps import CoverLegend
+from upscale.archives.cells.map_legends import NamedLegend
 from upscale.remote.listing import ListedFile
 
 #: Opens a listed file as a local path.
@@ -16,14 +16,18 @@ Local = Callable[[ListedFile], AbstractContextManager[str]]
 
 @dataclass(frozen=True)
 class GroundFiles:
-    """The maps of an ingest. koppen: None where climate follows from the weather."""
+    """The maps of an ingest. koppen: None where climate follows from the weather.
+
+    legend, koppen_legend: of land cover and climate, where the user names them.
+    """
 
     igbp: tuple[ListedFile, ...]
-    legend: CoverLegend | None
+    legend: NamedLegend | None
     koppen: ListedFile | None
     sftlf: tuple[ListedFile, ...]
     water: tuple[int, ...]
     elevation: ListedFile | None
+    koppen_legend: NamedLegend | None = None
 
     @property
     def files(self) -> tuple[ListedFile, ...]:
@@ -39,4 +43,5 @@ class GroundFiles:
             role: [f"{f.url.rsplit('/', 1)[-1]} {f.size} {f.stamp}" for f in files if f]
             for role, files in roles.items()
         }
-        return [named, self.legend, self.water]
+        said = [named, self.legend, self.water]
+        return said if self.koppen_legend is None else [*said, self.koppen_legend]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from upscale.archives.cells import maps
 from upscale.archives.cells.cellwise import window_of
+from upscale.archives.cells.map_legends import legend_in_words
 from upscale.archives.satellite import modis
 from upscale.archives.satellite.published import published
 from upscale.grid import Grid
@@ -30,12 +31,16 @@ _BAND = 200
 
 @dataclass(frozen=True, eq=False)
 class Ground:
-    """Static layers `(row, col)`: classes, 0 = unknown; % of land; m."""
+    """Static layers `(row, col)`: classes, 0 = unknown; % of land; m.
+
+    legends: by layer, the legend of its map and why it is believed.
+    """
 
     igbp: Codes
     koppen: Codes
     sftlf: Floats
     elevation: Floats
+    legends: Mapping[str, str] = field(default_factory=dict)
 
 
 #: Told of a file that is left out.
@@ -47,14 +52,19 @@ def read_ground(files: GroundFiles, grid: Grid, local: Local, leave_out: LeaveOu
 
     leave_out: is told of granules of land cover that cannot be read.
     """
+    legends: dict[str, str] = {}
     igbp, share = _cover(files, grid, local, leave_out)
+    if _is_geotiff(files.igbp[0]):
+        with local(files.igbp[0]) as path:
+            legends["igbp"] = legend_in_words(path, "igbp", files.legend)
     if files.sftlf:
         with local(files.sftlf[0]) as path:
             share = maps.land_share(path, grid, files.water)
     koppen = np.zeros(grid.shape, np.uint8)
     if files.koppen is not None:
         with local(files.koppen) as path:
-            koppen = maps.climate(path, grid)
+            koppen = maps.climate(path, grid, files.koppen_legend)
+            legends["koppen"] = legend_in_words(path, "koppen", files.koppen_legend)
     elevation = np.full(grid.shape, np.nan, np.float32)
     if files.elevation is not None:
         with local(files.elevation) as path:
@@ -63,7 +73,7 @@ def read_ground(files: GroundFiles, grid: Grid, local: Local, leave_out: LeaveOu
         raise ArchiveError(
             "static: expected some land in the region, found none; check the maps and the region"
         )
-    return Ground(igbp, koppen, share, elevation)
+    return Ground(igbp, koppen, share, elevation, legends)
 
 
 def _cover(
@@ -71,7 +81,7 @@ def _cover(
 ) -> tuple[Codes, Floats]:
     """Classes and % of land: of one GeoTIFF, or of granules."""
     first = files.igbp[0]
-    if not first.url.lower().endswith((".tif", ".tiff")):
+    if not _is_geotiff(first):
         return _cover_of_granules(files.igbp, grid, local, leave_out)
     if len(files.igbp) > 1:
         raise ArchiveError(
@@ -79,8 +89,11 @@ def _cover(
         )
     with local(first) as path:
         igbp = maps.land_cover(path, grid, files.legend)
-        water = (0,) if maps.cover_legend(path, files.legend) == "MCD12C1" else (WATER_CLASS,)
-        return igbp, maps.land_share(path, grid, water)
+        return igbp, maps.land_share_of_cover(path, grid, files.legend)
+
+
+def _is_geotiff(found: ListedFile) -> bool:
+    return found.url.lower().endswith((".tif", ".tiff"))
 
 
 def _cover_of_granules(

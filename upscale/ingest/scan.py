@@ -162,6 +162,7 @@ def _ground(ingest: Ingest) -> GroundFiles:
         sftlf=() if share is None else tuple(expand(share.files)),
         water=() if share is None else share.water,
         elevation=None if static.elevation is None else _one(static.elevation),
+        koppen_legend=static.koppen_legend,
     )
 
 

@@ -149,6 +149,9 @@ def _static(
     }  # fmt: skip
     unseal(job.cube)
     write_static(job.cube, job.grid, **layers)
+    root: Any = zarr.open_group(job.cube, mode="r+")
+    for name, words in ground.legends.items():
+        root[f"static/{name}"].attrs["map_legend"] = words
     outputs = {f"static/{name}": bytes_digest(layer) for name, layer in layers.items()}
     if job.ground.koppen is None:
         del outputs["static/koppen"]  # it follows from the weather, later

@@ -34,6 +34,16 @@ class Published:
     collection: str
     produced: str = ""
 
+    @property
+    def of_collection_5(self) -> bool:
+        """Of collection 5 (005, 051) or one before it."""
+        return is_collection_5(self.collection)
+
+
+def is_collection_5(collection: str) -> bool:
+    """True for the three digits of collection 5 (005, 051) or one before it."""
+    return collection < "006" or collection.startswith(("04", "05"))
+
 
 def published(path: str) -> Published:
     """Parse the name of a granule; ArchiveError where it does not have the published form."""

@@ -177,7 +177,7 @@ def check_collection(named: Published) -> None:
     MCD43 of collection 5 stands for 16 days from its date and has its quality in MCD43A2; since
     collection 6 a granule stands for one day and has its own.
     """
-    if named.product.startswith("MCD43") and named.collection < "006":
+    if named.product.startswith("MCD43") and named.of_collection_5:
         raise ArchiveError(
             f"expected {named.product} of collection 006 or 061, whose granules stand for one day, "
             f"found collection {named.collection}, which is for 16 days from its date and without "
