@@ -30,7 +30,7 @@ from upscale.testing.archives import (
     write_hours,
 )
 from upscale.testing.hourly import Layout
-from upscale.testing.scenes import SceneBounds, land_class, write_map, write_mod09ga
+from upscale.testing.scenes import SceneBounds, write_map, write_mod09ga
 
 
 class PulledError(Exception):
@@ -236,7 +236,7 @@ def test_a_trial_that_was_killed_and_taken_back_leaves_nothing_behind(
     shutil.copytree(cube, path)
     shutil.copytree(cube.with_suffix(".ledger"), path.with_suffix(".ledger"))
     if "static" in trial:
-        write_map(own.folder / "other.tif", BOX, 0.1, {"of": land_class})
+        write_map(own.folder / "other.tif", BOX, 0.1, {"of": all_tundra})
         base = content_of(archive, path)["static"]
         trial = {"static": base | {"koppen": str(own.folder / "other.tif")}}
     with pytest.raises(PulledError):

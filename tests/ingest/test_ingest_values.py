@@ -148,3 +148,9 @@ def test_a_run_opens_the_cube(cube: Path) -> None:
     found = open_cube(str(cube))
     assert set(found.variables) >= {"ta", "sw_in", "vpd", "p", "ndvi", "evi", "nirv", "fapar"}
     assert found.attributes["source"] == "ERA5-Land, MOD09GA, MCD15A2H"
+
+
+def test_a_cube_says_which_legend_its_map_of_climates_had(cube: Path) -> None:
+    """The map of the archive has codes 15 and 26 without names, at home in Bohemia."""
+    said = opened(cube, "static").koppen.attrs["map_legend"]
+    assert said.startswith("legend Beck: 100 % of its classes stand where such climates are")

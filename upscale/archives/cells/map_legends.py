@@ -172,10 +172,10 @@ def _no_climate_legend(source: GeoMap, held: set[int]) -> str:
             "the map is upside down: flip it"
         )
     listed = ", ".join(map(str, sorted(held)[:8])) + (" ..." if len(held) > 8 else "")
-    tried = "; ".join(f"as {name}: {100 * share:.0f} %" for name, share in shares.items())
+    tried = "; ".join(f"as {name}: {100 * share:.0f} % in place" for name, share in shares.items())
     return (
         f"{source.path}: expected a legend of Koeppen-Geiger classes, found codes {listed} without "
-        f"names or colours, and of their pixels stand where such climates are: {tried or 'none'}; "
+        f"names or colours, whose places prove none ({tried or 'no known legend has them all'}); "
         f"name the legend (static.koppen_legend: {', '.join(KOPPEN_LEGENDS)}, or names by code)"
     )
 
