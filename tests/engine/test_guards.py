@@ -221,3 +221,22 @@ def test_a_kill_while_a_revision_is_entered_does_not_lose_its_reason(warmer):
     assert [revision.why for revision in read_log(store)] == ["first made", "warmer"]
     assert open_flux_group(store).attrs["revision"] == 2
     assert is_intact(store)
+
+
+def test_a_store_that_begins_to_grow_says_first_that_it_is_not_complete(whole, living, ndvi_model):
+    cube, store = living
+    grow_cube(cube, whole, dt.date(2012, 6, 30))
+    with killed_at(engine, "grow_flux_cube"):
+        engine.init(prepare(ndvi_model, cube, store, period=LONGER))
+    assert attributes_of(store)["complete"] == 0
+
+
+def test_an_item_of_unsure_embeddings_is_done_with_all_days_of_its_block_alone(living):
+    _, store = living
+    ledger = RunLedger(store)
+    plan = ledger.read_object(PLAN)
+    plan["identities"] = dict.fromkeys(plan["identities"])
+    ledger.write_object(PLAN, plan)
+    assert not engine.status(store).missing
+    ledger.write_object(PLAN, plan | {"count": plan["count"] + 1})
+    assert set(engine.status(store).missing) == set(plan["items"])
