@@ -148,4 +148,4 @@ def _durations(step: xr.DataArray, name: str) -> xr.DataArray:
             f"{name}: expected 'step' as a length of time, found units "
             f"{step.attrs.get('units')!r}; write the file again with its units"
         )
-    return step.copy(data=(step.values * unit * 1e9).astype("timedelta64[ns]"))
+    return step.copy(data=(step.values * unit * 1e9).astype("m8[ns]"))
