@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -84,7 +85,8 @@ def _largest(entries: Iterable[RunEntry], flux: str) -> float:
 
 
 def _total(entries: Iterable[RunEntry], flux: str) -> float:
-    return sum(float(entry.change["total"][flux]) for entry in entries)
+    """The same number in whatever order the entries come."""
+    return math.fsum(float(entry.change["total"][flux]) for entry in entries)
 
 
 def read_log(store: str) -> list[Revision]:
