@@ -36,7 +36,7 @@ def test_links_between_documents_lead_somewhere(root: Path, texts: dict[Path, st
 
 def test_source_files_have_one_subject(texts: dict[Path, str]) -> None:
     lengths = {str(path): len(text.splitlines()) for path, text in texts.items()
-               if path.parts[0] == "upscale"}  # fmt: skip
+               if path.parts[0] == "upscale" and path.suffix != ".csv"}  # fmt: skip
     assert {name: count for name, count in lengths.items() if count > 400} == {}
 
 

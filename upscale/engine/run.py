@@ -111,6 +111,7 @@ def _is_surer(known: Mapping[str, Any], standing: Standing) -> bool:
 
 
 def _create(checked: Checked, job: RunJob) -> None:
+    """Write a store without any work item, and seal what is in it."""
     attributes = attributes_of(checked.run, job, checked.release, checked.cube)
     stamp = {"date_created": now(), "history": f"{now()} upscale init", "complete": 0}
     half_made = not is_empty(job.store) and not store_faults(job)
