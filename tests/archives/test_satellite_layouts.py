@@ -319,20 +319,60 @@ def test_a_layer_without_its_quality_is_named(tmp_path: Path) -> None:
         check_collection(published(path))
 
 
+def of_the_globe(path: Path, grid: str, layers: Layers) -> str:
+    """A global granule of 0.05 degree of which the first rows are written, the rest is fill."""
+    file = sd.SD(str(path), sd.SDC.WRITE | sd.SDC.CREATE)
+    file.attr("StructMetadata.0").set(4, GLOBAL.format(grid))
+    for name, (stored, attributes) in layers.items():
+        code = KINDS[stored.dtype.name]
+        made = file.create(name, code, (3600, 7200))
+        for axis, label in enumerate(("YDim", "XDim")):
+            made.dim(axis).setname(f"{label}:{grid}")
+        for key, value in attributes.items():
+            kind = 6 if isinstance(value, float) else code
+            made.attr(key).set(kind, list(value) if isinstance(value, tuple) else value)
+        made[: stored.shape[0]] = stored
+        made.endaccess()
+    file.end()
+    return str(path)
+
+
+def rows(fill: int, head: tuple[int, ...], kind: str) -> Any:
+    return image(fill, head, kind, (2, 7200))
+
+
 def test_the_global_vegetation_index_is_read_by_rows(tmp_path: Path) -> None:
     """MOD13C1: 0.05 degree, scale as divisor; only rows that are needed are read."""
-    shape, prefix = (3600, 7200), "CMG 0.05 Deg 16 days"
-    layers = {
-        f"{prefix} NDVI": (image(4500, (-3000, -2000), "int16", shape), _VI),
-        f"{prefix} pixel reliability": (image(0, (0, 0, 3), "int8", shape), {"_FillValue": -1}),
-    }
-    path = hdf4(tmp_path / "MOD13C1.A2019001.061.2020290123456.hdf", "MODIS_Grid_16Day_VI_CMG",
-                layers, text=GLOBAL.format("MODIS_Grid_16Day_VI_CMG"))  # fmt: skip
+    prefix = "CMG 0.05 Deg 16 days"
+    path = of_the_globe(
+        tmp_path / "MOD13C1.A2019001.061.2020290123456.hdf", "MODIS_Grid_16Day_VI_CMG", {
+            f"{prefix} NDVI": (rows(4500, (-3000, -2000), "int16"), _VI),
+            f"{prefix} pixel reliability": (rows(0, (0, 0, 3), "int8"), {"_FillValue": -1}),
+        })  # fmt: skip
     layer = modis.open_granule(path).between(90, 89.9).layer(f"{prefix} NDVI")
     assert layer.values.shape == (2, 7200)
     np.testing.assert_allclose(layer.values[0, :3], [np.nan, -0.2, 0.45], rtol=1e-6)
     assert layer.usable is not None
     assert layer.usable[0, :4].tolist() == [True, True, False, True]
+
+
+def test_global_reflectance_has_the_scale_of_its_guide_and_0_as_fill_of_its_state(
+    tmp_path: Path,
+) -> None:
+    """MOD09CMG without attributes. State 72: clear land, low aerosol; 73: cloud; 0: fill, although
+    its bits would be those of a clear shallow ocean. QA: 0x40000000 is the best of all bands."""
+    name = "Coarse Resolution "
+    band = f"{name}Surface Reflectance Band 2"
+    path = of_the_globe(tmp_path / "MOD09CMG.A2019001.061.2020290123456.hdf", "MOD09CMG", {
+        band: (rows(3000, (-28672, -100, 16001), "int16"), {}),
+        f"{name}State QA": (rows(72, (72, 72, 72, 73, 0), "uint16"), {}),
+        f"{name}QA": (np.full((2, 7200), 0x40000000, "uint32"), {}),
+    })  # fmt: skip
+    layer = modis.open_granule(path).between(90, 89.9).layer(band)
+    expected = [np.nan, -0.01, np.nan, 0.3, 0.3]
+    np.testing.assert_allclose(layer.values[0, :5], expected, rtol=1e-6)
+    assert layer.usable is not None
+    assert layer.usable[0, :6].tolist() == [True, True, True, False, False, True]
 
 
 SWATH = """GROUP=SwathStructure
@@ -391,4 +431,9 @@ def test_the_table_of_layouts_names_each_of_them() -> None:
     page = DOCS.read_text()
     rows = "\n".join(line for line in page.splitlines() if line.startswith("| "))
     named = set(re.findall(r"\b(?:M[OYC]D|VNP|VJ[12])\w+", rows))
-    assert {published(name).product for name in ROWS} | {"MCD12Q1", "MOD13C1", "MOD10A2"} <= named
+    assert {published(name).product for name in ROWS} | {
+        "MCD12Q1",
+        "MOD13C1",
+        "MOD09CMG",
+        "MOD10A2",
+    } <= named

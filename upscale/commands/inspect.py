@@ -71,8 +71,8 @@ def show(report: FileReport, console: Console) -> None:
 
 
 def _often(codes: tuple[tuple[int, float], ...]) -> str:
-    """The five most frequent codes of a layer with their shares."""
-    often = sorted(codes, key=lambda row: -row[1])[:5]
+    """The three most frequent codes of a layer with their shares."""
+    often = sorted(codes, key=lambda row: -row[1])[:3]
     return ", ".join(f"{code}: {100 * share:.3g} %" for code, share in often)
 
 

@@ -172,9 +172,11 @@ def _cover_files(ingest: Ingest) -> tuple[ListedFile, ...]:
     granules = [found for found in listed if has_published_name(found.url, "MCD12(Q1|C1)")]
     maps = [found for found in listed if found.url.lower().endswith((".tif", ".tiff"))]
     if not granules and not maps:
+        there = ", ".join(name_of(found.url) for found in listed[:3]) or "no file"
         raise ArchiveError(
-            f"static.igbp: expected a GeoTIFF, or granules of MCD12Q1 or MCD12C1, found none "
-            f"among {len(listed)} files of {', '.join(ingest.static.igbp)}; correct the path"
+            f"static.igbp: expected a GeoTIFF, or granules of MCD12Q1 or MCD12C1, found {there} "
+            f"in {', '.join(ingest.static.igbp)}; unpack a ZIP, convert a NetCDF map to GeoTIFF "
+            "(gdal_translate), or correct the path"
         )
     if not granules:
         return tuple(maps)
