@@ -254,6 +254,16 @@ def test_land_cover_that_is_broken_or_missing_is_named(own: Archive, tmp_path: P
     assert 0 < int((static.igbp == 0).sum()) < static.igbp.size
 
 
+def test_a_land_cover_in_another_form_is_told_from_a_wrong_path(
+    archive: Archive, tmp_path: Path
+) -> None:
+    cover, climate = tmp_path / "cover.nc", archive.folder / "koppen.tif"
+    cover.write_bytes(b"CDF")
+    static = {"igbp": str(cover), "koppen": str(climate)}
+    with pytest.raises(ArchiveError, match=r"found cover\.nc in .*convert a NetCDF map to GeoTIFF"):
+        scan(config_of(archive, tmp_path / "c.zarr", satellite=[], static=static))
+
+
 def test_a_layer_that_granules_lack_costs_its_variable_alone(
     own: Archive, cube: Path, tmp_path: Path
 ) -> None:
