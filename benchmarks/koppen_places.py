@@ -25,7 +25,7 @@ SHARE, LEAST = 0.002, 3
 SIZES, CUT_OUTS = (5, 20, 100), 200
 HEAD = """# Classes of Koeppen-Geiger by box of 5 degrees, made by benchmarks/koppen_places.py
 # from the map of Beck et al. (2023) for 1991-2020, doi:10.1038/s41597-023-02549-6, CC BY 4.0
-south,west,classes
+# A line is a row of boxes: its southern edge, then the western edge of each box and its classes
 """
 
 
@@ -34,13 +34,15 @@ def write(codes: np.ndarray) -> None:
     size = codes.shape[0] * BOX // 180
     lines = []
     for row in range(180 // BOX):
+        boxes = [str(90 - (row + 1) * BOX)]
         for col in range(360 // BOX):
             box = codes[row * size : (row + 1) * size, col * size : (col + 1) * size]
             counts = np.bincount(box.ravel(), minlength=len(KOPPEN) + 1)[1:]
             held = counts >= max(LEAST, SHARE * counts.sum())
             if held.any():
-                names = " ".join(np.array(KOPPEN)[held])
-                lines.append(f"{90 - (row + 1) * BOX},{col * BOX - 180},{names}")
+                boxes.append(" ".join([str(col * BOX - 180), *np.array(KOPPEN)[held]]))
+        if len(boxes) > 1:
+            lines.append(",".join(boxes))
     PLACES.write_text(HEAD + "\n".join(lines) + "\n")
 
 

@@ -28,6 +28,9 @@ from upscale.remote.listing import ListedFile
 #: Part of every digest of inputs: another number where the same files give other values.
 RULES = 1
 
+#: Version of how maps become static layers; 2: legends are read, named or proven.
+MAP_RULES = 2
+
 Part = tuple[int, int]
 
 
@@ -153,7 +156,7 @@ def _source(asked: Satellite, held: Holdings) -> SatelliteSeries:
 def ground_task(job: IngestJob) -> IngestTask:
     """The task of the static layers."""
     item = IngestItem("static", (0, 0), (0, job.grid.rows), (0, job.grid.cols))
-    inputs = digest_of([job.ground.identity, job.grid.to_dict(), RULES])
+    inputs = digest_of([job.ground.identity, job.grid.to_dict(), RULES, MAP_RULES])
     return IngestTask(item, inputs, job.ground.files)
 
 

@@ -1,6 +1,6 @@
 """Which legend the codes of a Koeppen-Geiger map prove, by where on Earth they stand.
 
-`koppen_places.csv` lists for each box of 5 degrees the classes that occur in it (made by
+`koppen_places.txt` lists for each box of 5 degrees the classes that occur in it (made by
 `benchmarks/koppen_places.py` from the map of Beck et al. (2023), CC BY 4.0). A legend fits where
 its classes stand where such climates are; it is proven where it fits and no other reading does.
 """
@@ -23,7 +23,7 @@ Bools = NDArray[np.bool_]
 #: Edge of a box of the table, degrees.
 BOX = 5
 
-PLACES = Path(__file__).with_name("koppen_places.csv")
+PLACES = Path(__file__).with_name("koppen_places.txt")
 
 #: Share in its place from which a legend fits, and up to which one does not.
 FITS, STRANGE = 0.95, 0.8
@@ -51,10 +51,12 @@ def places() -> Bools:
     """Whether a class occurs in a box: `(row, col, class)`, from 90 S and 180 W, class 0 never."""
     known = np.zeros((180 // BOX, 360 // BOX, len(KOPPEN) + 1), bool)
     for line in PLACES.read_text().splitlines():
-        if line and not line.startswith(("#", "south")):
-            south, west, names = line.split(",")
+        if line.startswith("#"):
+            continue
+        south, *boxes = line.split(",")
+        for west, *names in map(str.split, boxes):
             box = (int(south) + 90) // BOX, (int(west) + 180) // BOX
-            known[(*box, [class_code(KOPPEN, name) for name in names.split()])] = True
+            known[(*box, [class_code(KOPPEN, name) for name in names])] = True
     return known
 
 
