@@ -147,13 +147,14 @@ def relabel(folder: Path, name: str, units: str) -> None:
             file[name].units = units
 
 
-def test_a_wrong_unit_costs_its_driver_and_no_other(
+def test_a_wrong_unit_costs_its_driver_which_is_an_error_and_no_other(
     own: Archive, cube: Path, tmp_path: Path
 ) -> None:
     relabel(own.folder, "tp", "mm")
     path = tmp_path / "c.zarr"
     outcome = ingest_here(config_of(own, path, satellite=[]))
-    assert not outcome.failed
+    [failed] = outcome.failed
+    assert "found none of p on any day" in failed.error
     assert {file for file, _ in outcome.faults} == hour_files(own)
     assert all("tp: expected units 'm', found 'mm'" in why for _, why in outcome.faults)
     made, whole = (xr.open_zarr(c, group="meteo", consolidated=False) for c in (path, cube))

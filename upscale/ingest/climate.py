@@ -46,14 +46,20 @@ def derive_climate(
 ) -> IngestEntry:
     """Write land nodes and, where no map says it, the climate; the entry of this step.
 
-    ArchiveError where no day has values, or the weather does not tell the climate; OSError names
-    a chunk that cannot be decoded.
+    ArchiveError where a driver has no value on any day, or the weather does not tell the climate;
+    OSError names a chunk that cannot be decoded.
     """
     ledger.forget(CLIMATE)  # first, so that a writer killed below is not taken for done
     root: Any = zarr.open_group(job.cube, mode="r+")
     land = node_land(job.cube, root["meteo"], job.drivers, job.block)
     if not land.any():
         raise ArchiveError("meteo: expected some day with values, found none; see the faults")
+    empty = [name for name in job.drivers if not has_values(root["meteo"][name])]
+    if empty:
+        raise ArchiveError(
+            f"meteo: expected values of each driver, found none of {', '.join(empty)} on any day; "
+            "see the faults, and name the drivers to make in meteo.variables"
+        )
     put_land(root["meteo"], land)
     outputs = {"meteo/land": bytes_digest(land)}
     if job.ground.koppen is None:
@@ -102,6 +108,18 @@ def node_land(
             break
         land = found
     return land
+
+
+def has_values(stored: zarr.Array) -> bool:
+    """Whether an array `(day, row, col)` has a value anywhere; read up to the first."""
+    days, rows = stored.chunks[0], stored.chunks[1]
+    return any(
+        bool(
+            (np.asarray(stored[start : start + days, top : top + rows]) != stored.fill_value).any()
+        )
+        for start in range(0, stored.shape[0], days)
+        for top in range(0, stored.shape[1], rows)
+    )
 
 
 def climate_of(cube: str, meteo: SeriesGroup, grid: Grid) -> Codes:

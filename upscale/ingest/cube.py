@@ -144,6 +144,7 @@ def seal_cube(
     outputs = {name: combined(digests) for name, digests in arrays.items()}
     attributes = zarr.open_group(scan.job.cube, mode="r+").attrs
     attributes.update({"source": _source(scan), "title": scan.ingest.title})
+    attributes["weather_statistics"] = _statistics(scan)
     content: list[object] = [scan.ingest.layout(), scan.job.count]
     told = _told_days(scan.job, tasks, known)
     if (told != UNKNOWN).any():
@@ -247,6 +248,11 @@ def tasks_of_lost_chunks(job: IngestJob, tasks: Sequence[IngestTask]) -> set[str
             if there and all(s.start <= p < s.stop for s, p in zip(there, place, strict=True)):
                 lost.add(task.id)
     return lost
+
+
+def _statistics(scan: Scan) -> str:
+    """What the numbers of the weather files stood for, and why, in words."""
+    return "; ".join(f"{name}: {verdict}" for name, verdict in scan.weather.verdicts)
 
 
 def _source(scan: Scan) -> str:

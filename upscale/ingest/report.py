@@ -177,6 +177,7 @@ def scan_facts(scan: Scan) -> dict[str, Any]:
         "weather": {
             "product": weather.product,
             "variables": weather.drivers,
+            "statistics": {name: str(verdict) for name, verdict in weather.verdicts},
             "files": len(weather.files),
             "bytes": sum(file.found.size for file in weather.files),
             "missing": [

@@ -11,6 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from upscale.archives.formats.grib import STEP_RANGES
+from upscale.archives.reanalysis.stamps import stamps_of
 from upscale.archives.reanalysis.statistic import (
     BOUNDS,
     CELLS,
@@ -24,9 +25,8 @@ from upscale.archives.reanalysis.statistic import (
     Evidence,
     Method,
     Span,
-    Stamps,
 )
-from upscale.calendar import day_of_hour, hour_numbers
+from upscale.calendar import hour_numbers
 
 #: Attribute of a variable with what its file says of it.
 EVIDENCE = "evidence"
@@ -97,18 +97,6 @@ def evidence_of(array: xr.DataArray) -> Evidence:
     return found
 
 
-def stamps_of(hours: NDArray[np.int64]) -> Stamps:
-    """The stamps of hours `(stamp,)` in any order."""
-    steps, days = np.diff(np.unique(hours)), np.diff(np.unique(day_of_hour(hours)))
-    clock = tuple(int(hour) for hour in np.unique(hours % 24))
-    if not hours.size:
-        return Stamps(0, 0, 0, 0, ())
-    return Stamps(
-        int(hours.min()), int(hours.max()), int(steps.min(initial=1 << 40)) if steps.size else 0,
-        int(days.min()) if days.size else 0, clock,
-    )  # fmt: skip
-
-
 def _of_attributes(array: xr.DataArray, original: xr.Dataset) -> Iterator[Clue]:
     yield from _of_cells(str(array.attrs.get("cell_methods", "")), original)
     if "GRIB_stepType" in array.attrs:
@@ -129,6 +117,8 @@ def _step_type(said: str) -> Clue:
 def _stream(said: str) -> Iterator[Clue]:
     if said in _STREAMS:
         yield Clue(STREAM, said, "mean", _STREAMS[said])
+    elif said == "oper":
+        yield Clue(STREAM, said)
 
 
 def _of_cells(text: str, original: xr.Dataset) -> Iterator[Clue]:

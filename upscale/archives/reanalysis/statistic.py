@@ -12,11 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any, Literal, get_args
 
 from upscale.archives.reanalysis.fields import FIELDS, Kind
-from upscale.calendar import date_of, day_of_hour
+from upscale.archives.reanalysis.stamps import Stamps, merged
 
 Method = Literal["instant", "mean", "maximum", "minimum", "sum", "other"]
 Span = Literal["hour", "since midnight", "since the forecast", "day", "stamps of a day", "month",
@@ -86,35 +85,6 @@ class Clue:
 
     def __str__(self) -> str:
         return f"{self.source} {self.said!r}"
-
-
-@dataclass(frozen=True)
-class Stamps:
-    """The stamps of a variable, hours since 1970-01-01 00 UTC.
-
-    step: shortest distance in hours, 0 for a single stamp; day_step: the same of days that have
-    stamps; clock: hours of the day that occur.
-    """
-
-    first: int
-    last: int
-    step: int
-    day_step: int
-    clock: tuple[int, ...]
-
-    @property
-    def spacing(self) -> str:
-        """How far stamps lie apart, in words."""
-        if self.step == 0:
-            return "a single stamp"
-        if self.day_step >= 28:
-            return "stamps a month apart" if len(self.clock) == 1 else "hours of one day a month"
-        if self.day_step == 0 and date_of(day_of_hour(self.first)).day == 1:
-            return "hours of one day that begins a month"
-        if self.step < 24:
-            return "a stamp every hour" if self.step == 1 else f"a stamp every {self.step} hours"
-        days = self.step == 24 and len(self.clock) == 1
-        return "one stamp a day" if days else f"stamps {self.step / 24:g} days apart"
 
 
 @dataclass(frozen=True)
@@ -227,8 +197,8 @@ def _proven(evidence: Evidence, rule: Statistic) -> Verdict:
     if method == "other" or span == "other":
         return Verdict("unknown", why)
     if method == "sum":
-        return Verdict(_sum(evidence, span, rule, bool(by)), why)
-    if stamps.spacing == "hours of one day that begins a month" and not (by or span):
+        return Verdict(_sum(evidence, span, rule), why)
+    if _may_be_a_month(evidence, span):
         return Verdict("unknown", f"{why}, or a month's mean for each hour")
     if span == "day":
         return Verdict(*_of_a_day(evidence, method, kind, why))
@@ -275,15 +245,22 @@ def _of_a_day(
     return "daily-mean", why
 
 
-def _sum(evidence: Evidence, span: Span | None, rule: Statistic, said: bool) -> Statistic:
+def _may_be_a_month(evidence: Evidence, span: Span | None) -> bool:
+    """Hours of one day that begins a month may be means of that month for each hour."""
+    silent = not (span or evidence.clue(CELLS, STREAM))
+    return silent and evidence.stamps.spacing == "hours of one day that begins a month"
+
+
+def _sum(evidence: Evidence, span: Span | None, rule: Statistic) -> Statistic:
     """How a sum counts."""
     stamps = evidence.stamps
     if span == "since the forecast":
         return "forecast-total"
     if span == "day":
         bounded = any(clue.span == "day" for clue in evidence.clue(BOUNDS))
-        return "daily-total" if bounded and stamps.step % 24 == 0 else "unknown"
-    if stamps.spacing == "hours of one day that begins a month" and not said:
+        said = any(clue.method == "sum" for clue in evidence.clue(CELLS, NAMES))
+        return "daily-total" if bounded and said and stamps.step % 24 == 0 else "unknown"
+    if _may_be_a_month(evidence, span):
         return "unknown"
     told: dict[Span | None, Statistic] = {
         "hour": "hourly-amount",
@@ -351,22 +328,6 @@ def settle(
         judge(replace(e, stamps=stamps[e.signature]), ACCUMULATES[e.product or product], stated)
         for e in told
     ]
-
-
-def merged(several: Sequence[Stamps]) -> Stamps:
-    """The stamps of several files that are one series."""
-    several = [stamps for stamps in several if stamps.clock] or several[:1]
-    ordered = sorted(several, key=lambda stamps: (stamps.first, stamps.last))
-    pairs = list(pairwise(ordered))
-    between = [(a.last, b.first) for a, b in pairs] + [(a.first, b.first) for a, b in pairs]
-    steps = [b - a for a, b in between if b > a] + [s.step for s in several if s.step]
-    days = [day_of_hour(b) - day_of_hour(a) for a, b in between]
-    day_steps = [step for step in days if step > 0] + [s.day_step for s in several if s.day_step]
-    clock = tuple(sorted({hour for stamps in several for hour in stamps.clock}))
-    last = max(stamps.last for stamps in several)
-    return Stamps(
-        ordered[0].first, last, min(steps, default=0), min(day_steps, default=0), clock
-    )  # fmt: skip
 
 
 def takers(name: str, statistic: Statistic) -> tuple[str, ...]:
