@@ -10,6 +10,7 @@ import xarray as xr
 from upscale.drivers.cube import open_cube
 from upscale.product import reader
 from upscale.product.cube import open_flux_group
+from upscale.stores.broken import refusing
 
 
 def open_drivers(url: str, verify: bool = True) -> xr.DataTree:
@@ -74,7 +75,8 @@ def open_fluxes(url: str) -> xr.Dataset:
     'g m-2 d-1'
     """
     open_flux_group(url)
-    store: xr.Dataset = xr.open_zarr(url)
+    with refusing(url, "a flux cube that xarray can open", ValueError):
+        store: xr.Dataset = xr.open_zarr(url)
     return store
 
 

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from upscale.archives.granule import Description, Layer
 from upscale.archives.source import open_source
 from upscale.remote.copies import download
+from upscale.remote.errors import ArchiveError
 from upscale.remote.locations import check_place, is_store, name_of, scheme_of
+from upscale.stores.broken import refusing
 
 
 @dataclass(frozen=True)
@@ -74,9 +76,11 @@ def inspect(location: str) -> FileReport:
     be fetched.
     """
     with local(location) as path:
-        source = open_source(path)
-        description = source.describe(path)
-        return FileReport(description, tuple(map(_report, source.layers(path))))
+        expected = "a whole file of a known layout"
+        with refusing(location, expected, ArchiveError, "fetch it again", also=(OSError,)):
+            source = open_source(path)
+            description = source.describe(path)
+            return FileReport(description, tuple(map(_report, source.layers(path))))
 
 
 @contextmanager

@@ -28,6 +28,8 @@ from upscale.variables import FLUXES, class_attributes, variable
 LAYERS = ("areacella", "sftlf", "igbp", "koppen")
 #: From so many cells with land on, one of them at least is more than this share of land, in %.
 MANY_LAND, MOSTLY_LAND = 50, 60.0
+#: Values of the longest axis, and of its bounds.
+_MOST_AXIS = 4_000_000
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -181,7 +183,8 @@ def _unlike(cube: FluxCube, wanted: dict[str, np.ndarray[Any, Any]]) -> Iterator
 def _values(cube: FluxCube, name: str) -> np.ndarray[Any, Any]:
     """The values of an axis; none where it is missing or cannot be read."""
     try:
-        return np.asarray(cube.array(name)[...]) if cube.has(name) else np.empty(0)
+        few = cube.has(name) and cube.array(name).size <= _MOST_AXIS
+        return np.asarray(cube.array(name)[...]) if few else np.empty(0)
     except UNREADABLE:
         return np.empty(0)
 

@@ -18,6 +18,7 @@ from upscale.product.layout import FluxLayout, WorkItem
 from upscale.product.quality import FILL, REASONS, Quality, has
 from upscale.product.reader import CellSlices, FluxCube
 from upscale.product.shards import region_of
+from upscale.stores.broken import BROKEN
 from upscale.variables import FLUXES
 
 Bools = NDArray[np.bool_]
@@ -25,7 +26,7 @@ Bools = NDArray[np.bool_]
 SPREADS = tuple(f"{flux}_sd" for flux in FLUXES)
 
 #: What Zarr raises for a chunk whose checksum does not match, or that is cut.
-UNREADABLE = (ValueError, RuntimeError, OSError)
+UNREADABLE = (*BROKEN, OSError)
 
 
 def spot(lat: float, lon: float) -> str:

@@ -17,6 +17,7 @@ import zarr
 
 from upscale.drivers.cube import KIND, DriverError, UnsealedCubeWarning, open_cube, open_root
 from upscale.drivers.writer import seal
+from upscale.stores.broken import BROKEN, in_short, refusing
 from upscale.stores.manifest import (
     NAME,
     SEAL,
@@ -24,6 +25,7 @@ from upscale.stores.manifest import (
     Chunk,
     Manifest,
     check_attributes,
+    check_seal,
     chunk_grid,
     stored_chunks,
     stored_manifests,
@@ -68,7 +70,7 @@ def is_driver_cube(url: str) -> bool:
     """Whether a Zarr store says that it is a driver cube, finished or not."""
     try:
         return bool(zarr.open_group(url, mode="r").attrs.get("kind") == KIND)
-    except (OSError, KeyError, ValueError):
+    except (OSError, *BROKEN):
         return False
 
 
@@ -110,6 +112,7 @@ def _refused(url: str) -> list[str]:
 
 def _manifest(url: str, root: zarr.Group, faults: list[str]) -> Manifest:
     """What is whole of the manifest of a cube; the rest is added to `faults`."""
+    check_seal(url, root.attrs, DriverError)
     seal_of: Any = root.attrs[SEAL]
     arrays: dict[str, ArrayManifest] = {}
     try:
@@ -129,7 +132,7 @@ def _unlisted_nodes(url: str, root: zarr.Group, manifest: Manifest) -> Iterator[
     known = manifest.groups.keys() | root.attrs[SEAL]["arrays"].keys()
     try:
         there = [path for path, _ in root.members(max_depth=None)]
-    except ValueError:  # metadata that is no metadata is named where it is looked for
+    except BROKEN:  # metadata that is no metadata is named where it is looked for
         return
     for path in sorted(set(there) - known):
         yield f"{url}/{path}: expected nothing, found a group or an array that was not sealed"
@@ -141,21 +144,31 @@ def _lost_groups(found: zarr.Group, manifest: Manifest) -> Iterator[str]:
             found[path]
         except DriverError as error:
             yield str(error)
+        except BROKEN as error:
+            yield _broken(path, error)
 
 
 def _arrays(
     root: zarr.Group, found: zarr.Group, manifest: Manifest | None, faults: list[str]
 ) -> Iterator[tuple[str, zarr.Array[Any]]]:
     """The arrays of a cube whose metadata can be read; others are added to `faults`."""
-    paths = manifest.arrays if manifest else dict(root.members(max_depth=None))
+    with refusing(str(root.store_path), "metadata of groups and arrays", DriverError):
+        paths = manifest.arrays if manifest else dict(root.members(max_depth=None))
     for path in sorted(paths):
         try:
             node = found[path]
         except DriverError as error:
             faults.append(str(error))
             continue
+        except BROKEN as error:
+            faults.append(_broken(path, error))
+            continue
         if isinstance(node, zarr.Array):
             yield path, node
+
+
+def _broken(path: str, error: Exception) -> str:
+    return f"{path}/zarr.json: expected metadata, found something else ({in_short(error)})"
 
 
 def _check_array(
@@ -164,7 +177,10 @@ def _check_array(
     """How many chunks of an array were read, and what is wrong with it."""
     files, root = fsspec.core.url_to_fs(url)
     files.invalidate_cache()
-    grid = chunk_grid(array)
+    try:
+        grid = chunk_grid(array)
+    except ValueError as error:
+        return 0, [str(error)]
     there = {place for place, _ in stored_chunks(files, root, path, grid)}
     listed = there
     if manifest is not None:

@@ -25,8 +25,9 @@ from zarr.errors import ContainsArrayError
 
 from upscale.calendar import CALENDAR, TIME_UNITS, date_of
 from upscale.drivers.packing import Packing
-from upscale.grid import Grid
-from upscale.stores.location import is_url
+from upscale.grid.grid import MOST_SIDE, Grid
+from upscale.stores.broken import refusing
+from upscale.stores.location import check_store_place, is_url
 from upscale.stores.manifest import SEAL, ArrayManifest, Manifest, object_digest, read_manifest
 from upscale.stores.verified import VerifiedStore
 from upscale.variables import of_kind, variable
@@ -41,6 +42,12 @@ PRELIMINARY_ARRAY = "preliminary"
 
 #: Rows and columns of the parts of a mask of land that have a digest of their own.
 LAND_PARTS = (20, 20)
+
+#: Largest edge of a tile in cells.
+MOST_TILE = 1000
+
+#: Most days of a series: 2,700 years.
+MOST_DAYS = 1_000_000
 
 #: What is said of a cube of version 0.1.
 UNSEALED = (
@@ -142,6 +149,17 @@ class DriverCube:
         return str(self.attributes["day_definition"])
 
     @property
+    def tile(self) -> int:
+        """Edge in cells of the tiles that the cube is stored in; DriverError where it is none."""
+        found = self.attributes.get("tile", 100)
+        if type(found) is not int or not 1 <= found <= MOST_TILE:
+            raise DriverError(
+                f"{self.url}: attribute 'tile': expected 1 to {MOST_TILE} cells, found "
+                f"{str(found)[:50]}; correct it"
+            )
+        return found
+
+    @property
     def synthetic(self) -> bool:
         """True for drivers of a synthetic planet."""
         return bool(self.attributes.get("synthetic", False))
@@ -192,14 +210,18 @@ def open_cube(url: str, storage_options: Mapping[str, Any] | None = None) -> Dri
         root = zarr.open_group(store, mode="r", use_consolidated=False)
     else:
         warnings.warn(UNSEALED.format(url=url), UnsealedCubeWarning, stacklevel=2)
-    groups = dict(root.groups())
+    with _naming(url):
+        groups = dict(root.groups())
     for needed in ("static", "meteo"):
         if needed not in groups:
             raise DriverError(f"{url}: no group {needed!r}; a driver cube needs static and meteo")
-    static = dict(groups["static"].arrays())
-    _check_complete(f"{url}/static", groups["static"], ("igbp", "koppen", "sftlf", "elevation"))
-    _check_arrays(url, "static", static, of_kind("static"))
-    grid = _open_grid(f"{url}/static", groups["static"])
+    with _naming(f"{url}/static"):
+        static = dict(groups["static"].arrays())
+        needed_layers = ("igbp", "koppen", "sftlf", "elevation")
+        _check_complete(f"{url}/static", groups["static"], needed_layers)
+        _check_arrays(url, "static", static, of_kind("static"))
+        grid = _open_grid(f"{url}/static", groups["static"])
+        _check_shapes(f"{url}/static", {n: static[n] for n in needed_layers}, grid.shape)
     series = {n: _open_series(url, n, groups[n]) for n in SERIES if n in groups}
     if "satellite" in series:
         _check_lattice(f"{url}/satellite", series["satellite"].grid, grid)
@@ -229,9 +251,14 @@ def _check_complete(where: str, group: zarr.Group, names: tuple[str, ...]) -> No
 
 def _open_grid(where: str, group: zarr.Group) -> Grid:
     """The grid of a group; DriverError where coordinates are not the centres of its cells."""
-    grid = Grid(**group.attrs["grid"])
+    with _naming(f"{where}: attribute 'grid'"):
+        grid = Grid(**group.attrs["grid"])
     for name, centres in (("lat", grid.lat), ("lon", grid.lon)):
-        found = np.asarray(group[name][:])
+        stored: Any = group[name]
+        with _naming(f"{where}/{name}"):
+            # never more than is expected: an array may claim any size
+            few = stored.ndim == 1 and stored.size <= MOST_SIDE
+            found = np.asarray(stored[:]) if few else np.empty(0)
         if found.shape == centres.shape and np.allclose(found, centres, rtol=0, atol=1e-6):
             continue
         raise DriverError(
@@ -257,7 +284,10 @@ def _check_lattice(where: str, found: Grid, product: Grid) -> None:
 def open_root(url: str, storage_options: Mapping[str, Any] | None = None) -> zarr.Group:
     """The root of a finished driver cube, not looked into; DriverError where there is none."""
     try:
-        root = zarr.open_group(url, mode="r", storage_options=_options(url, storage_options))
+        with _naming(url, passing=(FileNotFoundError, KeyError, ContainsArrayError)):
+            check_store_place(url)
+            root = zarr.open_group(url, mode="r", storage_options=_options(url, storage_options))
+            root.attrs.get("kind")
     except (FileNotFoundError, KeyError, ContainsArrayError) as error:
         raise DriverError(f"{url}: no Zarr group there; give the path of a driver cube") from error
     if root.attrs.get("kind") != KIND:
@@ -273,6 +303,11 @@ def _options(url: str, options: Mapping[str, Any] | None) -> dict[str, Any] | No
 
 def _open_series(url: str, name: str, group: zarr.Group) -> SeriesGroup:
     """A series group whose arrays, grid and days have been checked."""
+    with _naming(f"{url}/{name}"):
+        return _checked_series(url, name, group)
+
+
+def _checked_series(url: str, name: str, group: zarr.Group) -> SeriesGroup:
     arrays = dict(group.arrays())
     where = f"{url}/{name}"
     _check_complete(where, group, ("time",))
@@ -283,6 +318,10 @@ def _open_series(url: str, name: str, group: zarr.Group) -> SeriesGroup:
     _check_arrays(url, name, {k: a for k, a in drivers.items() if k not in flags}, known)
     grid = _open_grid(where, group)
     time = _open_time(f"{where}/time", arrays["time"])
+    _check_shapes(where, drivers, (len(time), *grid.shape))
+    _check_shapes(where, {n: arrays[n] for n in ("land",) if n in arrays}, grid.shape)
+    for array in drivers.values():
+        _packing(array)
     return SeriesGroup(name, grid, int(time[0]), len(time), arrays)
 
 
@@ -311,7 +350,13 @@ def _open_time(where: str, array: zarr.Array) -> NDArray[np.int64]:
                 f"{where}: expected {name} {expected!r}, found {found!r}; convert the days to "
                 "whole days since then and write the attribute again"
             )
-    time = np.asarray(array[:])
+    if array.ndim != 1 or array.size > MOST_DAYS:
+        raise DriverError(
+            f"{where}: expected at most {MOST_DAYS:,} days, found an array "
+            f"{str(array.shape)[:60]}; write it again"
+        )
+    with _naming(where):
+        time = np.asarray(array[:])
     if time.dtype.kind not in "iu":
         raise DriverError(
             f"{where}: expected whole days as integers, found {time.dtype}; a day has one row, "
@@ -338,8 +383,35 @@ def check_days(where: str, time: NDArray[np.int64]) -> None:
 
 
 def _packing(array: zarr.Array) -> Packing | None:
-    scale = array.attrs.get("scale_factor")
-    return None if scale is None else Packing(float(scale), float(array.attrs["add_offset"]))
+    scale, offset = array.attrs.get("scale_factor"), array.attrs.get("add_offset", 0.0)
+    if scale is None:
+        return None
+    if not (_is_number(scale) and _is_number(offset) and scale > 0):
+        raise DriverError(
+            f"{array.store_path}: expected a scale_factor above 0 and an add_offset, found "
+            f"{str(scale)[:50]!r} and {str(offset)[:50]!r}; write the attributes again"
+        )
+    return Packing(float(scale), float(offset))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e30
+
+
+def _naming(where: str, passing: tuple[type[Exception], ...] = ()) -> Any:
+    """Turn what Zarr raises for damaged metadata or chunks into a DriverError."""
+    return refusing(where, "a part of a driver cube", DriverError, passing=passing)
+
+
+def _check_shapes(where: str, arrays: Mapping[str, zarr.Array], expected: tuple[int, ...]) -> None:
+    """Refuse arrays whose axes are not those of their group."""
+    for name, array in arrays.items():
+        found = getattr(array, "shape", None)
+        if found != expected:
+            raise DriverError(
+                f"{where}/{name}: expected an array {expected}, found {str(found)[:60]}; write it "
+                "again"
+            )
 
 
 def read_block(
@@ -349,5 +421,6 @@ def read_block(
     jump = np.flatnonzero(np.diff(cols) != 1) + 1
     parts = np.split(cols, jump)
     row = slice(int(rows[0]), int(rows[-1]) + 1)
-    blocks = [array[days, row, int(p[0]) : int(p[-1]) + 1] for p in parts]
+    with _naming(str(array.store_path)):
+        blocks = [array[days, row, int(p[0]) : int(p[-1]) + 1] for p in parts]
     return np.asarray(blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=2))

@@ -17,6 +17,7 @@ from upscale.drivers.preliminary import PRELIMINARY, preliminary_days
 from upscale.grid import Grid
 from upscale.grid.astronomy import day_length, potential_radiation
 from upscale.grid.regrid import bilinear, interpolate, near_land
+from upscale.stores.broken import refusing
 from upscale.variables import ICE_CLASS, WATER_CLASS, of_kind, variable
 
 
@@ -148,7 +149,8 @@ def read_surface(cube: DriverCube, rows: slice, cols: slice) -> Surface:
 
     Raises DriverError for a class code outside the legend, or a land share outside 0 to 100 %.
     """
-    layers = {name: np.asarray(cube.static[name][rows, cols]) for name in LAYERS}
+    with refusing(f"{cube.url}/static", "layers that can be read", DriverError):
+        layers = {name: np.asarray(cube.static[name][rows, cols]) for name in LAYERS}
     grid = cube.grid.crop(rows, cols)
     for name, remedy in _REMEDIES.items():
         _check_layer(f"{cube.url}/static/{name}", name, layers[name], grid, remedy)

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator
 from upscale.jobs.sections import Cluster, Period, Region
 from upscale.jobs.settings import Strict, expand_user, parse, read_yaml
 from upscale.product.layout import Sums
+from upscale.stores.location import check_store_place
 
 
 class Output(Strict):
@@ -42,7 +43,7 @@ class Output(Strict):
     @field_validator("store")
     @classmethod
     def _expand_user(cls, place: str) -> str:
-        return expand_user(place.rstrip("/"))
+        return expand_user(check_store_place(place.rstrip("/")))
 
     @field_validator("tile")
     @classmethod
@@ -70,6 +71,11 @@ class Context(Strict):
     """Where embeddings are kept. Runs that share it share the embeddings that fit. Left out: beside
     the flux cube."""
 
+    @field_validator("store")
+    @classmethod
+    def _is_a_place(cls, place: str | None) -> str | None:
+        return None if place is None else check_store_place(place)
+
 
 class Run(Strict):
     """RUN.yaml."""
@@ -95,7 +101,7 @@ class Run(Strict):
     @field_validator("model", "drivers")
     @classmethod
     def _expand_user(cls, place: str) -> str:
-        return expand_user(place)
+        return expand_user(check_store_place(place))
 
     def science(self) -> dict[str, Any]:
         """What decides the numbers: everything except where and how the work is done."""

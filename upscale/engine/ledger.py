@@ -10,7 +10,10 @@ import hashlib
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
 from upscale.jobs.ledger import Ledger, Status
+from upscale.stores.broken import refusing
 
 #: Name of the object that says what a run consists of.
 PLAN = "plan.json"
@@ -74,11 +77,37 @@ class Withdrawn:
     change: dict[str, Any]
 
 
+class PlanSummary(BaseModel):
+    """What a run writes into its ledger of what it consists of; stores of version 0.1 have no
+    identities, and a later version may have more keys."""
+
+    model_config = ConfigDict(extra="allow")
+
+    run: str
+    items: list[str]
+    land: int
+    store: str
+    tiles: int = 0
+    cube: str = ""
+    count: int = 0
+    identities: dict[str, str | None] = {}
+    config: dict[str, Any] = {}
+
+
 class RunLedger(Ledger[RunEntry]):
     """The entries of one flux cube."""
 
     def __init__(self, store: str) -> None:
         super().__init__(store, RunEntry)
+
+    def plan(self) -> dict[str, Any]:
+        """What the run consists of, empty where there is no plan; ValueError where it is none."""
+        content = self.read_object(PLAN)
+        where, remedy = f"{self.url}/{PLAN}", "run `upscale init` again"
+        with refusing(where, "the plan of a run", ValueError, remedy):
+            if content is not None:
+                PlanSummary.model_validate(content)
+            return dict(content or {})
 
     def write_running(self, item: str, content: bytes) -> str:
         """Keep the running sums of an item and return their digest."""

@@ -238,7 +238,7 @@ def _tile_size(run: Run, cube: DriverCube, stored: Mapping[str, Any]) -> int | N
 
 def _cube_tile(cube: DriverCube) -> int:
     """Edge of the tiles that a driver cube is stored in."""
-    return int(cube.attributes.get("tile", 100))
+    return cube.tile
 
 
 def _larger_tiles(

@@ -65,7 +65,7 @@ def checked_repair(store: str, overrides: Sequence[str] = ()) -> Checked:
     made the store, and where the run cannot succeed.
     """
     ledger = RunLedger(store)
-    plan = ledger.read_object(PLAN) or {}
+    plan = ledger.plan()
     if "config" not in plan:
         raise ConfigError(
             f"{ledger.url}/{PLAN}: expected the keys of RUN.yaml, found none; run "

@@ -13,10 +13,12 @@ from rich.console import Console
 from rich.table import Table
 
 from upscale.calendar import date_of
-from upscale.engine.ledger import PLAN, RunEntry, RunLedger
+from upscale.engine.ledger import RunEntry, RunLedger
+from upscale.jobs.compact import LedgerError
 from upscale.jobs.progress import made_values
 from upscale.product.cube import layout_of, open_flux_group
 from upscale.product.layout import FluxLayout
+from upscale.stores.broken import refusing
 from upscale.variables import FLUXES
 
 _PETAGRAM = 1e15
@@ -71,12 +73,21 @@ class RunReport:
 
 
 def make_report(store: str, wall: float, session: Sequence[RunEntry] = ()) -> RunReport:
-    """Sum up the ledger of a store; wall: seconds that this session took; session: what it did."""
+    """Sum up the ledger of a store; wall: seconds that this session took; session: what it did.
+
+    ValueError where its attributes or its ledger are not those of a run.
+    """
+    expected = "the attributes and the ledger of a run"
+    with refusing(store, expected, ValueError, passing=(LedgerError,)):
+        return _report(store, wall, session)
+
+
+def _report(store: str, wall: float, session: Sequence[RunEntry]) -> RunReport:
     attributes = dict(open_flux_group(store).attrs)
     layout, ledger = layout_of(attributes), RunLedger(store)
     digest = str(attributes["run_digest"])
     entries, failed = ledger.entries(digest), ledger.entries(digest, "failed")
-    plan = ledger.read_object(PLAN)
+    plan = ledger.plan()
     seconds = _sum(entry.seconds for entry in entries.values())
     counts = _sum(entry.counts for entry in entries.values())
     cell_days, kept = int(counts.pop("values", 0)), int(counts.pop("kept", 0))
@@ -113,7 +124,8 @@ def _rate(session: Sequence[RunEntry], wall: float) -> float:
 def last_rate(store: str) -> float:
     """The rate of the last session of a run, as its report has it; 0 where there is none."""
     report = RunLedger(store).read_object("report.json")
-    return float(report.get("rate", 0)) if isinstance(report, dict) else 0.0
+    rate = report.get("rate", 0) if isinstance(report, dict) else 0
+    return float(rate) if isinstance(rate, int | float) else 0.0
 
 
 def _sum(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:

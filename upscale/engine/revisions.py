@@ -8,11 +8,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from upscale.calendar import date_of
 from upscale.engine.ledger import RunEntry, RunLedger
 from upscale.jobs.clock import now
 from upscale.product.growth import IN_THE_MAKING
 from upscale.product.layout import item_from_id
+from upscale.stores.broken import refusing
 from upscale.variables import FLUXES
 
 #: Name of the object of the ledger that holds the log.
@@ -91,7 +94,9 @@ def _total(entries: Iterable[RunEntry], flux: str) -> float:
 
 def read_log(store: str) -> list[Revision]:
     """All revisions of a store, oldest first; none of a store that was never finished."""
-    return [Revision(**row) for row in RunLedger(store).read_object(LOG) or []]
+    ledger = RunLedger(store)
+    with refusing(f"{ledger.url}/{LOG}", "a list of revisions", ValueError):
+        return TypeAdapter(list[Revision]).validate_python(ledger.read_object(LOG) or [])
 
 
 def enter_revision(store: str, made: Revision) -> None:

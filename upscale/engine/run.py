@@ -72,7 +72,7 @@ def init(checked: Checked) -> None:
         faults = store_faults(job)
         if faults:
             raise ConfigError("; ".join(faults))
-        stored, known = stored_attributes(job.store), ledger.read_object(PLAN) or {}
+        stored, known = stored_attributes(job.store), ledger.plan()
         changed = _is_changed(known, checked)
         if not stored.get("initialised"):
             _forget_all(ledger)
@@ -265,8 +265,8 @@ def status(store: str) -> Status:
     """How far the run of a store is, from the store and its ledger alone."""
     attributes = open_flux_group(store).attrs
     ledger = RunLedger(store)
-    digest = str(attributes["run_digest"])
-    plan = ledger.read_object(PLAN)
+    digest = str(attributes.get("run_digest"))
+    plan = ledger.plan()
     if not plan or plan["run"] != digest:
         raise ValueError(f"{ledger.url}: no plan of this store; run `upscale init` again")
     held, failed = ledger.state(digest)

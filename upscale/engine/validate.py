@@ -24,18 +24,20 @@ from upscale.drivers.tiles import DERIVED, missing_features
 from upscale.engine.config import Run
 from upscale.engine.devices import visible_gpus
 from upscale.engine.identity import Standing, standing_of
-from upscale.engine.ledger import PLAN, RunLedger
+from upscale.engine.ledger import RunLedger
 from upscale.engine.plan import RunJob, RunPlan, make_plan, product_grid
 from upscale.engine.provenance import RESERVED, other_days
 from upscale.engine.revisions import NO_REASON
 from upscale.engine.work.uncertainty import margin_of, uncertainty_of
 from upscale.jobs.cluster import TASKS_PER_WORKER, worker_memory
+from upscale.jobs.compact import LedgerError
 from upscale.jobs.ledger import store_name
 from upscale.jobs.settings import ConfigError
 from upscale.network.releases.release import Release, ReleaseError, load_release
 from upscale.product.cube import layout_of, open_flux_group, was_begun
 from upscale.product.quality import DTYPE
 from upscale.product.size import PACKED, Domain, StoreSize, flux_cube_size
+from upscale.stores.broken import refusing
 from upscale.stores.location import is_empty, is_url
 from upscale.variables import FLUXES
 
@@ -81,9 +83,12 @@ def validate(run: Run, why: str = NO_REASON) -> Checked:
     _raise(faults)
     assert release is not None
     assert cube is not None
-    plan = make_plan(run, release, cube)
-    _raise(store_faults(plan.job))
-    standing = standing_of(plan, release, cube)
+    known = (ConfigError, DriverError, LedgerError)
+    expected = "a store that can be continued, or none"
+    with refusing(f"output.store: {run.output.store}", expected, ConfigError, passing=known):
+        plan = make_plan(run, release, cube)
+        _raise(store_faults(plan.job))
+        standing = standing_of(plan, release, cube)
     _raise(_room_faults(plan, standing, release) + _memory_faults(run, plan, release))
     return Checked(run, release, cube, plan, standing, _warnings(release, cube, asked), why)
 
@@ -201,7 +206,7 @@ def store_faults(job: RunJob) -> list[str]:
     store = job.store
     if store in {job.drivers, job.context_store}:
         return [f"output.store: {store} is the driver cube or the context store; choose another"]
-    known = RunLedger(store).read_object(PLAN)
+    known = RunLedger(store).plan()
     if known and known.get("store") != store_name(store):
         return [
             f"output.store: {RunLedger(store).url} is the ledger of {known.get('store')}; choose "

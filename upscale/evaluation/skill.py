@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from upscale.stores.broken import refusing
 from upscale.variables import FLUXES
 
 
@@ -94,12 +95,16 @@ def skill_json(table: pd.DataFrame) -> str:
 
 def read_skill(path: str | Path) -> pd.DataFrame:
     """Read a skill table; ValueError where its columns are not `SKILL_COLUMNS`."""
-    table = pd.read_csv(path)
+    with refusing(str(path), "the CSV file of a skill table", ValueError):
+        table = pd.read_csv(path)
     if tuple(table.columns) != SKILL_COLUMNS:
         raise ValueError(
             f"{path}: expected the columns {', '.join(SKILL_COLUMNS)}, "
-            f"found {', '.join(table.columns)}"
+            f"found {', '.join(table.columns)[:500]}; take the file that training wrote"
         )
+    for name in ("n", "rmse", "r2", "bias"):
+        with refusing(f"{path}: column {name}", "numbers", ValueError):
+            table[name] = pd.to_numeric(table[name])
     return table
 
 

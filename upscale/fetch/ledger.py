@@ -122,6 +122,9 @@ def _line(file: BinaryIO, text: str) -> bytes:
 
 def _parsed(line: str) -> FetchedFile | None:
     try:
-        return FetchedFile(**json.loads(line))
-    except (ValueError, TypeError):
+        record = FetchedFile(**json.loads(line))
+    except (ValueError, TypeError, RecursionError):
         return None
+    texts = (record.name, record.sha256, record.source, record.time)
+    whole = all(isinstance(text, str) for text in texts) and isinstance(record.size, int)
+    return record if whole else None

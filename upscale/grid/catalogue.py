@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from upscale import shipped
-from upscale.grid.grid import Grid, load_grid
+from upscale.grid.grid import Grid, parse_grid
 
 
 @dataclass(frozen=True)
@@ -50,11 +48,5 @@ def grid_files(folder: Path | None = None) -> Iterator[Path]:
 
 def read_summary(path: Path) -> GridSummary:
     """The grid of a file; ValueError where it describes none."""
-    try:
-        title = str(yaml.safe_load(path.read_text(encoding="utf-8")).get("title", ""))
-        return GridSummary(title, path, load_grid(path))
-    except (TypeError, AttributeError, ValueError, yaml.YAMLError) as error:
-        raise ValueError(
-            f"{path}: expected a grid (title, rows, cols, resolution, north, west), found "
-            f"something else ({str(error).splitlines()[0]}): correct the file"
-        ) from None
+    grid, title = parse_grid(path)
+    return GridSummary(title, path, grid)

@@ -20,6 +20,10 @@ from upscale import shipped
 EARTH_RADIUS = 6371007.181
 
 
+#: Most rows, and most columns: steps of a thousandth of a degree are 360,000 columns.
+MOST_SIDE = 1_000_000
+
+
 @dataclass(frozen=True)
 class Grid:
     """Cells `rows` x `cols` of `resolution` degrees below `north` and east of `west` (edges).
@@ -35,8 +39,11 @@ class Grid:
     west: float = -180.0
 
     def __post_init__(self) -> None:
-        if self.rows < 1 or self.cols < 1 or not self.resolution > 0:
-            raise ValueError(f"expected a grid with cells, found {self}")
+        _check_types(self)
+        if not (0 < self.rows <= MOST_SIDE and 0 < self.cols <= MOST_SIDE and self.resolution > 0):
+            raise ValueError(f"expected 1 to {MOST_SIDE:,} rows and columns, found {self}")
+        if not (-90 <= self.north <= 91 and -541 <= self.west <= 541 and self.resolution <= 360):
+            raise ValueError(f"expected edges of a grid on the Earth, in degrees, found {self}")
         if self.cols * self.resolution > 360 + 1e-6:
             raise ValueError(f"grid {self.name} spans more than 360 degrees of longitude")
 
@@ -129,9 +136,30 @@ def load_grid(name: str | Path) -> Grid:
     if not path.is_file():
         known = sorted(file.stem for file in shipped.folder("grids").glob("*.yaml"))
         raise ValueError(f"no grid {str(name)!r}; known grids: {', '.join(known)}")
-    fields = yaml.safe_load(path.read_text())
-    fields.pop("title", None)
-    return Grid(name=path.stem, **fields)
+    return parse_grid(path)[0]
+
+
+def parse_grid(path: Path) -> tuple[Grid, str]:
+    """The grid of a YAML file and its title; ValueError where it describes none."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        title = str(content.pop("title", ""))
+        return Grid(name=path.stem, **content), title[:200]
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        text = " ".join(str(error).split())[:300]
+        raise ValueError(
+            f"{path}: expected rows, cols and resolution of a grid, found something else "
+            f"({text}); correct the file"
+        ) from None
+
+
+def _check_types(grid: Grid) -> None:
+    """ValueError where a part of a grid is no number."""
+    sides, degrees = (grid.rows, grid.cols), (grid.resolution, grid.north, grid.west)
+    whole = all(isinstance(n, int | np.integer) and not isinstance(n, bool) for n in sides)
+    real = all(isinstance(x, int | float | np.number) and abs(x) < 1e9 for x in degrees)
+    if not (whole and real and isinstance(grid.name, str)):
+        raise ValueError(f"expected a grid of numbers, found {str(grid)[:200]}")
 
 
 def cell_areas(grid: Grid) -> NDArray[np.float64]:

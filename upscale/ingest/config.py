@@ -16,14 +16,17 @@ from upscale.ingest.sources import CdsSource, GranuleSource, check_folder
 from upscale.jobs.sections import Cluster, Period, Region
 from upscale.jobs.settings import ConfigError, Strict, digest_of, expand_user, parse, read_yaml
 from upscale.remote.redaction import redact
+from upscale.stores.location import check_store_place
 from upscale.variables import of_kind
 
 
 def _places(given: Any) -> Any:
     """One place or a list of places, `~` expanded."""
     several = [given] if isinstance(given, str) else given
+    if not isinstance(several, list | tuple):
+        return given
     for place in several:
-        if str(place).startswith(("http://", "https://")) and "?" in place:
+        if str(place).startswith(("http://", "https://")) and "?" in str(place):
             raise ValueError(
                 f"{redact(place)}: expected a URL without a query, which may hold a signature; "
                 "credentials come from the environment or from netrc"
@@ -234,7 +237,7 @@ class Ingest(Strict):
     @field_validator("cube")
     @classmethod
     def _expand_user(cls, place: str) -> str:
-        return expand_user(place.rstrip("/"))
+        return expand_user(check_store_place(place.rstrip("/")))
 
     @model_validator(mode="after")
     def _each_variable_once(self) -> Ingest:

@@ -16,6 +16,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from upscale.stores.broken import BROKEN, refusing
+
 _INDEX = re.compile(r"compact-(\d+)\.index\.jsonl")
 _ENTRIES = re.compile(r"compact-(\d+)-[0-9a-f]+\.entries\.jsonl")
 
@@ -80,11 +82,16 @@ def read_index(number: int, content: bytes, place: str) -> Compacted:
     line = line.removesuffix(b"\n")
     name = f"{place}/{Compacted(number).name}"
     try:
-        if json.loads(head)["sha256"] != _digest(line):
-            raise damaged(name, "the sha256 of its first line", "another")
-    except (KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError):
+        said = json.loads(head)["sha256"]
+    except BROKEN:
         raise damaged(name, "a sha256 on its first line", "none") from None
-    fields: dict[str, Any] = json.loads(line)
+    if said != _digest(line):
+        raise damaged(name, "the sha256 of its first line", "another")
+    with refusing(name, "the index of a ledger", LedgerError):
+        return _parsed_index(number, json.loads(line))
+
+
+def _parsed_index(number: int, fields: dict[str, Any]) -> Compacted:
     entries, runs = fields["entries"], fields["runs"]
     return Compacted(
         number,

@@ -16,9 +16,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 import fsspec
+from pydantic import TypeAdapter
 
 from upscale.jobs.compact import (
     EVENT,
@@ -32,6 +34,7 @@ from upscale.jobs.compact import (
     outdated,
     read_index,
 )
+from upscale.stores.broken import BROKEN
 from upscale.stores.location import create_object, is_local, write_object
 
 Status = Literal["done", "failed"]
@@ -252,7 +255,7 @@ class Ledger(Generic[R]):
         content = self.read_bytes(name)
         try:
             return None if content is None else json.loads(content)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
     def write_bytes(self, name: str, content: bytes) -> None:
@@ -356,8 +359,10 @@ class Ledger(Generic[R]):
 
     def _parsed(self, content: bytes) -> R | None:
         try:
-            return self._kind(**json.loads(content))
-        except (TypeError, ValueError):
+            values = json.loads(content)
+            known = values.keys() <= self._kind.__dataclass_fields__.keys()
+            return _schema(self._kind).validate_python(values) if known else None
+        except BROKEN:
             return None
 
     def _remove_all(self, names: list[str]) -> None:
@@ -378,6 +383,12 @@ class Ledger(Generic[R]):
         """Remove what is stored under a name, if anything is."""
         with suppress(FileNotFoundError):
             self._fs.rm_file(f"{self._root}/{name}")
+
+
+@cache
+def _schema(kind: type[R]) -> TypeAdapter[R]:
+    """Checks the types of the values of an entry."""
+    return TypeAdapter(kind)
 
 
 def _of(run: str, loose: Mapping[str, R | None]) -> Iterator[tuple[str, R]]:

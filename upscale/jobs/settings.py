@@ -6,14 +6,27 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from reprlib import Repr
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from upscale.stores.location import is_url
+from upscale.stores.broken import BROKEN, in_short
+from upscale.stores.location import check_store_place, is_url
 
 M = TypeVar("M", bound=BaseModel)
+
+#: What the parser raises: also for bytes of another encoding, numbers of thousands of digits and
+#: brackets thousands deep.
+_NO_YAML = (yaml.YAMLError, ValueError, RecursionError)
+
+#: Faults that are listed, and characters of a key in them: a longer list helps nobody.
+_MOST_FAULTS, _MOST_KEY = 20, 60
+
+#: Shows what was found in a part of a line, however long or deep it is.
+_SHORT = Repr()
+_SHORT.maxstring = _SHORT.maxother = 100
 
 
 class ConfigError(ValueError):
@@ -30,8 +43,11 @@ class Strict(BaseModel):
 
 
 def expand_user(place: str) -> str:
-    """A path with `~` expanded; a URL as it is."""
-    return place if is_url(place) else str(Path(place).expanduser())
+    """A path with `~` expanded; a URL as it is. ValueError for what is neither."""
+    try:
+        return place if is_url(place) else str(Path(check_store_place(place)).expanduser())
+    except RuntimeError:
+        raise ValueError(f"{place[:200]!r}: expected a home folder, found none") from None
 
 
 def absolute(place: str) -> str:
@@ -58,8 +74,8 @@ def read_yaml(path: Path, overrides: Sequence[str], kind: str) -> dict[str, Any]
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; give the path of {kind}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML: {error}") from None
+    except _NO_YAML as error:
+        raise ConfigError(f"{path} is not YAML: {str(error)[:500]}") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: expected the keys of {kind}, found none")
     return with_overrides(content, overrides)
@@ -77,13 +93,19 @@ def parse(model: type[M], content: dict[str, Any], failing: str) -> M:
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        faults = "\n".join(f"  {_fault(fault)}" for fault in error.errors(include_url=False))
-        raise ConfigError(f"{failing}:\n{faults}") from None
+        faults = [_fault(fault) for fault in error.errors(include_url=False)]
+        more = [f"and {len(faults) - _MOST_FAULTS} more"] if len(faults) > _MOST_FAULTS else []
+        listed = "\n".join(f"  {fault}" for fault in [*faults[:_MOST_FAULTS], *more])
+        raise ConfigError(f"{failing}:\n{listed}") from None
+    except BROKEN as error:
+        raise ConfigError(f"{failing}: a key has a value of another type: {in_short(error)}") from (
+            error
+        )
 
 
 def _fault(fault: Any) -> str:
     """One fault in a line: the key, what is wrong with it, and what was found."""
-    key = ".".join(map(str, fault["loc"]))
+    key = ".".join(str(part)[:_MOST_KEY] for part in fault["loc"])
     return f"{key}: {_advice(fault)}" if key else _advice(fault)
 
 
@@ -93,8 +115,12 @@ def _advice(fault: Any) -> str:
         return "unknown key; remove it or correct its spelling"
     if fault["type"] == "missing":
         return "this key is required; add it"
-    text = str(fault["msg"]).removeprefix("Value error, ")
-    return text if isinstance(fault["input"], dict) else f"{text} (found {fault['input']!r})"
+    text = str(fault["msg"]).removeprefix("Value error, ")[:600]
+    return (
+        text
+        if isinstance(fault["input"], dict)
+        else f"{text} (found {_SHORT.repr(fault['input'])})"
+    )
 
 
 def _override(content: dict[str, Any], override: str) -> None:
@@ -110,5 +136,5 @@ def _override(content: dict[str, Any], override: str) -> None:
             raise ConfigError(f"{override!r}: {parent} holds a value, not keys; set {parent}=...")
     try:
         place[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{override!r}: the value is not YAML: {error}") from None
+    except _NO_YAML as error:
+        raise ConfigError(f"{override[:200]!r}: the value is not YAML: {error}") from None

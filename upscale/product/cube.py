@@ -24,6 +24,8 @@ from upscale.product.rounding import ALGORITHM, ROUNDING, rounding_attributes
 from upscale.product.uncertainty import NO_UNCERTAINTY, STEP_ARRAYS, StoredUncertainty
 from upscale.stores.arrays import create_array, packed, put_array
 from upscale.stores.axes import CELLS, DAILY, put_axes, put_stretches
+from upscale.stores.broken import refusing
+from upscale.stores.location import check_store_place
 from upscale.variables import FLUXES, class_attributes, variable
 
 #: What every array over cells says of them.
@@ -42,13 +44,21 @@ KIND, UNFINISHED = "upscale flux cube", "upscale flux cube, not yet created"
 
 def open_flux_group(url: str, mode: str = "r") -> zarr.Group:
     """The Zarr group of a flux cube; ValueError where there is none."""
+    check_store_place(url)
     try:
-        group = zarr.open_group(url, mode=mode, use_consolidated=False)
+        with _naming(url):
+            group = zarr.open_group(url, mode=mode, use_consolidated=False)
     except (FileNotFoundError, KeyError, ContainsArrayError) as error:
         raise ValueError(f"{url}: no flux cube there; run `upscale run` first") from error
     if group.attrs.get("kind") != KIND:
         raise ValueError(f"{url}: a Zarr store, but no flux cube (attribute 'kind')")
     return group
+
+
+def _naming(url: str) -> Any:
+    """Turn what Zarr raises for a damaged root into a ValueError."""
+    missing = (FileNotFoundError, KeyError, ContainsArrayError)
+    return refusing(f"{url}/zarr.json", "the metadata of a flux cube", ValueError, passing=missing)
 
 
 def consolidate(url: str) -> None:
@@ -100,7 +110,8 @@ def create_flux_cube(
 def was_begun(url: str | MemoryStore) -> bool:
     """Whether a flux cube was begun at `url` and its creation never finished."""
     try:
-        root = zarr.open_group(url, mode="r", use_consolidated=False)
+        with _naming(url):
+            root = zarr.open_group(url, mode="r", use_consolidated=False)
     except (FileNotFoundError, KeyError, ContainsArrayError):
         return False
     return bool(root.attrs.get("kind") == UNFINISHED)
@@ -122,8 +133,19 @@ def layout_dict(layout: FluxLayout) -> dict[str, Any]:
 
 
 def layout_of(attributes: Mapping[str, Any]) -> FluxLayout:
-    """The layout that a flux cube was created with, from its root attributes."""
-    fields = {"format": 1} | json.loads(attributes["layout"])
+    """The layout that a flux cube was created with, from its root attributes; ValueError where
+    they hold none."""
+    with refusing("attribute layout", "the layout of a flux cube", ValueError):
+        return _parsed_layout({"format": 1} | json.loads(attributes["layout"]))
+
+
+def _parsed_layout(fields: dict[str, Any]) -> FluxLayout:
+    numbers = {"count": 10**6, "tile": 10**4, "members": 10**4, "block": 10**4, "format": 10**4}
+    for name, most in numbers.items():
+        if type(fields[name]) is not int or not 1 <= fields[name] <= most:
+            raise ValueError(f"{name}: expected 1 to {most}, found {str(fields[name])[:50]}")
+    if type(fields["first"]) is not int or fields["sums"] not in ("annual", "monthly", "none"):
+        raise ValueError(f"first and sums: found {str(fields)[:100]}")
     if fields["format"] > FORMAT:
         raise ValueError(
             f"attribute layout: expected format {FORMAT} or an older one, found "

@@ -19,6 +19,7 @@ from upscale.grid import Grid
 from upscale.product.cube import layout_of, open_flux_group
 from upscale.product.layout import FluxLayout
 from upscale.product.uncertainty import CALIBRATION_KEYS
+from upscale.stores.broken import refusing
 from upscale.variables import FLUXES
 
 
@@ -54,12 +55,21 @@ class FluxCube:
     def array(self, name: str) -> Any:
         """The Zarr array `name`, opened once: on an object store each opening is a request."""
         if name not in self._opened:
-            self._opened[name] = self.group[name]
+            where = f"{self.url}/{name}"
+            with refusing(where, "an array of a flux cube", ValueError, passing=(OSError,)):
+                found = self.group[name]
+                if not isinstance(found, zarr.Array):
+                    raise ValueError("a group")
+            self._opened[name] = found
         return self._opened[name]
 
     def has(self, name: str) -> bool:
-        """Whether there is an array of this name."""
-        return name in self._opened or name in self.group
+        """Whether there is an array of this name that can be opened."""
+        try:
+            self.array(name)
+        except ValueError:
+            return False
+        return True
 
     @property
     def grid(self) -> Grid:

@@ -9,6 +9,24 @@ import fsspec
 
 from upscale.stores.files import create_whole, write_whole
 
+#: Schemes of places where stores and releases lie. Others of fsspec make one place of several,
+#: keep copies, or run what a file says.
+SCHEMES = ("file", "s3", "gs", "gcs", "az", "abfs", "abfss", "http", "https", "memory")
+
+
+def check_store_place(place: str) -> str:
+    """A path, or a URL of `SCHEMES`, as it is; ValueError for anything else, such as chained URLs
+    (`simplecache::file://...`)."""
+    scheme, found, _ = place.partition("://")
+    if "::" in place or (found and scheme not in SCHEMES):
+        raise ValueError(
+            f"{place[:200]!r}: expected a path or a URL of {', '.join(SCHEMES)}, found another "
+            "scheme, or one in front of another; give the place itself"
+        )
+    if "\0" in place:
+        raise ValueError(f"{place[:200]!r}: expected a path or a URL, found a null character in it")
+    return place
+
 
 def is_url(location: str) -> bool:
     """Whether a location names its file system (`s3://...`, `file://...`), as no path does."""

@@ -14,6 +14,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -27,6 +29,7 @@ import zarr
 from numpy.typing import NDArray
 
 from upscale.stores.blocksums import Lanes, sums_of
+from upscale.stores.broken import refusing
 from upscale.stores.location import write_object
 
 #: Attribute of the root that holds the seal, and its form.
@@ -37,6 +40,9 @@ NAME = "manifest"
 
 #: Bytes of a digest.
 SIZE = 16
+
+#: A path of a group or array in a store, and a digest in hexadecimal numbers.
+_PATH, _HEX = re.compile(r"\w[\w.-]*(/\w[\w.-]*)*"), re.compile(r"[0-9a-f]{32}")
 
 _MAGIC = b"upscale manifest 1\n"
 _THREADS, _BATCH = 8, 1024
@@ -90,9 +96,16 @@ class ArrayManifest:
         """What `to_bytes` gave. ValueError for anything else."""
         if not content.startswith(_MAGIC):
             raise ValueError(f"expected {_MAGIC!r} at the beginning, found {content[:20]!r}")
+        with refusing("manifest of an array", "digests as they were written", ValueError):
+            return cls._parsed(content)
+
+    @classmethod
+    def _parsed(cls, content: bytes) -> ArrayManifest:
         text, _, body = content[len(_MAGIC) :].partition(b"\n")
         head = json.loads(text)
-        count = int(np.prod(head["grid"], dtype=np.int64))
+        count = math.prod(head["grid"])
+        if not 0 <= count <= 8 * len(body) or len(head["metadata"]) != 2 * SIZE:
+            raise ValueError(f"{count} chunks and a digest {str(head['metadata'])[:40]}")
         bits, packed = -(-count // 8), np.frombuffer(body, np.uint8)
         stored = np.unpackbits(packed[:bits], count=count).astype(bool)
         digests = np.zeros((count, SIZE), np.uint8)
@@ -253,15 +266,27 @@ def read_manifest(
     return Manifest(groups, {path: read() for path, read in found.items()})
 
 
+def check_seal(url: str, attributes: Mapping[str, Any], fault: Fault) -> None:
+    """Raise what `fault` makes where the seal of a root is no list of digests by path."""
+    sealed = attributes[SEAL]
+    parts = [sealed.get(name) for name in ("groups", "arrays")] if isinstance(sealed, dict) else []
+    listed = [row for part in parts if isinstance(part, dict) for row in part.items()]
+    good = len(parts) == 2 and all(isinstance(part, dict) for part in parts)
+    if not good or not all(_PATH.fullmatch(p) and _HEX.fullmatch(str(d)) for p, d in listed):
+        raise fault(f"{url}/zarr.json: expected a seal with the digest of each group and array, "
+                    "found another one: it was changed")  # fmt: skip
+
+
 def check_attributes(url: str, attributes: Mapping[str, Any], fault: Fault) -> None:
     """Raise what `fault` makes where the attributes of a root are not the sealed ones."""
+    check_seal(url, attributes, fault)
     form = attributes[SEAL].get("form")
     if form != FORM:
         raise fault(
             f"{url}: expected a seal of form {FORM}, found {form}, which another version of "
             "upscale wrote"
         )
-    if attributes_digest(attributes) != attributes[SEAL]["attributes"]:
+    if attributes_digest(attributes) != attributes[SEAL].get("attributes"):
         raise fault(f"{url}/zarr.json: expected the attributes that were sealed, found others")
 
 
@@ -280,7 +305,10 @@ def stored_manifests(
             raise content
         whole = None if isinstance(content, Exception) else content
         known = bytes.fromhex(arrays[array])
-        return ArrayManifest.from_bytes(verified(f"{url}/{array}/{NAME}", whole, known, fault))
+        where = f"{url}/{array}/{NAME}"
+        sealed = verified(where, whole, known, fault)
+        with refusing(where, "the manifest of an array", fault, "it was changed"):
+            return ArrayManifest.from_bytes(sealed)
 
     return {array: partial(read, array) for array in arrays}
 

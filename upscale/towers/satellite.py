@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from upscale.calendar import day_numbers, day_of_year, length_of_year
+from upscale.towers.layouts.tables import read_parquet
 from upscale.variables import variable
 
 FILE = "satellite.parquet"
@@ -46,7 +47,7 @@ def read_satellite(folder: str | Path) -> pd.DataFrame:
     path = Path(folder) / FILE
     if not path.is_file():
         return pd.DataFrame(columns=["site", "first", "days", "variable", "value"])
-    table = pd.read_parquet(path)
+    table = read_parquet(path)
     missing = [name for name in _COLUMNS if name not in table.columns]
     if missing:
         raise ValueError(f"{path}: expected the columns {', '.join(_COLUMNS)}; missing: {missing}")

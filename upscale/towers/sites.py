@@ -17,6 +17,7 @@ import pandas as pd
 from upscale.towers.clusters import cluster_names
 from upscale.towers.layouts.badm import read_badm
 from upscale.towers.layouts.parse import truth
+from upscale.towers.layouts.tables import read_csv, read_parquet
 from upscale.towers.layouts.text_files import TextFile
 from upscale.towers.tower import TowerWarning
 from upscale.variables import IGBP, KOPPEN, class_code
@@ -100,7 +101,7 @@ def require(wanted: Iterable[str], found: Iterable[str], what: str) -> None:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+    table = read_parquet(path) if path.suffix == ".parquet" else read_csv(path)
     if "site" not in table:
         found = ", ".join(map(str, table.columns))
         raise ValueError(f"missing column of {path}: site; found {found}")

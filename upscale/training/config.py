@@ -17,6 +17,10 @@ Model = Literal["tamrl", "tamlstm", "ct-lstm", "tamrl-carbonfluxbench", "xgboost
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 
+#: Width of a layer, and number of layers: beyond, a network is built without an end.
+Width = Annotated[int, Field(ge=1, le=65_536)]
+Depth = Annotated[int, Field(ge=1, le=100)]
+
 
 class WindowSettings(Strict):
     """Windows in days, as `upscale.network.windows.WindowRule`."""
@@ -52,15 +56,15 @@ class Holdout(Strict):
 class NetworkSettings(Strict):
     """Sizes of a network; each kind uses its own. Channels and classes follow from data."""
 
-    hidden: Count = 64
+    hidden: Width = 64
     """Width of the decoder."""
-    latent: Count = 16
+    latent: Width = 16
     """Width of the task embedding z."""
-    encoder_hidden: Count = 32
+    encoder_hidden: Width = 32
     """Width of each direction of the encoder."""
-    generator_hidden: Count = 32
+    generator_hidden: Width = 32
     """Width of the generator's hidden layer."""
-    layers: Count = 1
+    layers: Depth = 1
     """Layers of the decoder."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
     """Share of the decoder's states that are dropped in training."""
@@ -214,6 +218,8 @@ class TrainConfig(Strict):
         if not isinstance(raw, dict):
             return raw
         names = _feature_names(raw.get("features", "met"))
+        if not isinstance(names, list | tuple):
+            return raw
         optional = [name for name in names if name not in REQUIRED]
         given = {"optional": optional} | _GIVEN.get(str(raw.get("model")), {})
         return given | raw | {"features": names}

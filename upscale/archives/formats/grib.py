@@ -307,5 +307,7 @@ def _damage(eccodes: Any) -> Iterator[None]:
     """Turn errors of the library into OSError, which a truncated file raises, too."""
     try:
         yield
-    except eccodes.CodesInternalError as error:
-        raise OSError(str(error)) from error
+    except (eccodes.CodesInternalError, ValueError, TypeError, MemoryError) as error:
+        if isinstance(error, ArchiveError):
+            raise
+        raise OSError(str(error)[:300]) from error

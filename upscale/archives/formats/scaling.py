@@ -137,6 +137,8 @@ def _stored_number(value: Any, kind: np.dtype[Any]) -> float:
     number = _number(value)
     if kind.kind not in "iu":
         return number
+    if not np.isfinite(number):
+        return number
     limits, size = np.iinfo(kind), 1 << (8 * kind.itemsize)
     if limits.min <= number <= limits.max:
         return int(number) if number.is_integer() else number
@@ -145,4 +147,11 @@ def _stored_number(value: Any, kind: np.dtype[Any]) -> float:
 
 
 def _number(value: Any) -> float:
-    return float(np.ravel(value)[0])
+    """The number of an attribute; ArchiveError where it is none."""
+    try:
+        return float(np.ravel(value)[0])
+    except (ValueError, TypeError, IndexError, OverflowError):
+        raise ArchiveError(
+            f"expected a number for the scale, offset, fill or range of a layer, found "
+            f"{str(value)[:50]!r}; fetch the file again"
+        ) from None

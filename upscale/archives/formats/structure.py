@@ -19,6 +19,9 @@ from upscale.remote.errors import ArchiveError
 TILE = math.pi * EARTH_RADIUS / 18
 WEST, NORTH = -18 * TILE, 9 * TILE
 
+#: Most rows, and most columns, of a grid.
+_MOST_SIDE = 1_000_000
+
 #: Pixels along the edge of a tile that products have (250 m, 500 m, 1 km, 6 km).
 _PER_TILE = (4800, 2400, 1200, 200)
 
@@ -98,7 +101,7 @@ def geometry(grid: GridText, tile: tuple[int, int] | None, path: str) -> Geometr
         return _geographic(grid, path)
     raise ArchiveError(
         f"{path}: expected a sinusoidal (GCTP_SNSOID) or geographic (GCTP_GEO) grid, found "
-        f"{projection}; take the product on its own grid, not a reprojected copy"
+        f"{projection[:50]}; take the product on its own grid, not a reprojected copy"
     )
 
 
@@ -145,7 +148,7 @@ def _box(grid: GridText, path: str) -> tuple[str, int, int, tuple[float, ...]]:
     values = grid.values
     origin = values.get("GridOrigin", "HDFE_GD_UL")
     if origin != "HDFE_GD_UL":
-        raise ArchiveError(f"{path}: expected rows from the upper left, found {origin}")
+        raise ArchiveError(f"{path}: expected rows from the upper left, found {origin[:50]}")
     try:
         rows, cols = int(values["YDim"]), int(values["XDim"])
         corners = (
@@ -155,10 +158,13 @@ def _box(grid: GridText, path: str) -> tuple[str, int, int, tuple[float, ...]]:
     except (KeyError, ValueError) as error:
         raise ArchiveError(
             f"{path}: expected size and corners of every grid in StructMetadata.0, found none "
-            f"({error}); fetch it again"
+            f"({str(error)[:200]}); fetch it again"
         ) from None
-    if len(corners) != 4 or rows < 1 or cols < 1:
-        raise ArchiveError(f"{path}: expected two corners and a size, found {corners}")
+    if len(corners) != 4 or not (0 < rows <= _MOST_SIDE and 0 < cols <= _MOST_SIDE):
+        raise ArchiveError(
+            f"{path}: expected two corners and a size in StructMetadata.0, found {corners} and "
+            f"{str(rows)[:20]} x {str(cols)[:20]}; fetch it again"
+        )
     return name, rows, cols, corners
 
 
@@ -218,7 +224,13 @@ def _crosses(h: int, top: float, bottom: float, west: float, east: float) -> boo
 
 
 def _numbers(text: str) -> tuple[float, ...]:
-    return tuple(float(part) for part in text.strip("() ").split(",") if part.strip())
+    """The numbers of a list in brackets; none where a part of it is no number."""
+    parts = [part for part in text.strip("() ").split(",") if part.strip()]
+    try:
+        found = tuple(float(part) for part in parts)
+    except ValueError:
+        return ()
+    return found if all(map(math.isfinite, found)) else ()
 
 
 def _degrees(value: float) -> float:

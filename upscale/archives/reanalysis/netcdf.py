@@ -31,6 +31,7 @@ from upscale.archives.satellite.published import held_in_words
 from upscale.calendar import dates_of, day_number, hour_numbers
 from upscale.remote.errors import ArchiveError
 from upscale.remote.locations import STORE_FILES
+from upscale.stores.broken import BROKEN, in_short
 
 #: The netCDF library is not thread-safe: this lock is held around every open, read and close.
 NETCDF = threading.Lock()
@@ -105,8 +106,9 @@ def read_published(
     variables to read, all by default. Raises ArchiveError where the layout of the file is unknown.
     """
     if is_zarr(path):
-        store = open_store(str(path))
-        return [_cropped(in_one_shape(store, str(path)), box, period, names)]
+        with _whole(path, "Zarr"):
+            store = open_store(str(path))
+            return [_cropped(in_one_shape(store, str(path)), box, period, names)]
     with _files(Path(path)) as files:
         return [part for f in files for part in _read(f, box, period, header=header, names=names)]
 
@@ -191,14 +193,16 @@ def _read_netcdf(
 
 
 @contextmanager
-def _whole(path: Path, kind: str) -> Iterator[None]:
+def _whole(path: Path | str, kind: str) -> Iterator[None]:
     """DamagedError where a library finds that a file is truncated or damaged."""
     try:
         yield
-    except (OSError, RuntimeError) as error:
+    except ArchiveError:
+        raise
+    except (OSError, *BROKEN) as error:
         raise DamagedError(
             f"{path}: expected a whole {kind} file, found a truncated or damaged one "
-            f"({error}); fetch it again"
+            f"({in_short(error)}); fetch it again"
         ) from error
 
 

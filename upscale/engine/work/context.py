@@ -29,7 +29,7 @@ from upscale.engine.plan import RunJob
 from upscale.grid import Tile
 from upscale.jobs.claim import claimed
 from upscale.jobs.ledger import Ledger, Status
-from upscale.jobs.settings import digest_of
+from upscale.jobs.settings import ConfigError, digest_of
 from upscale.network.inference import Embeddings, embed_windows
 from upscale.network.predictor import Predictor
 from upscale.network.scaler import Scaler
@@ -37,6 +37,7 @@ from upscale.network.support import Support, SupportRule, choose
 from upscale.product.size import Domain, StoreSize, corner_of, size_of
 from upscale.stores.arrays import create_array
 from upscale.stores.axes import CELLS
+from upscale.stores.broken import BROKEN, refusing
 
 #: Days of drivers that are read at once.
 _SPAN = 366
@@ -85,7 +86,9 @@ def context_item(job: RunJob, tile: Tile, lead: int) -> str:
 def create_context(job: RunJob, latent: int) -> None:
     """Make the group of a job's embeddings unless it is there, or give it the blocks that it
     lacks; one process at a time."""
-    with claimed(f"{job.context_store}.claim"):
+    remedy = "delete it: the run makes it again"
+    broken = refusing(job.context_store, "a context cube", ConfigError, remedy)
+    with claimed(f"{job.context_store}.claim"), broken:
         root = zarr.open_group(job.context_store, mode="a", zarr_format=3)
         there = group_path(job) in root
         if not (there and root[group_path(job)].attrs.get("complete")):
@@ -147,13 +150,13 @@ def read_embeddings(
 
 def _read_arrays(job: RunJob, tile: Tile, lead: int) -> dict[str, NDArray[Any]]:
     """The kept arrays of a tile by name; none of those that cannot be decoded."""
-    group: Any = zarr.open_group(job.context_store, mode="r", path=group_path(job))
     rows, cols = tile.slices(job.layout.grid, job.layout.tile)
     arrays = {}
     for name in ("z", "support_years", "context_short"):
         try:
+            group: Any = zarr.open_group(job.context_store, mode="r", path=group_path(job))
             arrays[name] = np.asarray(group[name][lead, ..., rows, cols])
-        except (ValueError, RuntimeError, OSError):  # a checksum that does not match
+        except (*BROKEN, OSError):  # a checksum that does not match
             continue
     return arrays
 

@@ -14,8 +14,10 @@ from types import MappingProxyType
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from upscale.network.releases.manifest import faults_of
 from upscale.network.releases.release import ReleaseError
 from upscale.network.scaler import Feature, FluxScale, Scaler, ScalerError
+from upscale.stores.broken import BROKEN, in_short
 from upscale.variables import FLUXES, VARIABLES, variable
 
 #: MOD09GA in the order of the released table.
@@ -95,10 +97,11 @@ class Scaling(BaseModel):
 def read_scaling(path: Path) -> Scaling:
     """The constants in a YAML file; ReleaseError names every key that is wrong."""
     try:
-        return Scaling.model_validate(yaml.safe_load(path.read_text()))
-    except (yaml.YAMLError, ValidationError) as error:
+        return Scaling.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (yaml.YAMLError, *BROKEN) as error:
+        text = faults_of(error, "file") if isinstance(error, ValidationError) else in_short(error)
         raise ReleaseError(
-            f"{path} does not hold scaling constants: {error}. Expected the lists 'features' and "
+            f"{path} does not hold scaling constants: {text}. Expected the lists 'features' and "
             "'fluxes' of name, mean, std and, where they differ from the table, units"
         ) from None
 

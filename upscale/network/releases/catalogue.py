@@ -11,6 +11,7 @@ import yaml
 
 from upscale import shipped
 from upscale.network.releases.resolve import CARD, MANIFEST, ReleaseError
+from upscale.stores.broken import BROKEN, in_short
 from upscale.variables import FLUXES
 
 #: Heading of the section of a model card on licences.
@@ -65,10 +66,10 @@ def read_summary(folder: Path) -> ReleaseSummary:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         return _summary(folder, content)
-    except (KeyError, TypeError, AttributeError, ValueError, yaml.YAMLError) as error:
+    except (*BROKEN, yaml.YAMLError) as error:
         raise ReleaseError(
             f"{path}: expected a description of a model, found something else "
-            f"({type(error).__name__}: {str(error).splitlines()[0]}): fetch the release again"
+            f"({in_short(error)}): fetch the release again"
         ) from None
 
 

@@ -26,10 +26,19 @@ from upscale.network.scaler import Feature, FluxScale, Scaler
 from upscale.network.support import SupportRule, Years
 from upscale.network.uncertainty.calibration import Calibration
 from upscale.network.windows import WindowRule
+from upscale.stores.broken import BROKEN, in_short
 from upscale.variables import FLUXES
 
 #: Every model that a release may hold.
 MODELS = (*ARCHITECTURES, *TREES)
+
+
+#: Widest layer and most layers of a network: beyond, it is built without an end before its weights
+#: are looked at.
+_MOST_SIZE, _MOST_LAYERS = 1_000_000, 100
+
+#: Faults that are listed.
+_MOST_FAULTS = 20
 
 
 class _Strict(BaseModel):
@@ -97,9 +106,14 @@ def _parse_sizes(value: Any, info: ValidationInfo) -> Any:
         return value
     config: Any = TreesConfig if model in TREES else ARCHITECTURES[model]
     try:
-        return TypeAdapter(config).validate_python(value)
+        sizes = TypeAdapter(config).validate_python(value)
     except ValidationError as error:
         raise ValueError(faults_of(error, "sizes")) from None
+    for name, size in vars(sizes).items():
+        most = _MOST_LAYERS if name == "layers" else _MOST_SIZE
+        if isinstance(size, int) and not 0 <= size <= most:
+            raise ValueError(f"{name}: expected at most {most:,}, found {size}")
+    return sizes
 
 
 class ReleaseSpec(_Strict):
@@ -202,13 +216,14 @@ def parse_manifest(text: bytes, path: Path) -> ReleaseManifest:
     """A checked `release.yaml`; ReleaseError lists all faults and names `path`."""
     try:
         content = yaml.load(text, Loader=_YAML)
-    except yaml.YAMLError as error:
-        raise ReleaseError(f"{path} is not YAML ({error}): fetch the release again") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        found = str(error)[:500]
+        raise ReleaseError(f"{path} is not YAML ({found}): fetch the release again") from None
     version = content.get("schema_version") if isinstance(content, dict) else None
     if version != 1:
         raise ReleaseError(
-            f"{path}: expected schema_version 1, found {version!r}: use a version of upscale "
-            "that reads this schema, or a release made for this version"
+            f"{path}: expected schema_version 1, found {str(version)[:50]!r}: use a version of "
+            "upscale that reads this schema, or a release made for this version"
         )
     try:
         return ReleaseManifest.model_validate(content)
@@ -217,10 +232,16 @@ def parse_manifest(text: bytes, path: Path) -> ReleaseManifest:
             f"{path} does not describe a model that this version can run: "
             f"{faults_of(error, 'release')}. Correct the file or fetch the release again"
         ) from None
+    except BROKEN as error:
+        raise ReleaseError(
+            f"{path}: expected the description of a model, found something else "
+            f"({in_short(error)}): fetch the release again"
+        ) from error
 
 
 def faults_of(error: ValidationError, whole: str) -> str:
-    """All faults in one line; whole: name for a fault that concerns no single key."""
+    """The first faults in one line; whole: name for a fault that concerns no single key."""
     return "; ".join(
-        f"{'.'.join(map(str, fault['loc'])) or whole}: {fault['msg']}" for fault in error.errors()
+        f"{'.'.join(str(part)[:60] for part in fault['loc']) or whole}: {fault['msg'][:600]}"
+        for fault in error.errors()[:_MOST_FAULTS]
     )

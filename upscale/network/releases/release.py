@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import safetensors
 import safetensors.torch
 import torch
 import yaml
@@ -38,6 +39,7 @@ from upscale.network.scaler import Scaler
 from upscale.network.support import SupportRule
 from upscale.network.uncertainty.applicability import Applicability, read_applicability
 from upscale.network.windows import WindowRule
+from upscale.stores.broken import BROKEN, in_short
 from upscale.stores.files import write_whole
 from upscale.variables import FLUXES
 
@@ -223,7 +225,17 @@ def _check_applicability(release: Release) -> None:
 
 def _tensors(folder: Path, file: WeightsFile | None) -> dict[str, Tensor]:
     """The tensors of a file with the expected digest, empty without a file."""
-    return safetensors.torch.load(_checked(folder, file)) if file else {}
+    if file is None:
+        return {}
+    try:
+        return safetensors.torch.load(_checked(folder, file))
+    except ReleaseError:
+        raise
+    except (safetensors.SafetensorError, *BROKEN) as error:
+        raise ReleaseError(
+            f"{folder / file.file}: expected tensors in the form safetensors, found something else "
+            f"({in_short(error)}): fetch the release again"
+        ) from error
 
 
 def _read_trees(folder: Path, manifest: ReleaseManifest) -> tuple[tuple[Trees, ...], ...]:
@@ -310,8 +322,8 @@ def _check_weights(weights: Mapping[str, Tensor], spec: ReleaseSpec, where: str)
     strange = sorted(expected.keys() ^ weights.keys())
     if strange:
         raise ReleaseError(
-            f"{where}: tensors {', '.join(strange)} are missing or unknown; expected those of "
-            f"the architecture in {MANIFEST}: correct it or fetch the release again"
+            f"{where}: tensors {', '.join(strange)[:1000]} are missing or unknown; expected "
+            f"those of the architecture in {MANIFEST}: correct it or fetch the release again"
         )
     for name, tensor in weights.items():
         shape = (len(spec.seeds), *expected[name].shape)

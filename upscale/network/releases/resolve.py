@@ -10,8 +10,9 @@ from pathlib import Path
 import yaml
 
 from upscale import shipped
+from upscale.stores.broken import BROKEN
 from upscale.stores.files import write_whole
-from upscale.stores.location import is_url
+from upscale.stores.location import check_store_place, is_url
 
 #: Files of a release: its manifest, its model card, its skill at towers.
 MANIFEST, CARD, SKILL = "release.yaml", "CARD.md", "skill.csv"
@@ -38,14 +39,20 @@ def find_release(name_or_path: str | Path) -> Path:
         return path
     text = str(name_or_path)
     if is_url(text):
-        return _fetched(text.rstrip("/"))
+        try:
+            return _fetched(check_store_place(text.rstrip("/")))
+        except ReleaseError:
+            raise
+        except ValueError as error:
+            raise ReleaseError(str(error)) from None
     known = {folder.name: folder for folder in _shipped()}
     name = text.removeprefix("models/")  # the path in a checkout also works without a checkout
     if name in known:
         return known[name]
     raise ReleaseError(
         f"expected a folder with a {MANIFEST}, the name of a shipped release "
-        f"({', '.join(known) or 'none is shipped'}) or a URL, found {text!r}: correct the name"
+        f"({', '.join(known) or 'none is shipped'}) or a URL, found {text[:200]!r}: "
+        "correct the name"
     )
 
 
@@ -74,7 +81,7 @@ def _files_of(manifest: bytes, url: str) -> list[tuple[str, str]]:
         content = yaml.safe_load(manifest)
         entries = [content.get("weights"), *content.get("trees", ()), content.get("applicability")]
         files = [(str(entry["file"]), str(entry["sha256"])) for entry in entries if entry]
-    except (yaml.YAMLError, AttributeError, KeyError, TypeError):
+    except (yaml.YAMLError, *BROKEN):
         files = []
     if not files:
         raise ReleaseError(f"{url}/{MANIFEST} names no weights: correct the URL")

@@ -24,10 +24,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
 from upscale.humidity import saturation_pressure
+from upscale.stores.broken import refusing
 from upscale.towers.layouts.parse import days, numbers
+from upscale.towers.layouts.tables import columns_of, read_parquet
 from upscale.towers.satellite import Series
 from upscale.towers.sites import complete, known_sites, listed, require
 from upscale.towers.tower import DRIVERS, Tower, TowerWarning, good_days, make_tower, unbroken
@@ -125,8 +126,9 @@ def _koppen(folder: Path, keys: pd.Series) -> pd.Series:
     """The three-letter class of each site where a file gives it; some give only main groups."""
     labels: dict[str, str] = {}
     for path in (folder / name for name in KOPPEN_FILES):
-        content = json.loads(path.read_text()) if path.is_file() else {}
-        labels |= {site: label for site, label in content.items() if class_code(KOPPEN, label)}
+        with refusing(str(path), "a JSON object of classes by site", ValueError):
+            content = json.loads(path.read_text()) if path.is_file() else {}
+            labels |= {site: label for site, label in content.items() if class_code(KOPPEN, label)}
     return keys.map(lambda key: labels.get(key, labels.get(_site_of(key))))
 
 
@@ -200,11 +202,11 @@ def _read(
     """Columns of a file, limited to the sites `keys` if given; duplicate rows count once."""
     if not path.is_file():
         raise FileNotFoundError(f"expected {path}, found no such file; {FILE} needs it beside it")
-    there = pq.read_schema(path).names
+    there = columns_of(path)
     require(needed, there, f"column of {path}")
     names = [name for name in (*needed, *more) if name in there]
     only = None if keys is None else [("site", "in", list(keys))]
-    return pd.read_parquet(path, columns=names, filters=only).drop_duplicates(ignore_index=True)
+    return read_parquet(path, names, only).drop_duplicates(ignore_index=True)
 
 
 def _by_key(table: pd.DataFrame) -> dict[str, pd.DataFrame]:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from upscale.towers.layouts.parse import days, numbers, truth
+from upscale.towers.layouts.tables import columns_of, read_parquet
 from upscale.towers.sites import complete, known_sites, listed, require
 from upscale.towers.tower import DRIVERS, Tower, TowerWarning, make_tower
 from upscale.variables import FLUXES
@@ -70,9 +71,9 @@ def _warn_of_halves(known: pd.DataFrame, present: Sequence[str], folder: Path) -
 
 def _rows(path: Path) -> pd.DataFrame:
     """The days of all sites, indexed by day number, columns as `make_tower` takes them."""
-    there = pq.read_schema(path).names
+    there = columns_of(path)
     require(_NEEDED, there, f"column of {path}")
-    table = pd.read_parquet(path, columns=[name for name in _READ if name in there])
+    table = read_parquet(path, [name for name in _READ if name in there])
     table = table.reset_index(drop=table.index.names == [None])
     columns = {name.lower(): numbers(table[name], str(path)) for name in _NUMBERS if name in table}
     rows = pd.DataFrame(columns | {"site": table["site"].astype(str).to_numpy()})

@@ -15,6 +15,8 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from upscale.stores.broken import BROKEN, in_short
+
 #: Largest text that is read, bytes: 35 years of half-hours at the 2.5 kB a row of FULLSET files.
 _LARGEST = 1_500_000_000
 
@@ -53,8 +55,10 @@ class TextFile:
         """The content read by `pandas.read_csv`; ValueError where it is no table."""
         try:
             return pd.read_csv(io.BytesIO(self.read()), **options)  # type: ignore[call-overload,no-any-return]
-        except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
-            raise ValueError(f"{self}: expected a CSV table, found none ({error})") from None
+        except BROKEN as error:
+            raise ValueError(
+                f"{self}: expected a CSV table, found none ({in_short(error)}); fetch it again"
+            ) from None
 
     def _packed(self) -> bytes:
         if not self.member:

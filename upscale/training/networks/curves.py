@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from upscale.stores.broken import refusing
+
 CURVES = "curves.csv"
 FIGURE = "curves.png"
 
@@ -60,10 +62,11 @@ def curve_csv(table: pd.DataFrame) -> str:
 
 def read_curves(path: str | Path) -> pd.DataFrame:
     """Read `curves.csv`; ValueError where it has other columns."""
-    table = pd.read_csv(path)
+    with refusing(str(path), "the CSV file of training curves", ValueError):
+        table = pd.read_csv(path)
     if tuple(table.columns) != COLUMNS:
         raise ValueError(
-            f"{path}: expected the columns {', '.join(COLUMNS)}, found {', '.join(table.columns)}: "
-            "take the curves.csv that training wrote"
+            f"{path}: expected the columns {', '.join(COLUMNS)}, found "
+            f"{', '.join(table.columns)[:500]}: take the curves.csv that training wrote"
         )
     return table
