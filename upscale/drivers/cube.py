@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from zarr.errors import ContainsArrayError
 
 from upscale.calendar import CALENDAR, TIME_UNITS, date_of
-from upscale.drivers.packing import Packing
+from upscale.drivers.packing import Packing, stored_packing
 from upscale.grid.grid import MOST_SIDE, Grid
 from upscale.stores.broken import refusing
 from upscale.stores.location import check_store_place, is_url
@@ -308,6 +308,7 @@ def _open_series(url: str, name: str, group: zarr.Group) -> SeriesGroup:
 
 
 def _checked_series(url: str, name: str, group: zarr.Group) -> SeriesGroup:
+    """As `_open_series`; what Zarr raises is not caught."""
     arrays = dict(group.arrays())
     where = f"{url}/{name}"
     _check_complete(where, group, ("time",))
@@ -383,19 +384,8 @@ def check_days(where: str, time: NDArray[np.int64]) -> None:
 
 
 def _packing(array: zarr.Array) -> Packing | None:
-    scale, offset = array.attrs.get("scale_factor"), array.attrs.get("add_offset", 0.0)
-    if scale is None:
-        return None
-    if not (_is_number(scale) and _is_number(offset) and scale > 0):
-        raise DriverError(
-            f"{array.store_path}: expected a scale_factor above 0 and an add_offset, found "
-            f"{str(scale)[:50]!r} and {str(offset)[:50]!r}; write the attributes again"
-        )
-    return Packing(float(scale), float(offset))
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e30
+    with _naming(str(array.store_path)):
+        return stored_packing(array.attrs)
 
 
 def _naming(where: str, passing: tuple[type[Exception], ...] = ()) -> Any:

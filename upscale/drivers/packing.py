@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,3 +54,21 @@ def _round_up(step: float) -> float:
     power = 10.0 ** math.floor(math.log10(step))
     factor = next(f for f in (1, 2, 5, 10) if f * power >= step)
     return float(f"{factor * power:.0e}")
+
+
+def stored_packing(attributes: Mapping[str, Any]) -> Packing | None:
+    """The packing that attributes of an array say, None where there is none; ValueError where
+    scale_factor is no number above 0, or add_offset no number."""
+    scale, offset = attributes.get("scale_factor"), attributes.get("add_offset", 0.0)
+    if scale is None:
+        return None
+    if not (_is_number(scale) and _is_number(offset) and scale > 0):
+        raise ValueError(
+            f"expected a scale_factor above 0 and an add_offset, found {str(scale)[:50]!r} and "
+            f"{str(offset)[:50]!r}"
+        )
+    return Packing(float(scale), float(offset))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e30

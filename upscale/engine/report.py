@@ -83,6 +83,7 @@ def make_report(store: str, wall: float, session: Sequence[RunEntry] = ()) -> Ru
 
 
 def _report(store: str, wall: float, session: Sequence[RunEntry]) -> RunReport:
+    """As `make_report`; what a wrong ledger raises is not caught."""
     attributes = dict(open_flux_group(store).attrs)
     layout, ledger = layout_of(attributes), RunLedger(store)
     digest = str(attributes["run_digest"])

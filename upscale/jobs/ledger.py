@@ -361,7 +361,8 @@ class Ledger(Generic[R]):
         try:
             values = json.loads(content)
             known = values.keys() <= self._kind.__dataclass_fields__.keys()
-            return _schema(self._kind).validate_python(values) if known else None
+            entry: R | None = _schema(self._kind).validate_python(values) if known else None
+            return entry
         except BROKEN:
             return None
 
@@ -385,10 +386,7 @@ class Ledger(Generic[R]):
             self._fs.rm_file(f"{self._root}/{name}")
 
 
-@cache
-def _schema(kind: type[R]) -> TypeAdapter[R]:
-    """Checks the types of the values of an entry."""
-    return TypeAdapter(kind)
+_schema: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)  # checks the types of values
 
 
 def _of(run: str, loose: Mapping[str, R | None]) -> Iterator[tuple[str, R]]:

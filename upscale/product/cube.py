@@ -140,6 +140,7 @@ def layout_of(attributes: Mapping[str, Any]) -> FluxLayout:
 
 
 def _parsed_layout(fields: dict[str, Any]) -> FluxLayout:
+    """A layout whose sizes a cube can have."""
     numbers = {"count": 10**6, "tile": 10**4, "members": 10**4, "block": 10**4, "format": 10**4}
     for name, most in numbers.items():
         if type(fields[name]) is not int or not 1 <= fields[name] <= most:

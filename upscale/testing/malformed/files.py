@@ -138,6 +138,7 @@ def _make_modis(folder: Path) -> None:
 
 
 def _make_viirs(folder: Path) -> None:
+    """A granule of 8 x 8 pixels of 1 km."""
     left, top, right, bottom = tile_corners(18, 4)
     wide, high = (right - left) / 1200 * 8, (top - bottom) / 1200 * 8
     corners = left, top, left + wide, top - high
@@ -183,6 +184,7 @@ def _make_map(folder: Path) -> None:
 
 
 def _make_page(folder: Path) -> None:
+    """A page of two items of a catalogue."""
     assets = {
         layer.replace(" ", "_"): {"href": f"https://127.0.0.1/{number}.tif", "file:size": 1000,
                                   "file:checksum": "1220" + "ab" * 32}
