@@ -28,7 +28,7 @@ from upscale.drivers.packing import Packing, stored_packing
 from upscale.grid.grid import MOST_SIDE, Grid
 from upscale.stores.broken import refusing
 from upscale.stores.location import check_store_place, is_url
-from upscale.stores.manifest import SEAL, ArrayManifest, Manifest, object_digest, read_manifest
+from upscale.stores.manifest import SEAL, ArrayManifest, Manifest, digests_by_part, read_manifest
 from upscale.stores.verified import VerifiedStore
 from upscale.variables import of_kind, variable
 
@@ -43,11 +43,8 @@ PRELIMINARY_ARRAY = "preliminary"
 #: Rows and columns of the parts of a mask of land that have a digest of their own.
 LAND_PARTS = (20, 20)
 
-#: Largest edge of a tile in cells.
-MOST_TILE = 1000
-
-#: Most days of a series: 2,700 years.
-MOST_DAYS = 1_000_000
+#: Largest edge of a tile in cells, and most days of a series: 2,700 years.
+MOST_TILE, MOST_DAYS = 1000, 1_000_000
 
 #: What is said of a cube of version 0.1.
 UNSEALED = (
@@ -115,7 +112,11 @@ class SeriesGroup:
     def land_manifest(self) -> ArrayManifest | None:
         """Digests of the parts of `LAND_PARTS` nodes of the mask, from their values: it is stored
         as one chunk, and a node that becomes land is to concern the cells around it alone."""
-        return None if self.land is None else ArrayManifest(b"", _by_part(self.land, LAND_PARTS))
+        return (
+            None
+            if self.land is None
+            else ArrayManifest(b"", digests_by_part(self.land, LAND_PARTS))
+        )
 
 
 @dataclass(frozen=True)
@@ -184,16 +185,6 @@ class DriverCube:
         return self.series["meteo"].last
 
 
-def _by_part(mask: NDArray[np.bool_], parts: tuple[int, int]) -> NDArray[np.uint8]:
-    """Digests `(row, col, 16)` of the values of parts of a mask, the last ones padded."""
-    (rows, cols), (down, across) = mask.shape, parts
-    whole = np.pad(mask, ((0, -rows % down), (0, -cols % across)))
-    blocks = whole.reshape(len(whole) // down, down, -1, across).swapaxes(1, 2)
-    packed = np.packbits(blocks.reshape(*blocks.shape[:2], -1), axis=-1)
-    digests = [object_digest(part.tobytes()) for row in packed for part in row]
-    return np.frombuffer(b"".join(digests), np.uint8).reshape(*packed.shape[:2], -1)
-
-
 def open_cube(url: str, storage_options: Mapping[str, Any] | None = None) -> DriverCube:
     """Open a driver cube and check its metadata.
 
@@ -256,9 +247,7 @@ def _open_grid(where: str, group: zarr.Group) -> Grid:
     for name, centres in (("lat", grid.lat), ("lon", grid.lon)):
         stored: Any = group[name]
         with _naming(f"{where}/{name}"):
-            # never more than is expected: an array may claim any size
-            few = stored.ndim == 1 and stored.size <= MOST_SIDE
-            found = np.asarray(stored[:]) if few else np.empty(0)
+            found = np.asarray(stored[:] if stored.size <= MOST_SIDE else ())
         if found.shape == centres.shape and np.allclose(found, centres, rtol=0, atol=1e-6):
             continue
         raise DriverError(
@@ -309,8 +298,7 @@ def _open_series(url: str, name: str, group: zarr.Group) -> SeriesGroup:
 
 def _checked_series(url: str, name: str, group: zarr.Group) -> SeriesGroup:
     """As `_open_series`; what Zarr raises is not caught."""
-    arrays = dict(group.arrays())
-    where = f"{url}/{name}"
+    arrays, where = dict(group.arrays()), f"{url}/{name}"
     _check_complete(where, group, ("time",))
     known = of_kind("meteo", "satellite")
     apart = {"time", "lat", "lon", "land", PRELIMINARY_ARRAY}
@@ -353,8 +341,7 @@ def _open_time(where: str, array: zarr.Array) -> NDArray[np.int64]:
             )
     if array.ndim != 1 or array.size > MOST_DAYS:
         raise DriverError(
-            f"{where}: expected at most {MOST_DAYS:,} days, found an array "
-            f"{str(array.shape)[:60]}; write it again"
+            f"{where}: expected 1 to {MOST_DAYS:,} days, found {str(array.shape)[:60]}; write some"
         )
     with _naming(where):
         time = np.asarray(array[:])
@@ -396,12 +383,9 @@ def _naming(where: str, passing: tuple[type[Exception], ...] = ()) -> Any:
 def _check_shapes(where: str, arrays: Mapping[str, zarr.Array], expected: tuple[int, ...]) -> None:
     """Refuse arrays whose axes are not those of their group."""
     for name, array in arrays.items():
-        found = getattr(array, "shape", None)
-        if found != expected:
-            raise DriverError(
-                f"{where}/{name}: expected an array {expected}, found {str(found)[:60]}; write it "
-                "again"
-            )
+        if (found := getattr(array, "shape", None)) != expected:
+            text = f"expected an array {expected}, found {str(found)[:60]}; write it again"
+            raise DriverError(f"{where}/{name}: {text}")
 
 
 def read_block(

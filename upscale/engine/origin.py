@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from upscale.engine.ledger import PLAN, RunLedger
+from upscale.engine.ledger import RunLedger
 from upscale.engine.revisions import read_log
 from upscale.engine.run import status
 from upscale.product.published.origin import Origin
@@ -15,8 +15,8 @@ def origin_of(store: str) -> Origin | None:
     Raises ValueError where the plan of the ledger is that of another run.
     """
     ledger = RunLedger(store)
-    plan = ledger.read_object(PLAN)
-    if plan is None:
+    plan = ledger.plan()
+    if not plan:
         return None
     found = status(store)
     missing, done = set(found.missing), ledger.entries(found.run)

@@ -233,7 +233,7 @@ def renew_plan(checked: Checked) -> Standing:
     """
     job, ledger = checked.plan.job, RunLedger(checked.plan.job.store)
     with claimed(_claim(ledger)):
-        known = ledger.read_object(PLAN) or {}
+        known = ledger.plan()
         if _is_changed(known, checked):
             raise ConfigError(
                 f"{job.store}: planned here for {job.layout.count} days of drivers "
@@ -329,7 +329,7 @@ def _refuse_missing(store: str, found: Status) -> None:
 
 def _refuse_other(store: str, attributes: Mapping[str, Any], ledger: RunLedger) -> None:
     """Refuse to finish what is not as its plan says, or as `init` has left it."""
-    plan = ledger.read_object(PLAN) or {}
+    plan = ledger.plan()
     planned = plan.get("cube"), plan.get("count")
     found = attributes.get("driver_digest"), layout_of(attributes).count
     if "count" in plan and planned != found:

@@ -58,6 +58,16 @@ def object_digest(content: Any) -> bytes:
     return hashlib.sha256(content).digest()[:SIZE]
 
 
+def digests_by_part(mask: NDArray[np.bool_], parts: tuple[int, int]) -> NDArray[np.uint8]:
+    """Digests `(row, col, 16)` of the values of parts of a mask, the last ones padded."""
+    (rows, cols), (down, across) = mask.shape, parts
+    whole = np.pad(mask, ((0, -rows % down), (0, -cols % across)))
+    blocks = whole.reshape(len(whole) // down, down, -1, across).swapaxes(1, 2)
+    packed = np.packbits(blocks.reshape(*blocks.shape[:2], -1), axis=-1)
+    digests = [object_digest(part.tobytes()) for row in packed for part in row]
+    return np.frombuffer(b"".join(digests), np.uint8).reshape(*packed.shape[:2], -1)
+
+
 @dataclass(frozen=True)
 class ArrayManifest:
     """The objects of an array. metadata: digest of its metadata; digests: `(*chunk, 16)` uint8 by
