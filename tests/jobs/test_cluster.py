@@ -10,7 +10,13 @@ import pytest
 from dask.system import CPU_COUNT
 
 from upscale.engine.devices import visible_gpus
-from upscale.jobs.cluster import ClusterError, connect, worker_count, worker_memory
+from upscale.jobs.cluster import (
+    ClusterError,
+    address_in,
+    connect,
+    worker_count,
+    worker_memory,
+)
 from upscale.jobs.sections import Cluster
 
 
@@ -51,3 +57,13 @@ def test_no_scheduler_at_an_address_is_said_with_a_remedy() -> None:
         ClusterError, match=r"no Dask scheduler answers.*leave out cluster\.address"
     ):
         connect(cluster).__enter__()
+
+
+def test_a_file_of_a_scheduler_that_is_being_written_is_waited_for(tmp_path: Path) -> None:
+    file = tmp_path / "scheduler.json"
+    whole = '{"address": "tcp://127.0.0.1:8786"}'
+    for content in ("", whole[:12], whole):
+        file.write_text(content)
+        assert address_in(file) == ("tcp://127.0.0.1:8786" if content == whole else "")
+    file.unlink()
+    assert address_in(file) == ""

@@ -154,7 +154,7 @@ def _local_cluster(
             arguments = _worker_arguments(file, place, number, memory, tasks)
             gpu = gpus[number % len(gpus)] if gpus else None
             stack.enter_context(start(f"worker-{number}", arguments, gpu))
-        yield _address(file), lambda: scheduler.poll() is None
+        yield address_in(file), lambda: scheduler.poll() is None
 
 
 def _scheduler_arguments(file: Path) -> list[str]:
@@ -217,12 +217,16 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 
 def _await_file(file: Path, scheduler: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 60
-    while not file.is_file():
+    deadline = time.monotonic() + 300
+    while not address_in(file):
         if scheduler.poll() is not None or time.monotonic() > deadline:
             raise ClusterError(f"the Dask scheduler did not start:\n{log.read_text()[-2000:]}")
         time.sleep(0.05)
 
 
-def _address(file: Path) -> str:
-    return str(json.loads(file.read_text())["address"])
+def address_in(file: Path) -> str:
+    """What a scheduler says in its file; empty as long as it is not there, or is being written."""
+    try:
+        return str(json.loads(file.read_text())["address"])
+    except (FileNotFoundError, json.JSONDecodeError):
+        return ""
