@@ -15,11 +15,15 @@ from numpy.typing import NDArray
 
 from upscale.archives.reanalysis.era5 import daily, read_era5
 from upscale.archives.reanalysis.era5_files import ERA5
+from upscale.remote.errors import ArchiveError
 
 ROOT = Path(os.environ.get("UPSCALE_TEST_DATA", "/nonexistent")) / "grids"
 FINSE = sorted((ROOT / "TopoPyScale_examples").glob("*.nc"))
 BERLIN = ROOT / "feedinlib" / "ERA5_example_data.nc"
 NEW = sorted((ROOT / "zampy").glob("*.nc"))
+MONTHLY = sorted((ROOT / "oggm-sample-data").glob("*_monthly_*.nc"))
+INVARIANT = sorted((ROOT / "oggm-sample-data").glob("*_invariant.nc"))
+CITIES = sorted((ROOT / "xclim-testdata").glob("*.nc"))
 OTHERS = sorted((ROOT / "CAETE-DVM").glob("*.nc")) + sorted((ROOT / "xclim-testdata").glob("*.nc"))
 
 pytestmark = pytest.mark.skipif(not BERLIN.is_file(), reason="UPSCALE_TEST_DATA is unset")
@@ -113,3 +117,27 @@ def test_inspection_gives_the_values_of_every_variable(path: Path) -> None:
 @pytest.mark.parametrize("path", OTHERS, ids=lambda path: path.name)
 def test_other_netcdf_is_not_taken_for_era5(path: Path) -> None:
     assert not ERA5.matches(str(path))
+
+
+@pytest.mark.parametrize("path", MONTHLY, ids=lambda path: path.name)
+def test_monthly_means_are_no_days(path: Path) -> None:
+    name = "tp" if "prcp" in path.name else "t2m"
+    with pytest.raises(ArchiveError, match=rf"{name}: .* found monthly \(stamps a month apart\)"):
+        read_era5([path])
+    with pytest.raises(ArchiveError, match="stated as daily-"):
+        read_era5([path], stated={name: "daily-total" if name == "tp" else "daily-mean"})
+
+
+@pytest.mark.parametrize("path", [*INVARIANT, *CITIES], ids=lambda path: path.name)
+def test_files_without_weather_of_a_map_are_refused(path: Path) -> None:
+    with pytest.raises(ArchiveError, match=r"found lsm, z|found location, time"):
+        read_era5([path])
+
+
+@pytest.mark.parametrize("path", [*NEW, *FINSE, BERLIN], ids=lambda path: path.name)
+def test_inspection_says_what_hours_stand_for(path: Path) -> None:
+    kinds = ("t2m: instant", "d2m: instant", "ssrd: hourly-amount", "mtpr: hourly-mean")
+    believed = ERA5.describe(str(path)).believes
+    assert believed
+    assert any(remark.startswith(kinds) for remark in believed)
+    assert not any("unknown" in remark for remark in believed)

@@ -142,14 +142,13 @@ def namings(name: str, truth: Truth, hours: Hours) -> Iterator[tuple[str, dict[s
 
 def evidence(name: str, hours: Hours, said: dict[str, Any]) -> Evidence:
     """What a file with these stamps and words tells, by the reader of files."""
-    axes = {"time": hours.astype("datetime64[h]").astype("datetime64[ns]"),
-            "latitude": [50.0, 49.9], "longitude": [10.0, 10.1]}  # fmt: skip
+    unit = "days" if said.get("derived") else said.get("unit", "hours")
+    times = xr.Variable("time", hours.astype("datetime64[h]").astype("datetime64[ns]"),
+                        encoding={"units": f"{unit} since 1970-01-01"})  # fmt: skip
+    axes = {"time": times, "latitude": [50.0, 49.9], "longitude": [10.0, 10.1]}
     own = {"units": FIELDS[name].units} | said.get("own", {})
     held = xr.Dataset({name: (tuple(axes), np.zeros((hours.size, 2, 2), "f4"), own)}, axes)
     held.attrs.update(said.get("attrs", {}))
-    held["time"].encoding["units"] = (
-        f"{'days' if said.get('derived') else 'hours'} since 1970-01-01"
-    )
     if "bounds" in said:
         held["time"].attrs["bounds"] = "time_bnds"
         ends = np.stack(said["bounds"], axis=1).astype("datetime64[h]").astype("datetime64[ns]")
@@ -197,6 +196,14 @@ def test_no_statistic_is_taken_for_another(name: str) -> None:
     assert accepted <= right | {"instant"}, "each statistic that a driver takes can be proven"
 
 
+def test_the_page_has_the_table_of_what_drivers_take() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "era5.md").read_text()
+    rows = [f"| `{driver}` | `{name}` | {', '.join(kinds)} |"
+            for driver, needs in ACCEPTED.items() for name, kinds in needs.items()]  # fmt: skip
+    start = page.index("| driver | variable | statistics")
+    assert page[start:].splitlines()[2 : 2 + len(rows)] == rows
+
+
 def test_every_driver_has_a_row_for_each_of_its_variables() -> None:
     assert set(ACCEPTED) == set(RULES)
     for driver, (groups, _) in RULES.items():
@@ -238,6 +245,13 @@ def test_files_of_single_stamps_are_judged_together() -> None:
     assert files(STAMPS["monthly"], {}) == {"monthly"}
     days = [evidence("t2m", month + np.arange(24), {}) for month in MONTHS]
     assert {verdict.statistic for verdict in settle(days, "ERA5")} == {"monthly-by-hour"}
+
+
+def test_one_day_that_begins_a_month_is_a_day_in_a_file_of_the_archive_alone() -> None:
+    own = {"GRIB_stepType": "instant"}
+    for unit, expected in (("seconds", "instant"), ("hours", "unknown"), ("days", "unknown")):
+        told = evidence("t2m", STAMPS["hours of one month"], {"own": own, "unit": unit})
+        assert judge(told, "hourly-amount").statistic == expected
 
 
 def test_clues_that_contradict_each_other_prove_nothing() -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from upscale.archives.cells.cellwise import CellMeans, open_gridded
 from upscale.archives.reanalysis.era5 import Day, NoWholeDayError, daily
 from upscale.archives.reanalysis.fields import FIELDS, check_range, check_unit
-from upscale.archives.reanalysis.joined import assemble
+from upscale.archives.reanalysis.joined import assemble, least_preliminary
 from upscale.archives.reanalysis.netcdf import NodeBounds, magic, read_published, unpacked
 from upscale.archives.reanalysis.pattern import AccumulationError
 from upscale.archives.reanalysis.preliminary import told_days
@@ -285,7 +285,8 @@ def _put_days(
     start = job.first + item.days[0]
     days = day_numbers(found["time"].values) - start
     inside = (days >= 0) & (days < item.days[1] - item.days[0])
-    made.preliminary = max(made.preliminary, int(found.attrs["preliminary_hours"]))
+    early = least_preliminary(found.attrs["preliminary_hours"])
+    made.preliminary = max(made.preliminary, early)
     for name in drivers:
         if name in found:
             made.clipped += int(found[name].attrs["clipped"])

@@ -10,6 +10,7 @@ import xarray as xr
 
 from upscale.archives.granule import Description, Layer
 from upscale.archives.reanalysis.axes import AxisError
+from upscale.archives.reanalysis.evidence import evidence_of
 from upscale.archives.reanalysis.fields import FIELDS, RELATED
 from upscale.archives.reanalysis.joined import product_of
 from upscale.archives.reanalysis.netcdf import (
@@ -19,6 +20,15 @@ from upscale.archives.reanalysis.netcdf import (
     magic,
     read_published,
     variables_of,
+)
+from upscale.archives.reanalysis.statistic import (
+    BOUNDS,
+    MEANING,
+    STEPS,
+    Evidence,
+    Product,
+    settle,
+    takers,
 )
 from upscale.remote.errors import ArchiveError
 
@@ -41,7 +51,8 @@ class _Era5:
         members = read_published(path, header=True)
         names = tuple(name for part in members for name in variables_of(part).values())
         title, dates = _title(members), _dates(members)
-        return Description(Path(path).name, title, "", _grid(members[0]), dates, names)
+        remarks = tuple(_remarks(members))
+        return Description(Path(path).name, title, "", _grid(members[0]), dates, names, remarks)
 
     def layers(self, path: str) -> Iterator[Layer]:
         for array in each_variable(path):
@@ -76,6 +87,26 @@ def _title(members: list[xr.Dataset]) -> str:
         return product_of(members[0])
     except ArchiveError:
         return "ERA5 or ERA5-Land"
+
+
+def _remarks(members: list[xr.Dataset]) -> Iterator[str]:
+    """What each variable that drivers are made of stands for, why, and which drivers take it."""
+    for part in members:
+        for name, name_in_file in variables_of(part).items():
+            if name in FIELDS:
+                yield f"{name_in_file}: {_remark(evidence_of(part[name]), _title(members))}"
+
+
+def _remark(evidence: Evidence, title: str) -> str:
+    product: Product = "ERA5-Land" if title == "ERA5-Land" else "ERA5"
+    [verdict] = settle([evidence], product)
+    drivers = takers(evidence.name, verdict.statistic)
+    use = f"for {', '.join(drivers)}" if drivers else "no driver takes it"
+    rule = "" if FIELDS[evidence.name].kind != "amount" else (
+        "; values must agree with it" if evidence.clue(BOUNDS, STEPS) else
+        f"; as {evidence.product or title} accumulates, and values must agree with it"
+    )  # fmt: skip
+    return f"{verdict}, {MEANING[verdict.statistic]}{rule}; {use}"
 
 
 def _grid(part: xr.Dataset) -> str:

@@ -69,6 +69,7 @@ _STEP_NAMED = r"steptype[^a-z]{1,4}([a-z]+)"
 _LAND = r"era5[\W_]*land"
 _PLAIN = r"era5[\W_]*(?:single[\W_]levels|hourly|sl(?![a-z]))"
 _TEXTS = ("title", "history", "source", "summary", "description", "product_type", "request")
+_UNITS_OF_TIME = ("seconds since 1970-01-01", "hours since 1900-01-01")
 _OWN_TEXTS = ("long_name", "description", "comment")
 
 
@@ -81,7 +82,7 @@ def attach(dataset: xr.Dataset, original: xr.Dataset, file: str) -> xr.Dataset:
     named = [("file", PurePosixPath(file.rstrip("/")).name)]
     named += [(key, str(original.attrs[key])) for key in _TEXTS if key in original.attrs]
     bounds = tuple(_bounds(original, dataset))
-    derived = _counted_in_days(original)
+    derived = _written_later(original)
     for name, array in dataset.data_vars.items():
         own = [(key, str(array.attrs[key])) for key in _OWN_TEXTS if key in array.attrs]
         clues = [*_of_attributes(array, original), *bounds, *_of_names([*named, *own])]
@@ -179,11 +180,11 @@ def _product(texts: Iterable[tuple[str, str]]) -> str:
     return "" if land == plain else "ERA5-Land" if land else "ERA5"
 
 
-def _counted_in_days(original: xr.Dataset) -> bool:
-    """Whether the time axis counts days, as files do that were not delivered by the archive."""
+def _written_later(original: xr.Dataset) -> bool:
+    """Whether the time axis has another unit than the files that the archive delivers."""
     axis = next((name for name in ("valid_time", "time") if name in original.variables), "")
     units = str(original[axis].encoding.get("units", "")) if axis else ""
-    return units.startswith("day")
+    return bool(units) and not units.startswith(_UNITS_OF_TIME)
 
 
 def _bounds(original: xr.Dataset, dataset: xr.Dataset) -> Iterator[Clue]:

@@ -13,6 +13,7 @@ from upscale.archives.reanalysis.fields import FIELDS
 from upscale.archives.reanalysis.netcdf import join
 from upscale.archives.reanalysis.proven import prove
 from upscale.archives.reanalysis.statistic import DAILY, Product, Stated, Statistic, Verdict
+from upscale.calendar import hour_numbers
 from upscale.remote.errors import ArchiveError
 
 #: Node spacing of each product, degrees.
@@ -37,12 +38,11 @@ def assemble(
         array = join(name, _final_first(name, held)).rename(name)
         arrays[name] = _stamped(array, verdict)
     whole = _same_nodes(arrays, members)
-    early = sum(part.attrs.get("preliminary_hours", 0) for part in members)
     daily_there = any(array.attrs["statistic"] in DAILY for array in arrays.values())
     return whole.assign_attrs(
         product=product or _named_product(members) or product_of(whole),
         daily=int(daily_there),
-        preliminary_hours=early,
+        preliminary_hours=_preliminary(members),
     )
 
 
@@ -72,6 +72,33 @@ def _named_product(members: Sequence[xr.Dataset]) -> Product | None:
             if name in FIELDS]  # fmt: skip
     named = set(told) - {""}
     return cast(Product, named.pop()) if len(named) == 1 else None
+
+
+def _preliminary(members: Sequence[xr.Dataset]) -> int | str:
+    """How many hours have preliminary values, of which no file has final ones: a number, or, where
+    some file does not say it of its hours, `unknown` or `at least N`."""
+    late: dict[str, set[int]] = {}
+    final: dict[str, set[int]] = {}
+    for part in members:
+        hours = hour_numbers(part["time"].values)
+        early = np.isin(hours, part.attrs.get("preliminary", ()))
+        for name in map(str, part.data_vars):
+            late.setdefault(name, set()).update(hours[early].tolist())
+            if "preliminary" in part.attrs:
+                final.setdefault(name, set()).update(hours[~early].tolist())
+    count = len({hour for name in late for hour in late[name] - final.get(name, set())})
+    if all("preliminary" in part.attrs for part in members):
+        return count
+    return f"at least {count}" if count else "unknown"
+
+
+def least_preliminary(said: int | str) -> int:
+    """The number in what `preliminary_hours` says, 0 where it is unknown."""
+    return (
+        said
+        if isinstance(said, int)
+        else int(said.removeprefix("at least ").replace("unknown", "0"))
+    )
 
 
 def _final_first(name: str, held: Sequence[xr.Dataset]) -> list[xr.DataArray]:

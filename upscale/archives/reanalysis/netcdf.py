@@ -282,9 +282,18 @@ def _one_stream(dataset: xr.Dataset) -> xr.Dataset:
         return dataset
     stream = dataset["expver"]
     if "expver" not in dataset.dims:
-        early = (stream.astype(str).str.lstrip("0") == str(_PRELIMINARY)).values
-        return _told(dataset.drop_vars("expver"), np.broadcast_to(early, dataset.sizes["time"]))
+        numbers = stream.astype(str).str.lstrip("0")
+        plain = dataset.drop_vars("expver")
+        if not numbers.isin([str(_FINAL), str(_PRELIMINARY)]).all():
+            return plain  # another version: nothing is known of its hours
+        early = (numbers == str(_PRELIMINARY)).values
+        return _told(plain, np.broadcast_to(early, dataset.sizes["time"]))
     by_number = {int(value): place for place, value in enumerate(stream.values)}
+    if set(by_number) - {_FINAL, _PRELIMINARY}:
+        raise ArchiveError(
+            f"expected an axis expver of {_FINAL} (final) and {_PRELIMINARY} (preliminary), found "
+            f"{sorted(by_number)}; ask the archive for these"
+        )
     parts = [dataset.isel(expver=by_number[number], drop=True)
              for number in (_FINAL, _PRELIMINARY) if number in by_number]  # fmt: skip
     if len(parts) == 2:

@@ -91,8 +91,8 @@ class Clue:
 class Evidence:
     """All that one file tells of one variable.
 
-    product: `ERA5` or `ERA5-Land` where a name says it; derived: whether times are counted in
-    days, as no archive of hours does.
+    product: `ERA5` or `ERA5-Land` where a name says it; derived: whether times are counted as the
+    archive never does in its files, so that somebody else wrote this one.
     """
 
     name: str
@@ -247,7 +247,8 @@ def _of_a_day(
 
 def _may_be_a_month(evidence: Evidence, span: Span | None) -> bool:
     """Hours of one day that begins a month may be means of that month for each hour."""
-    silent = not (span or evidence.clue(CELLS, STREAM))
+    delivered = evidence.clue(STEP_TYPE) and not evidence.derived
+    silent = not (span or delivered or evidence.clue(CELLS, STREAM))
     return silent and evidence.stamps.spacing == "hours of one day that begins a month"
 
 
