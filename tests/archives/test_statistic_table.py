@@ -28,10 +28,10 @@ from upscale.archives.reanalysis.statistic import (
     Evidence,
     Stated,
     Statistic,
-    judge,
     settle,
     takers,
     usable,
+    weigh,
 )
 from upscale.remote.errors import ArchiveError
 
@@ -183,7 +183,7 @@ def test_no_statistic_is_taken_for_another(name: str) -> None:
             continue
         count += 1
         for rule in RULES_OF_PRODUCTS:
-            found = judge(replace(told, name=name), rule).statistic
+            found = weigh(replace(told, name=name), rule).statistic
             # which of the two an hourly sum is, its values say: see the tests of their pattern
             sums = {found, truth.statistic} <= set(RULES_OF_PRODUCTS)
             stated = naming in ("bounds of hours", "bounds since midnight")
@@ -218,7 +218,7 @@ def test_a_statement_never_beats_what_the_file_shows(name: str) -> None:
     for (truth, stamps, naming, told), stated in product(
         table(FIELDS[name].kind), get_args(Stated)
     ):
-        found = judge(told, "hourly-amount", stated).statistic
+        found = weigh(told, "hourly-amount", stated).statistic
         if found != stated or not takers(name, found):
             continue
         one_a_day = stated.startswith("daily")
@@ -251,7 +251,7 @@ def test_one_day_that_begins_a_month_is_a_day_in_a_file_of_the_archive_alone() -
     own = {"GRIB_stepType": "instant"}
     for unit, expected in (("seconds", "instant"), ("hours", "unknown"), ("days", "unknown")):
         told = evidence("t2m", STAMPS["hours of one month"], {"own": own, "unit": unit})
-        assert judge(told, "hourly-amount").statistic == expected
+        assert weigh(told, "hourly-amount").statistic == expected
 
 
 def test_clues_that_contradict_each_other_prove_nothing() -> None:
@@ -263,9 +263,9 @@ def test_clues_that_contradict_each_other_prove_nothing() -> None:
         {"file": "t2m_daily_mean_utc+09.nc"},
     ):
         told = evidence("t2m", hours, said)
-        assert not usable("t2m", judge(told, "hourly-amount").statistic), said
+        assert not usable("t2m", weigh(told, "hourly-amount").statistic), said
     plain = replace(evidence("t2m", hours, {"file": "t2m_daily_mean.nc"}), file="x")
-    assert judge(plain, "hourly-amount").statistic == "daily-mean"
+    assert weigh(plain, "hourly-amount").statistic == "daily-mean"
 
 
 def written(path: Path, value: float, stamps: str, said: dict[str, Any]) -> Path:

@@ -1,6 +1,6 @@
 """What a number stands for in time: which evidence makes which statistic, and what a driver takes.
 
-A file says it in several ways (`Clue`), its stamps say the rest (`Stamps`). `judge` weighs them in
+A file says it in several ways (`Clue`), its stamps say the rest (`Stamps`). `weigh` weighs them in
 this order: bounds of the time axis and ranges of steps of GRIB; `cell_methods`; names (of the file
 and its product, in title, history and long names); the step type of GRIB, which in files that were
 reduced later is that of the fields below; the definition of the parameter; the spacing of stamps.
@@ -136,7 +136,7 @@ CELLS, STREAM, STEP_TYPE, NAMES = "cell_methods", "stream", "GRIB step type", "n
 ZONE, WORD = "time zone", "word"
 
 
-def judge(evidence: Evidence, rule: Statistic, stated: Stated | None = None) -> Verdict:
+def weigh(evidence: Evidence, rule: Statistic, stated: Stated | None = None) -> Verdict:
     """The statistic that evidence proves, `unknown` where it proves none.
 
     rule: how the product accumulates, `running-total` or `hourly-amount`, where nothing else says
@@ -326,7 +326,7 @@ def settle(
         groups.setdefault(evidence.signature, []).append(evidence.stamps)
     stamps = {signature: merged(several) for signature, several in groups.items()}
     return [
-        judge(replace(e, stamps=stamps[e.signature]), ACCUMULATES[e.product or product], stated)
+        weigh(replace(e, stamps=stamps[e.signature]), ACCUMULATES[e.product or product], stated)
         for e in told
     ]
 
