@@ -29,7 +29,7 @@ CHUNK = 600
 _KEPT_OUT = frozenset(
     (
         "kind", "layout", "initialised", "complete", "seal", "revision_in_the_making",
-        "revision_days", "revision_tiles", "revision_why",
+        "revision_days", "revision_tiles", "revision_why", "weather_preliminary",
     )
 )  # fmt: skip
 
