@@ -65,7 +65,7 @@ from upscale.network.uncertainty.applicability import Applicability
 from upscale.network.windows import WindowRule
 from upscale.product.layout import WorkItem
 from upscale.product.rounding import rounded
-from upscale.product.shards import withdraw_item, write_item
+from upscale.product.shards import arrays_of, remove_item, withdraw_item, write_item
 
 
 @dataclass
@@ -266,12 +266,19 @@ def _take_the_place(
     """Withdraw the earlier entry of an item, because a killed writer must leave none of what is
     gone; what the revision changes in it."""
     job, ledger = session.job, session.ledger
-    kept = ledger.withdrawn(item.id) if before is None and job.revision > 1 else None
+    kept = ledger.withdrawn(item.id) if job.revision > 1 else None
+    if kept is not None and before is not None and kept.revision == job.revision:
+        if kept.entry.finished == before.finished:  # another attempt in this session
+            before = None
+        else:
+            kept = None
     old = before or (kept.entry if kept is not None else None)
     change = change_of(job, item, old, made.fluxes, made.totals)
     change = change_of_revision(job, made.identity, before, kept, change)
     if old is not None:
         ledger.withdraw(Withdrawn(old, made.identity, job.revision, change))
+        gone = sorted(old.digests.keys() - arrays_of(made.fluxes).keys())
+        remove_item(job.store, job.layout, item, gone)  # of land that is none any more
     return change
 
 
