@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import zarr
 
+from upscale.checks.seal import seal_store
 from upscale.engine import run as engine
 from upscale.engine.check import check_store
 from upscale.engine.ledger import PLAN, RunLedger
+from upscale.engine.loop import RunOutcome
 from upscale.engine.repair import checked_repair
 from upscale.engine.repair import mend as mend_store
 from upscale.engine.revisions import read_log
@@ -48,6 +50,12 @@ def attributes_of(store):
 
 def warm(cube, by=100):
     mend(cube, "meteo/ta", lambda stored: np.add(stored, by, out=stored))
+
+
+def process_left(checked, _progress):
+    """Does the work items of a repair in this process."""
+    process_here(checked)
+    return RunOutcome()
 
 
 def is_intact(store):
@@ -101,13 +109,101 @@ def test_a_store_that_others_changed_before_its_end_is_not_sealed(warmer, change
         engine.finalise(store)
 
 
-def test_a_finished_store_that_was_altered_is_not_revised(living, ndvi_model):
+def test_what_was_altered_is_written_anew_when_a_store_is_revised(living, ndvi_model):
+    """Before the revision, and between its work items."""
     cube, store = living
+    areas = zarr.open_array(f"{store}/areacella")[...]
     zarr.open_array(f"{store}/nee", mode="r+").attrs["units"] = "umol m-2 s-1"
+    zarr.open_array(f"{store}/areacella", mode="r+")[...] = 1.0
     warm(cube)
-    with pytest.raises(ConfigError, match=r"not as it was finished .*nee: units.*upscale repair"):
-        engine.init(prepare(ndvi_model, cube, store, period=PERIOD))
-    assert attributes_of(store)["complete"], "nothing was begun"
+    process_here(prepare(ndvi_model, cube, store, period=PERIOD))
+    zarr.open_array(f"{store}/gpp", mode="r+").attrs.update(scale_factor=0.001, add_offset=5)
+    warm(cube)
+    run_here(prepare(ndvi_model, cube, store, period=PERIOD))
+    assert is_intact(store)
+    assert zarr.open_array(f"{store}/nee").attrs["units"] == "g m-2 d-1"
+    assert "scale_factor" not in zarr.open_array(f"{store}/gpp").attrs
+    assert np.array_equal(zarr.open_array(f"{store}/areacella")[...], areas)
+    assert "which wrote anew: areacella, nee" in attributes_of(store)["history"]
+
+
+def test_a_finished_store_that_lost_its_ledger_is_made_again(living, ndvi_model, tmp_path):
+    cube, store = living
+    shutil.rmtree(tmp_path / "f.ledger")
+    run_here(prepare(ndvi_model, cube, store, period=PERIOD))
+    assert is_intact(store)
+
+
+def test_a_revision_that_an_earlier_version_has_begun_is_finished(warmer):
+    """It left the seal of the revision before, which names all entries."""
+    checked, store = warmer
+    entries = RunLedger(store).entries(checked.plan.job.digest)
+    process_here(checked, [])
+    attributes_of(store)["seal"] = seal_store(store, RunLedger(store), entries)
+    attributes_of(store)["driver_digest"] = "of before"
+    run_here(prepare(checked.run.model, checked.run.drivers, store, period=PERIOD))
+    assert is_intact(store)
+
+
+def test_what_is_altered_while_a_revision_is_made_can_be_repaired(warmer):
+    checked, store = warmer
+    process_here(checked)
+    attributes_of(store)["doi"] = "10.0/0"
+    with pytest.raises(ValueError, match=r"doi = '10.0/0' was not there"):
+        engine.finalise(store)
+    mend_store(checked_repair(store), check_store(store), make_progress(1e9), process_left)
+    assert is_intact(store)
+    assert [revision.why for revision in read_log(store)] == ["first made", "warmer"]
+    assert "doi" not in attributes_of(store)
+
+
+def drown(cube, value, layer="static/igbp"):
+    """Change a static layer of the first tile."""
+    mend(cube, layer, lambda stored: stored.fill(value), (slice(0, 5), slice(0, 5)))
+
+
+def test_land_that_becomes_water_leaves_no_flux_behind(living, ndvi_model, tmp_path):
+    cube, store = living
+    drown(cube, 17)
+    run_here(prepare(ndvi_model, cube, store, period=PERIOD))
+    group = zarr.open_group(store)
+    for name in ("gpp", "nee_sd", "reco_member"):
+        assert np.isnan(group[name][..., 0:5, 0:5]).all()
+    at_once = prepare(ndvi_model, cube, tmp_path / "once.zarr", period=PERIOD,
+                      context={"until": PERIOD[1]})  # fmt: skip
+    assert set(differences(store, run_here(at_once))) <= {"@revision"}
+    assert is_intact(store)
+
+
+def test_cells_that_the_drivers_do_not_know_any_more_are_not_produced(living, ndvi_model, tmp_path):
+    cube, store = living
+    drown(cube, np.nan, "static/sftlf")
+    run_here(prepare(ndvi_model, cube, store, period=PERIOD))
+    at_once = prepare(ndvi_model, cube, tmp_path / "once.zarr", period=PERIOD,
+                      context={"until": PERIOD[1]})  # fmt: skip
+    assert set(differences(store, run_here(at_once))) <= {"@revision"}
+    assert is_intact(store)
+
+
+def test_another_attempt_at_an_item_changes_no_line_of_the_log(warmer):
+    checked, store = warmer
+    engine.init(checked)
+    session = worker.open_session(checked.plan.job)
+    item = next(i for i in checked.plan.items() if checked.standing.stale[i.id].stats)
+    before = checked.standing.stale[item.id]
+
+    def full(*_args):
+        raise OSError("no space left on device")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(worker, "make_entry", full)
+        with pytest.raises(OSError, match="no space"):
+            worker.process(session, item, land=True, before=before)
+    known = RunLedger(store).withdrawn(item.id)
+    entry = worker.process(session, item, land=True, before=before)
+    assert known is not None
+    assert entry.change == known.change
+    assert entry.change["largest"]["gpp"] > 0
 
 
 def test_a_machine_with_other_drivers_does_not_write_its_plan_over_that_of_another(
@@ -131,7 +227,7 @@ def test_a_finished_store_without_its_mark_is_not_made_anew(living, ndvi_model):
     before = zarr.open_array(f"{store}/gpp")[...]
     with pytest.raises(ConfigError, match=r"lost its attribute 'initialised'.*`upscale repair"):
         prepare(ndvi_model, cube, store, period=PERIOD)
-    mend_store(checked_repair(store), check_store(store), make_progress(1e9))
+    mend_store(checked_repair(store), check_store(store), make_progress(1e9), process_left)
     assert is_intact(store)
     assert np.array_equal(zarr.open_array(f"{store}/gpp")[...], before, equal_nan=True)
     assert attributes_of(store)["revision"] == 1
@@ -207,7 +303,7 @@ def test_a_spread_that_alone_changes_is_a_change(living):
 def test_a_half_made_revision_is_finished_before_it_is_repaired(warmer):
     checked, store = warmer
     process_here(checked, [])
-    with pytest.raises(ConfigError, match=r"revision 2 is in the making .*`upscale run RUN.yaml`"):
+    with pytest.raises(ConfigError, match=r"revision 2 is in the making; finish it with `upscale run RUN.yaml`"):
         checked_repair(store)
 
 

@@ -1,49 +1,38 @@
 """Mending a store: what a check finds bad is made again, and nothing else.
 
-Metadata, axes and cell areas are those of an empty cube that is made for this beside; static
-layers come from the drivers, and work items are forgotten and done again.
+What lies beside work items is written anew, and work items are forgotten and done again.
 """
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import zarr
 
 from upscale.checks.metadata import item_arrays
 from upscale.checks.report import CheckReport
-from upscale.checks.seal import MAY_CHANGE, UNREADABLE_VALUES, digest_of_array
 from upscale.engine.check import check_store
 from upscale.engine.config import parse_run
 from upscale.engine.identity import standing_of
 from upscale.engine.ledger import PLAN, RunEntry, RunLedger, Withdrawn
 from upscale.engine.loop import RunOutcome
-from upscale.engine.provenance import attributes_of
+from upscale.engine.metadata import mend_metadata
 from upscale.engine.revisions import read_log
-from upscale.engine.run import execute, finalise, init, seal_begun, status, write_static
+from upscale.engine.run import execute, finalise, forget_unplanned, init, seal_begun, status
 from upscale.engine.validate import Checked, validate
-from upscale.engine.work.uncertainty import uncertainty_of
 from upscale.jobs.progress import Progress
 from upscale.jobs.settings import ConfigError, with_overrides
-from upscale.product.cube import consolidate, create_flux_cube, open_flux_group
+from upscale.product.cube import consolidate
 from upscale.product.growth import IN_THE_MAKING
 from upscale.product.reader import open_flux_cube
-from upscale.product.shards import remove_item, remove_values
-from upscale.stores.documents import read_documents, write_document
+from upscale.product.shards import remove_item
 from upscale.version import __version__
 
 #: Does the work items of a run that are not done.
 DoItems = Callable[[Checked, Progress], RunOutcome]
 
-#: Static layers that come from the drivers.
-_DRIVEN = ("sftlf", "igbp", "koppen")
-#: Root attributes that the making of a store adds to those of its run.
-_MADE = frozenset(("initialised", "revision"))
 #: What a store says while it is repaired.
 REASON = "repair"
 
@@ -74,25 +63,26 @@ def checked_repair(store: str, overrides: Sequence[str] = ()) -> Checked:
     content = with_overrides(plan["config"], overrides)
     content["output"]["store"] = store
     _same_version(ledger, plan["run"])
-    _no_revision_in_the_making(store)
     _name_the_run(store, ledger, plan["run"])
+    _no_half_made_revision(store)
     checked = validate(parse_run(content, f"the run of {store}"), why=REASON)
     _same_drivers(checked, plan["cube"])
-    return _of_this_revision(checked)
+    return checked if _in_the_making(store) else _of_this_revision(checked)
 
 
-def _no_revision_in_the_making(store: str) -> None:
-    """Refuse a store whose revision was begun: what is made again belongs to it, or to the one
-    before, and only the run that makes it can tell."""
-    try:
-        attributes = open_flux_group(store).attrs
-    except ValueError:
-        return  # what it is called is mended
-    number, first = (attributes.get(name) for name in IN_THE_MAKING[:2])
-    if number is not None and not attributes.get("complete"):
+def _in_the_making(store: str) -> Any:
+    """The number of the revision that is being made of a store, None where none is."""
+    attributes = zarr.open_group(store, mode="r", use_consolidated=False).attrs
+    return None if attributes.get("complete") else attributes.get(IN_THE_MAKING[0])
+
+
+def _no_half_made_revision(store: str) -> None:
+    """Refuse a store of whose next revision work items are missing: a run makes them."""
+    number = _in_the_making(store)
+    if number is not None and status(store).missing:
         raise ConfigError(
-            f"{store}: revision {number} is in the making ({first}); finish it with `upscale run "
-            "RUN.yaml`, then repair what `upscale check` finds"
+            f"{store}: revision {number} is in the making; finish it with `upscale run RUN.yaml`, "
+            "then repair what `upscale check` finds"
         )
 
 
@@ -131,7 +121,7 @@ def _name_the_run(store: str, ledger: RunLedger, run: str) -> None:
 
 
 def _of_this_revision(checked: Checked) -> Checked:
-    """A run whose items belong to the revision that the store has: a repair changes no value."""
+    """A run whose items belong to the revision that a store has: a repair changes no value."""
     job = checked.plan.job
     same = replace(job, revision=max(1, job.revision - 1))
     return replace(checked, plan=replace(checked.plan, job=same))
@@ -147,10 +137,11 @@ def mend(
     """
     job = checked.plan.job
     zarr.open_group(job.store, mode="r+", use_consolidated=False).attrs["complete"] = 0
-    arrays = _mend_metadata(checked)
+    arrays = mend_metadata(checked)
     found = check_store(job.store) if arrays else report
     items = [item for item in checked.plan.items() if item.id in set(found.items)]
     ledger = RunLedger(job.store)
+    forget_unplanned(checked)
     names, entries = item_arrays(open_flux_cube(job.store)), ledger.entries(job.digest)
     for item in items:
         _forget(ledger, item.id, entries, job.revision)
@@ -169,63 +160,10 @@ def mend(
 def _forget(ledger: RunLedger, item: str, entries: Mapping[str, RunEntry], revision: int) -> None:
     """Withdraw the entry of an item, if it has one: should a run go on where a repair was killed,
     then its log does not take for new what was there."""
-    if item in entries:
-        ledger.withdraw(Withdrawn(entries[item], "", revision, {}))
+    entry = entries.get(item)
+    if entry is not None and entry.revision == revision:  # what it changed is known already
+        ledger.withdraw(Withdrawn(entry, entry.identity, revision, entry.change))
+    elif entry is not None:
+        ledger.withdraw(Withdrawn(entry, "", revision, {}))
     else:
         ledger.forget(item)
-
-
-def _mend_metadata(checked: Checked) -> tuple[str, ...]:
-    """Write attributes, metadata, axes and layers anew where they differ; names of the arrays."""
-    job = checked.plan.job
-    with tempfile.TemporaryDirectory() as folder:
-        empty = str(Path(folder) / "empty.zarr")
-        attributes = attributes_of(checked.run, job, checked.release, checked.cube)
-        create_flux_cube(empty, job.layout, attributes, uncertainty=uncertainty_of(checked.release))
-        _mend_attributes(empty, job.store)
-        changed = _mend_documents(empty, job.store)
-        changed += _mend_axes(empty, job.store)
-    before = _digests(job.store, _DRIVEN)
-    for name in [name for name, digest in before.items() if digest == UNREADABLE_VALUES]:
-        remove_values(job.store, name)
-    write_static(checked.cube, checked.plan)
-    after = _digests(job.store, _DRIVEN)
-    changed += [name for name in _DRIVEN if before[name] != after[name]]
-    return tuple(sorted(set(changed)))
-
-
-def _mend_attributes(empty: str, store: str) -> None:
-    """The root attributes of the run; when the store was made stays as it is."""
-    wanted = dict(zarr.open_group(empty, mode="r").attrs)
-    attributes = zarr.open_group(store, mode="r+", use_consolidated=False).attrs
-    found = dict(attributes)
-    kept = {key: value for key, value in found.items() if key in MAY_CHANGE | _MADE}
-    if found != wanted | kept:
-        attributes.put(wanted | kept)
-
-
-def _mend_documents(empty: str, store: str) -> list[str]:
-    wanted, found = read_documents(empty), read_documents(store)
-    changed = [name for name, document in wanted.items() if found.get(name) != document]
-    for name in changed:
-        write_document(store, name, wanted[name])
-    return changed
-
-
-def _mend_axes(empty: str, store: str) -> list[str]:
-    """Axes, bounds and cell areas: what is the same in every cube of this layout."""
-    cube, made = open_flux_cube(store), open_flux_cube(empty)
-    names = [n for n in read_documents(empty) if n not in {*item_arrays(made), *_DRIVEN}]
-    root: Any = zarr.open_group(store, mode="r+", use_consolidated=False)
-    changed = []
-    for name in names:
-        if digest_of_array(cube.group, name) != digest_of_array(made.group, name):
-            remove_values(store, name)
-            root[name][...] = np.asarray(made.array(name)[...])
-            changed.append(name)
-    return changed
-
-
-def _digests(store: str, names: Sequence[str]) -> dict[str, str]:
-    group = open_flux_cube(store).group
-    return {name: digest_of_array(group, name) for name in names}

@@ -11,13 +11,14 @@ from typing import Any
 
 import zarr
 
+from upscale.checks.metadata import item_arrays
 from upscale.checks.seal import NAMED, SEAL, altered, seal_store
-from upscale.drivers.cube import DriverCube
 from upscale.engine.devices import visible_gpus
 from upscale.engine.identity import Standing, standing_of
 from upscale.engine.ledger import PLAN, RunEntry, RunLedger
 from upscale.engine.loop import RunOutcome, run_items, settle_embeddings
-from upscale.engine.plan import RunJob, RunPlan, read_part, stored_attributes
+from upscale.engine.metadata import mend_metadata, write_static
+from upscale.engine.plan import RunJob, stored_attributes
 from upscale.engine.provenance import attributes_of
 from upscale.engine.revisions import NO_REASON, enter_revision, making, read_log, revision_of
 from upscale.engine.validate import Checked, store_faults
@@ -29,19 +30,18 @@ from upscale.jobs.cluster import connect
 from upscale.jobs.compact import LightEntry
 from upscale.jobs.ledger import store_name
 from upscale.jobs.progress import Progress
-from upscale.jobs.settings import ConfigError
+from upscale.jobs.settings import ConfigError, digest_of
 from upscale.product.cube import (
     consolidate,
     create_flux_cube,
     is_consolidated,
     layout_of,
     open_flux_group,
-    plain,
 )
 from upscale.product.growth import IN_THE_MAKING, grow_flux_cube
 from upscale.product.layout import BLOCK_DAYS, item_from_id
-from upscale.product.quality import flag_attributes
-from upscale.product.shards import update_layer
+from upscale.product.reader import open_flux_cube
+from upscale.product.shards import remove_item
 from upscale.stores.location import is_empty, is_url
 
 Part = tuple[int, int]
@@ -73,7 +73,7 @@ def init(checked: Checked) -> None:
         if faults:
             raise ConfigError("; ".join(faults))
         stored, known = stored_attributes(job.store), ledger.plan()
-        changed = _is_changed(known, checked)
+        changed = _is_changed(known, checked) or not _is_begun(stored, ledger)
         if not stored.get("initialised"):
             _forget_all(ledger)
             _create(checked, job)
@@ -102,6 +102,15 @@ def _is_changed(known: Mapping[str, Any], checked: Checked) -> bool:
     job = checked.plan.job
     same = known.get("run") == job.digest and known.get("cube") == job.cube
     return not (same and known.get("count") == job.layout.count and "config" in known)
+
+
+def _is_begun(stored: Mapping[str, Any], ledger: RunLedger) -> bool:
+    """Whether a store is finished, or sealed as one that is begun: not the one that another
+    version has begun, or whose process was killed in its last step."""
+    if stored.get("complete"):
+        return True
+    seal = ledger.read_object(SEAL) or {"entries": {}}
+    return seal["entries"] is None and digest_of(seal) == stored.get(NAMED)
 
 
 def _is_surer(known: Mapping[str, Any], standing: Standing) -> bool:
@@ -134,27 +143,30 @@ def seal_begun(store: str) -> None:
 def _revise(checked: Checked, stored: Mapping[str, Any]) -> None:
     """Let a store grow to the days of its plan, and take over what the drivers say now."""
     job = checked.plan.job
-    faults = altered(job.store, RunLedger(job.store)) if stored.get("complete") else []
-    if faults:
-        raise ConfigError(
-            f"output.store: {job.store} is not as it was finished ({'; '.join(faults)}): "
-            f"`upscale repair {job.store}` with the drivers that it was made from, then run again"
-        )
     group = zarr.open_group(job.store, mode="r+", use_consolidated=False)
     group.attrs["complete"] = 0  # whoever kills this process leaves a store that says so
     if layout_of(stored).count < job.layout.count:
         grow_flux_cube(job.store, job.layout)
-    write_static(checked.cube, checked.plan)
-    now_said = attributes_of(checked.run, job, checked.release, checked.cube)
-    kept = {"history": f"{stored['history']}\n{now()} upscale init"}
+    forget_unplanned(checked)
+    mended = ", ".join(mend_metadata(checked))
+    said = f"{now()} upscale init{f', which wrote anew: {mended}' if mended else ''}"
     mark = _making(checked) if stored.get("revision") else {}
-    # opened again, because growing has changed its attributes
+    # opened again, because its attributes have changed
     group = zarr.open_group(job.store, mode="r+", use_consolidated=False)
-    group.attrs.update({k: plain(v) for k, v in {**now_said, **kept, **mark}.items()})
-    flags: Any = group["quality"]  # an earlier version lists fewer bits
-    flags.attrs.update(flag_attributes(uncertainty_of(checked.release).unused_flags))
+    group.attrs.update({"history": f"{stored.get('history', '')}\n{said}", **mark})
     seal_begun(job.store)
     consolidate(job.store)
+
+
+def forget_unplanned(checked: Checked) -> None:
+    """Remove what a store holds of work items that its plan does not have: cells that the drivers
+    do not know any more."""
+    job, ledger = checked.plan.job, RunLedger(checked.plan.job.store)
+    planned = {item.id for item in checked.plan.items()}
+    for name in sorted(ledger.done(job.digest).keys() - planned):
+        ledger.forget(name)
+        cube = open_flux_cube(job.store)
+        remove_item(job.store, job.layout, item_from_id(name), item_arrays(cube))
 
 
 def _making(checked: Checked) -> Mapping[str, Any]:
@@ -182,17 +194,6 @@ def _plan_summary(checked: Checked, standing: Standing) -> dict[str, object]:
         "land": plan.land,
         "tiles": len(plan.tiles),
     }
-
-
-def write_static(cube: DriverCube, plan: RunPlan) -> None:
-    """Copy land share and classes of every band that holds a part of the domain."""
-    layout = plan.job.layout
-    edge, cols = layout.layer_chunk, slice(0, layout.grid.cols)
-    for band in sorted({tile.tile.row * layout.tile // edge for tile in plan.tiles}):
-        rows = slice(band * edge, min((band + 1) * edge, layout.grid.rows))
-        surface = read_part(cube, layout.grid, rows, cols)
-        for name in ("sftlf", "igbp", "koppen"):
-            update_layer(plan.job.store, name, rows, cols, getattr(surface, name))
 
 
 def execute(checked: Checked, progress: Progress, part: Part = (1, 1)) -> RunOutcome:
@@ -309,13 +310,16 @@ def finalise(store: str, found: Status | None = None) -> Status:
     """
     found = found or status(store)
     _refuse_missing(store, found)
-    if not open_flux_group(store).attrs.get("complete"):
+    complete = open_flux_group(store).attrs.get("complete")
+    if not complete or not is_consolidated(store):
         with claimed(_claim(RunLedger(store))):  # nobody gives it another plan meanwhile
-            found = status(store)
+            found = found if complete else status(store)
             _refuse_missing(store, found)
-            _complete(zarr.open_group(store, mode="r+", use_consolidated=False), store, found.run)
-    if not is_consolidated(store):
-        consolidate(store)
+            group = zarr.open_group(store, mode="r+", use_consolidated=False)
+            if not group.attrs.get("complete"):
+                _complete(group, store, found.run)
+            if not is_consolidated(store):
+                consolidate(store)
     RunLedger(store).tidy(0)
     return found
 
@@ -344,7 +348,8 @@ def _refuse_other(store: str, attributes: Mapping[str, Any], ledger: RunLedger) 
         faults.append(f"revision is {number}, and the last in the log {log[-1].number}")
     if faults:
         raise ValueError(
-            f"{store}: not as its run left it ({'; '.join(faults)}): `upscale repair {store}`"
+            f"{store}: not as its run left it ({'; '.join(faults)}): `upscale repair {store}`, or "
+            "`upscale run RUN.yaml` again"
         )
 
 
