@@ -78,7 +78,8 @@ def of_ledger(store: Path) -> dict[str, Any]:
     ledger = RunLedger(str(store))
     entries = ledger.entries(status(str(store)).run)
     plan = ledger.read_object(PLAN)
-    return {"entry": keys_of(asdict(entries[min(entries)]), 1), "plan": keys_of(plan, 1)}
+    entry = json.loads(json.dumps(asdict(entries[min(entries)])))  # as it is stored
+    return {"entry": keys_of(entry, 1), "plan": keys_of(plan, 1)}
 
 
 def layouts(world: Any, store: Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -303,7 +303,9 @@ def test_a_spread_that_alone_changes_is_a_change(living):
 def test_a_half_made_revision_is_finished_before_it_is_repaired(warmer):
     checked, store = warmer
     process_here(checked, [])
-    with pytest.raises(ConfigError, match=r"revision 2 is in the making; finish it with `upscale run RUN.yaml`"):
+    with pytest.raises(
+        ConfigError, match=r"revision 2 is in the making; finish it with `upscale run RUN.yaml`"
+    ):
         checked_repair(store)
 
 

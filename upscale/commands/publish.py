@@ -122,7 +122,11 @@ def _publish_day(store: str, out: Path, day: dt.date, unfinished: bool) -> str:
 def _publish_totals(store: str, out: Path, unfinished: bool) -> str:
     """Write the totals of a store that is not revised meanwhile, and tell those of the globe."""
     path, before = out / "totals.csv", origin_of(store)
-    if before is None and not open_flux_cube(store).attributes.get("complete") and not unfinished:
+    if (
+        before is None
+        and not open_flux_cube(store).attributes.get("complete", 1)
+        and not unfinished
+    ):
         raise UnfinishedError(
             f"{store}: its run is not finished, and it has no ledger that says what is missing; "
             "say --unfinished for the totals of what is there"
