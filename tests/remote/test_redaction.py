@@ -42,3 +42,17 @@ def test_a_library_that_logs_its_requests_logs_no_query(caplog: pytest.LogCaptur
             session.get(url)
     assert "/a.hdf?***" in caplog.text
     assert "5ecret" not in caplog.text
+
+
+@pytest.mark.parametrize("piece", ["x", "secret", "x-amz-", "http://", "?", "token_", "a:b@"])
+def test_a_text_of_any_length_is_masked_in_the_time_that_a_read_takes(piece: str) -> None:
+    """Repeated, each of these once made a search begin anew at every character."""
+    found = redact(f"token=abc https://{piece * (100_000 // len(piece))}")
+    assert len(found) < 10_100
+    assert found.startswith("token=*** https://")
+
+
+def test_the_end_of_a_name_tells_a_secret() -> None:
+    said = "my_token=a private-token=b AWSSecretKey=c client_secret_2=d x-amz-credential=e mysig=f"
+    found = redact(said)
+    assert [pair.split("=")[1] for pair in found.split()] == ["***"] * 6

@@ -5,18 +5,25 @@ from __future__ import annotations
 import logging
 import re
 
+#: Characters of a text that are shown.
+_MOST = 10_000
+
 _USER = re.compile(r"(?<=://)[^/\s?#]*@")
 _QUERY = re.compile(r"(https?://[^\s?'\"<>]*|(?=\?[^\s'\"<>]*=))\?[^\s'\"<>]+")
+#: A name is looked at from its beginning, and only where a value follows: so a long word takes no
+#: longer than a read of it.
 _SECRET = re.compile(
-    r"(?i)((?:sig|signature|token|[\w-]*[-_]token|x-amz-[\w-]+|x-goog-[\w-]+|password|secret"
-    r"|[\w-]*secret[\w-]*)=|\bbearer\s+"
+    r"(?i)((?<![\w-])(?=[\w-]++=)[\w-]*(?:sig|signature|token|password|x-amz-[\w-]+|x-goog-[\w-]+"
+    r"|secret[\w-]*)=|\bbearer\s+"
     r"|\b(?:private-token|authorization)['\"]?: ['\"]?(?:basic\s+|bearer\s+)?)"
     r"[^&\s'\"<>]+"
 )
 
 
 def redact(text: str) -> str:
-    """A URL, or a message that contains URLs, with users, queries and tokens masked."""
+    """A URL, or a message that contains URLs, with users, queries and tokens masked; of a text
+    longer than any URL, its beginning."""
+    text = text if len(text) <= _MOST else f"{text[:_MOST]}..."
     return _SECRET.sub(r"\1***", _QUERY.sub(r"\1?***", _USER.sub("***@", text)))
 
 
