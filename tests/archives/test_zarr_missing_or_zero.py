@@ -18,7 +18,8 @@ from upscale.archives.reanalysis.stores import ZERO_FILLED, unwritten_stamps
 DAYS = 4
 #: Sun for twelve hours a day: 50 W m-2 in the mean, and 1 mm of rain in one hour of each day.
 HOUR = np.arange(24 * DAYS) % 24
-SUN = np.where((HOUR > 6) & (HOUR <= 18), 3.6e5, 0.0)
+SUN = np.where((HOUR > 6) & (HOUR <= 18), np.sin(np.pi * (HOUR - 6) / 13), 0.0)
+SUN *= 50 * 86400 / SUN[:24].sum()
 RAIN = np.where(HOUR == 5, 1e-3, 0.0)
 #: Versions of Zarr and fill values; Zarr 3 has no array without one.
 FILLS = [(2, 0.0), (2, float("nan")), (2, None), (3, 0.0), (3, float("nan"))]

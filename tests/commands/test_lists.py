@@ -103,7 +103,7 @@ def test_grids_of_a_folder_are_listed_and_what_is_no_grid_is_an_error(tmp_path, 
     code, out, err = called("grids", tmp_path, "--json", capsys=capsys)
     assert code == 1
     assert [row["name"] for row in json.loads(out)] == ["mine"]
-    assert "run.yaml: expected a grid" in err
+    assert "run.yaml: expected rows, cols and resolution of a grid" in err
     assert "Traceback" not in err
 
 

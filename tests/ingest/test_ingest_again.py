@@ -365,4 +365,5 @@ def test_every_layout_of_era5_land_gives_the_same_weather(
     ingest_here(config_of(other, tmp_path / "c.zarr", satellite=[]))
     differing = same_contents(cube, tmp_path / "c.zarr")
     assert differing
-    assert not [name for name in differing if name.startswith("meteo/")]
+    told = {"meteo/preliminary"}  # not every layout says which hours are preliminary
+    assert not [name for name in differing if name.startswith("meteo/") and name not in told]

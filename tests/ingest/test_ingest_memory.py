@@ -59,6 +59,7 @@ def job_of(cube: Path, held: Holdings) -> IngestJob:
         nodes=load_grid("era5-land-0p1"), first=day_number(FIRST), count=DAYS, tile=100, block=DAYS,
         day="utc", product="ERA5-Land", drivers=("ta",), sources=(source,),
         ground=GroundFiles((), None, None, (), (), None), rule=GapRule(), cache=None, limit=10**9,
+        statistics=(),
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -85,3 +86,14 @@ def test_a_holder_on_another_machine_is_never_taken_for_dead(tmp_path: Path) -> 
     with pytest.raises(ConfigError, match="on elsewhere"), claimed(str(path), patience=0.1):
         pass
     assert path.exists()
+
+
+def test_a_full_disk_leaves_no_claim_of_nobody(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))  # no file may have a byte
+    try:
+        with pytest.raises(OSError, match="too large"), claimed(str(tmp_path / "c.claim")):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == []

@@ -96,7 +96,7 @@ COMMANDS = {
     ),
     "publish": CommandEntry(
         "Results",
-        "Write files that open anywhere; those that equal the store already are kept.",
+        "Write files that open anywhere; those whose sources have not changed are kept.",
     ),
 }
 

@@ -15,7 +15,7 @@ from upscale.engine.check import check_store
 from upscale.engine.config import load_run
 from upscale.engine.ledger import RunLedger
 from upscale.engine.loop import RunOutcome
-from upscale.engine.repair import checked_repair, mend
+from upscale.engine.repair import checked_repair, mend, needs_mending
 from upscale.engine.revisions import NO_REASON
 from upscale.engine.validate import Checked
 from upscale.engine.validate import validate as validate_run
@@ -105,7 +105,7 @@ def repair(store: str, overrides: list[str], console: Console, json: bool = Fals
     try:
         progress.stage("checking")
         report = check_store(store)
-        done = None if report.passed else mend(checked, report, progress)
+        done = mend(checked, report, progress) if needs_mending(store, report) else None
     finally:
         progress.close()
     if done is None:

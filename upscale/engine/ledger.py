@@ -85,7 +85,7 @@ class PlanSummary(BaseModel):
 
     run: str
     items: list[str]
-    land: int
+    land: int = 0
     store: str
     tiles: int = 0
     cube: str = ""

@@ -127,6 +127,11 @@ def _of_this_revision(checked: Checked) -> Checked:
     return replace(checked, plan=replace(checked.plan, job=same))
 
 
+def needs_mending(store: str, report: CheckReport) -> bool:
+    """Whether a store has something bad, or has its end still before it: a repair was killed."""
+    return not (report.passed and open_flux_group(store).attrs.get("complete"))
+
+
 def mend(
     checked: Checked, report: CheckReport, progress: Progress, do: DoItems = execute
 ) -> Mended:

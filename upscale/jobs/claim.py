@@ -60,13 +60,23 @@ def _take(fs: Any, path: str) -> bool:
     try:
         if is_local(fs):
             fs.makedirs(os.path.dirname(path), exist_ok=True)
-            with open(path, "xb") as file:
-                file.write(payload)
+            _create(path, payload)
         else:
             fs.pipe_file(path, payload, mode="create")
     except FileExistsError:
         return False
     return True
+
+
+def _create(path: str, payload: bytes) -> None:
+    """Create a local file; a disk that is full gets no empty one, which would be nobody's claim."""
+    file = open(path, "xb")  # noqa: SIM115, closing it may fail, too
+    try:
+        with file:
+            file.write(payload)
+    except OSError:
+        os.remove(path)
+        raise
 
 
 def _holder(fs: Any, path: str) -> dict[str, Any] | None:

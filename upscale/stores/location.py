@@ -14,9 +14,10 @@ from upscale.stores.files import create_whole, write_whole
 SCHEMES = ("file", "s3", "gs", "gcs", "az", "abfs", "abfss", "http", "https", "memory")
 
 
-def check_store_place(place: str) -> str:
-    """A path, or a URL of `SCHEMES`, as it is; ValueError for anything else, such as chained URLs
+def check_store_place(location: str | Path) -> str:
+    """A path, or a URL of `SCHEMES`, as text; ValueError for anything else, such as chained URLs
     (`simplecache::file://...`)."""
+    place = str(location)
     scheme, found, _ = place.partition("://")
     if "::" in place or (found and scheme not in SCHEMES):
         raise ValueError(

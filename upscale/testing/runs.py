@@ -14,7 +14,7 @@ from upscale.engine.check import check_store
 from upscale.engine.config import parse_run
 from upscale.engine.ledger import RunEntry
 from upscale.engine.loop import RunOutcome
-from upscale.engine.repair import checked_repair, mend
+from upscale.engine.repair import checked_repair, mend, needs_mending
 from upscale.engine.revisions import NO_REASON
 from upscale.engine.run import finalise, init, renew_plan
 from upscale.engine.validate import Checked, validate
@@ -58,7 +58,7 @@ def repair_here(store: str) -> None:
     """Check a store and make again what is bad in it, as `upscale repair` does."""
     checked = checked_repair(store)
     report = check_store(store)
-    if not report.passed:
+    if needs_mending(store, report):
         mend(checked, report, make_progress(60), lambda c, _: RunOutcome(process_here(c)))
 
 

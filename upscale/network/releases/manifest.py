@@ -222,7 +222,7 @@ def parse_manifest(text: bytes, path: Path) -> ReleaseManifest:
     version = content.get("schema_version") if isinstance(content, dict) else None
     if version != 1:
         raise ReleaseError(
-            f"{path}: expected schema_version 1, found {str(version)[:50]!r}: use a version of "
+            f"{path}: expected schema_version 1, found {repr(version)[:50]}: use a version of "
             "upscale that reads this schema, or a release made for this version"
         )
     try:
