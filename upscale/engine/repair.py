@@ -24,7 +24,7 @@ from upscale.engine.run import execute, finalise, forget_unplanned, init, seal_b
 from upscale.engine.validate import Checked, validate
 from upscale.jobs.progress import Progress
 from upscale.jobs.settings import ConfigError, with_overrides
-from upscale.product.cube import consolidate
+from upscale.product.cube import consolidate, open_flux_group
 from upscale.product.growth import IN_THE_MAKING
 from upscale.product.reader import open_flux_cube
 from upscale.product.shards import remove_item

@@ -10,7 +10,7 @@ import numpy as np
 from upscale.checks.metadata import item_arrays
 from upscale.checks.piece import read_item
 from upscale.engine.ledger import PLAN, RunEntry, RunLedger
-from upscale.engine.run import finalise
+from upscale.engine.run import finalise, seal_begun
 from upscale.grid import Tile, tiles_of
 from upscale.jobs.clock import now
 from upscale.jobs.ledger import store_name
@@ -36,6 +36,7 @@ def enter_all(store: str) -> None:
     for item in items:
         ledger.write(entry_of(cube, item, run))
     open_flux_group(store, "r+").attrs.update({"complete": False})
+    seal_begun(store)
     finalise(store)
     consolidate(store)
 
