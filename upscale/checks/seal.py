@@ -169,19 +169,16 @@ def seal_faults(
         yield _entries(open_flux_cube(store), sealed, entries)
 
 
-def altered(store: str, ledger: Ledger[Any], numbered: bool = True) -> list[str]:
-    """What of a store is not as its run left it, besides the values of work items; empty where
-    nothing is, and where the run was one of a version that made no seal before the end.
-
-    numbered: whether the number of its revision must be the sealed one, too.
-    """
+def altered(store: str, ledger: Ledger[Any]) -> list[str]:
+    """What of a store is not as its run left it, besides the values of work items and the number of
+    its revision; empty where nothing is, and where the run was one of a version that made no seal
+    before the end."""
     seal, fault = read_seal(store, ledger)
     if seal is None:
         return [fault] if fault else []
-    if not numbered:
-        number = open_flux_group(store).attrs.get("revision")
-        known = seal["attributes"] | ({} if number is None else {"revision": number})
-        seal = seal | {"attributes": known}
+    number = open_flux_group(store).attrs.get("revision")
+    known = seal["attributes"] | ({} if number is None else {"revision": number})
+    seal = seal | {"attributes": known}
     return [check.found for check in _fixed(store, seal) if not check.passed]
 
 

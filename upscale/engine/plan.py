@@ -117,7 +117,7 @@ def make_plan(run: Run, release: Release, cube: DriverCube) -> RunPlan:
     grid, stored = product_grid(run, cube), stored_attributes(run.output.store)
     tile = _tile_size(run, cube, stored)
     layout = FluxLayout(
-        grid, run.period.first, run.period.count, tile or _cube_tile(cube), release.members,
+        grid, run.period.first, run.period.count, tile or cube.tile, release.members,
         run.output.members, keep_bits=run.output.keep_bits,
     )  # fmt: skip
     plans = [plan for plan in _tile_plans(cube, layout) if plan.domain]
@@ -234,11 +234,6 @@ def _tile_size(run: Run, cube: DriverCube, stored: Mapping[str, Any]) -> int | N
     if run.output.tile != "auto":
         return int(run.output.tile)
     return layout_of(stored).tile if "layout" in stored else None
-
-
-def _cube_tile(cube: DriverCube) -> int:
-    """Edge of the tiles that a driver cube is stored in."""
-    return cube.tile
 
 
 def _larger_tiles(

@@ -163,10 +163,10 @@ def forget_unplanned(checked: Checked) -> None:
     do not know any more."""
     job, ledger = checked.plan.job, RunLedger(checked.plan.job.store)
     planned = {item.id for item in checked.plan.items()}
+    arrays = item_arrays(open_flux_cube(job.store))
     for name in sorted(ledger.done(job.digest).keys() - planned):
         ledger.forget(name)
-        cube = open_flux_cube(job.store)
-        remove_item(job.store, job.layout, item_from_id(name), item_arrays(cube))
+        remove_item(job.store, job.layout, item_from_id(name), arrays)
 
 
 def _making(checked: Checked) -> Mapping[str, Any]:
@@ -342,7 +342,7 @@ def _refuse_other(store: str, attributes: Mapping[str, Any], ledger: RunLedger) 
             f"{found[1]} days of {str(found[0])[:12]}; a run was killed in between, or others "
             f"changed it: `upscale run RUN.yaml` again, or `upscale repair {store}`"
         )
-    faults = altered(store, ledger, numbered=False)
+    faults = altered(store, ledger)
     log, number = read_log(store), attributes.get("revision", 0)
     if log and number not in (log[-1].number, log[-1].number - 1):  # the log is written first
         faults.append(f"revision is {number}, and the last in the log {log[-1].number}")
