@@ -8,7 +8,6 @@ from the drivers.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +33,18 @@ DRIVEN = ("sftlf", "igbp", "koppen")
 _MADE = frozenset(("initialised", "revision", *IN_THE_MAKING))
 
 
-def write_static(cube: DriverCube, plan: RunPlan) -> None:
-    """Copy land share and classes of every band that holds a part of the domain."""
-    layout = plan.job.layout
+def write_static(cube: DriverCube, plan: RunPlan) -> set[str]:
+    """Copy land share and classes of every band that holds a part of the domain; the layers that
+    were others."""
+    layout, changed = plan.job.layout, set[str]()
     edge, cols = layout.layer_chunk, slice(0, layout.grid.cols)
     for band in sorted({tile.tile.row * layout.tile // edge for tile in plan.tiles}):
         rows = slice(band * edge, min((band + 1) * edge, layout.grid.rows))
         surface = read_part(cube, layout.grid, rows, cols)
         for name in DRIVEN:
-            update_layer(plan.job.store, name, rows, cols, getattr(surface, name))
+            if update_layer(plan.job.store, name, rows, cols, getattr(surface, name)):
+                changed.add(name)
+    return changed
 
 
 def mend_metadata(checked: Checked) -> tuple[str, ...]:
@@ -55,13 +57,11 @@ def mend_metadata(checked: Checked) -> tuple[str, ...]:
         _mend_attributes(empty, job.store)
         changed = _mend_documents(empty, job.store)
         changed += _mend_axes(empty, job.store)
-    before = _digests(job.store, DRIVEN)
-    for name in [name for name, digest in before.items() if digest == UNREADABLE_VALUES]:
+    group = open_flux_cube(job.store).group
+    lost = [name for name in DRIVEN if digest_of_array(group, name) == UNREADABLE_VALUES]
+    for name in lost:
         remove_values(job.store, name)
-    write_static(checked.cube, checked.plan)
-    after = _digests(job.store, DRIVEN)
-    changed += [name for name in DRIVEN if before[name] != after[name]]
-    return tuple(sorted(set(changed)))
+    return tuple(sorted({*changed, *lost, *write_static(checked.cube, checked.plan)}))
 
 
 def _mend_attributes(empty: str, store: str) -> None:
@@ -94,8 +94,3 @@ def _mend_axes(empty: str, store: str) -> list[str]:
             root[name][...] = np.asarray(made.array(name)[...])
             changed.append(name)
     return changed
-
-
-def _digests(store: str, names: Sequence[str]) -> dict[str, str]:
-    group = open_flux_cube(store).group
-    return {name: digest_of_array(group, name) for name in names}

@@ -137,8 +137,11 @@ def digest_of(values: NDArray[Any]) -> str:
     return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
 
 
-def update_layer(url: str, name: str, rows: slice, cols: slice, values: NDArray[Any]) -> None:
-    """Write a part `(row, col)` of a static layer, in whole chunks, unless it is there."""
+def update_layer(url: str, name: str, rows: slice, cols: slice, values: NDArray[Any]) -> bool:
+    """Write a part `(row, col)` of a static layer, in whole chunks, unless it is there; whether it
+    was not."""
     array: Any = open_flux_group(url, "r+")[name]
-    if digest_of(np.asarray(array[rows, cols])) != digest_of(values.astype(array.dtype)):
+    other = digest_of(np.asarray(array[rows, cols])) != digest_of(values.astype(array.dtype))
+    if other:
         array[rows, cols] = values
+    return other

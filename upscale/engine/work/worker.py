@@ -170,24 +170,20 @@ def embed(
     entry, kept = session.contexts.entry(name), None
     if entry is not None and entry.run == job.embeddings:
         kept = read_embeddings(job, tile, block, surface.land, entry.digests)
+    known, digests = list[str](), dict[str, str]()
     if entry is not None and kept is not None:
-        reads = support_reads(cube, job, scaler, [tile], entry.spans, block)
-        if reads == [entry.reads]:
+        if [entry.reads] == support_reads(cube, job, scaler, [tile], entry.spans, block):
             return kept, entry.identity
-    known = (entry.parts or [entry.identity]) if entry is not None and kept is not None else []
+        known, digests = entry.parts or [entry.identity], entry.digests
     made = _embed_pieces(session, surface, block, known, kept, watch)
-    identity = joined_identity(job, made.parts)
-    if entry is None or kept is None or identity != entry.identity:
+    if known != made.parts:
         digests = write_embeddings(job, tile, block, surface.land, made.embeddings)
-    else:
-        digests = entry.digests
-    (reads_now,) = support_reads(cube, job, scaler, [tile], made.spans, block)
+    identity = joined_identity(job, made.parts)
+    (reads,) = support_reads(cube, job, scaler, [tile], made.spans, block)
     parts = made.parts if len(made.parts) > 1 else []
     session.contexts.write(
-        ContextEntry(
-            name, job.embeddings, identity, reads_now, made.spans, digests, parts=parts
-        )
-    )  # fmt: skip
+        ContextEntry(name, job.embeddings, identity, reads, made.spans, digests, parts=parts)
+    )
     return made.embeddings, identity
 
 
@@ -244,8 +240,7 @@ def process(
     made = replace(made, fluxes=replace(made.fluxes, daily=daily))
     try:
         with watch.stage("write"):
-            totals = totals_of(surface, made.fluxes, job.layout)
-            made = replace(made, totals=totals)
+            made = replace(made, totals=totals_of(surface, made.fluxes, job.layout))
             made = replace(made, change=_take_the_place(session, item, made, before))
             digests = write_item(job.store, job.layout, item, made.fluxes)
             running = _keep_running(session, item, made)
