@@ -199,7 +199,10 @@ def test_another_attempt_at_an_item_changes_no_line_of_the_log(warmer):
         patched.setattr(worker, "make_entry", full)
         with pytest.raises(OSError, match="no space"):
             worker.process(session, item, land=True, before=before)
-    known = RunLedger(store).withdrawn(item.id)
+    ledger = RunLedger(store)
+    known = ledger.withdrawn(item.id)
+    ledger.write_object("other.before.json", {"entry": {}})
+    assert ledger.withdrawn("other") is None, "which no kill leaves, and a disk may"
     entry = worker.process(session, item, land=True, before=before)
     assert known is not None
     assert entry.change == known.change

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from upscale.jobs.ledger import Ledger, Status
 from upscale.stores.broken import refusing
@@ -77,6 +78,11 @@ class Withdrawn:
     change: dict[str, Any]
 
 
+@cache
+def _withdrawn() -> TypeAdapter[Withdrawn]:
+    return TypeAdapter(Withdrawn)
+
+
 class PlanSummary(BaseModel):
     """What a run writes into its ledger of what it consists of; stores of version 0.1 have no
     identities, and a later version may have more keys."""
@@ -85,7 +91,7 @@ class PlanSummary(BaseModel):
 
     run: str
     items: list[str]
-    land: int = 0
+    land: int
     store: str
     tiles: int = 0
     cube: str = ""
@@ -126,9 +132,11 @@ class RunLedger(Ledger[RunEntry]):
         self.forget(item)
 
     def withdrawn(self, item: str) -> Withdrawn | None:
-        """What was kept aside of an item, None where nothing was."""
-        kept = self.read_object(f"{item}.before.json")
-        return None if kept is None else Withdrawn(**kept | {"entry": RunEntry(**kept["entry"])})
+        """What was kept aside of an item, None where nothing was that can be read."""
+        try:
+            return _withdrawn().validate_json(self.read_bytes(f"{item}.before.json") or b"")
+        except ValueError:
+            return None
 
     def replaced(self, item: str) -> None:
         """Remove what was kept aside of an item, because it has its new entry."""

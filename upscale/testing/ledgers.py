@@ -32,9 +32,12 @@ def enter_all(store: str) -> None:
     items = [WorkItem(b, t) for b in range(cube.layout.blocks) for t in _tiles(cube)]
     run = str(cube.attributes["run_digest"])
     names = [item.id for item in items]
-    ledger.write_object(PLAN, {"run": run, "store": store_name(store), "items": names})
-    for item in items:
-        ledger.write(entry_of(cube, item, run))
+    entries = [entry_of(cube, item, run) for item in items]
+    plan = {"run": run, "store": store_name(store), "items": names}
+    land = sum(entry.counts["land"] for entry in entries if entry.item.endswith("-b000"))
+    ledger.write_object(PLAN, plan | {"land": land})
+    for entry in entries:
+        ledger.write(entry)
     open_flux_group(store, "r+").attrs.update({"complete": False})
     seal_begun(store)
     finalise(store)
