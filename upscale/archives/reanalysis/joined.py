@@ -7,6 +7,7 @@ from typing import cast
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from upscale.archives.reanalysis.evidence import EVIDENCE, evidence_of
 from upscale.archives.reanalysis.fields import FIELDS
@@ -15,6 +16,8 @@ from upscale.archives.reanalysis.proven import prove
 from upscale.archives.reanalysis.statistic import DAILY, Product, Stated, Statistic, Verdict
 from upscale.calendar import hour_numbers
 from upscale.remote.errors import ArchiveError
+
+Hours = NDArray[np.int64]
 
 #: Node spacing of each product, degrees.
 SPACING: dict[Product, float] = {"ERA5-Land": 0.1, "ERA5": 0.25}
@@ -77,28 +80,36 @@ def _named_product(members: Sequence[xr.Dataset]) -> Product | None:
 def _preliminary(members: Sequence[xr.Dataset]) -> int | str:
     """How many hours have preliminary values, of which no file has final ones: a number, or, where
     some file does not say it of its hours, `unknown` or `at least N`."""
-    late: dict[str, set[int]] = {}
-    final: dict[str, set[int]] = {}
-    for part in members:
-        hours = hour_numbers(part["time"].values)
-        early = np.isin(hours, part.attrs.get("preliminary", ()))
-        for name in map(str, part.data_vars):
-            late.setdefault(name, set()).update(hours[early].tolist())
-            if "preliminary" in part.attrs:
-                final.setdefault(name, set()).update(hours[~early].tolist())
-    count = len({hour for name in late for hour in late[name] - final.get(name, set())})
+    names = {str(name) for part in members for name in part.data_vars}
+    late = [hours_by_stream([part for part in members if name in part])[0] for name in names]
+    count = len(set[int]().union(*(hours.tolist() for hours in late)))
     if all("preliminary" in part.attrs for part in members):
         return count
     return f"at least {count}" if count else "unknown"
 
 
+def hours_by_stream(parts: Sequence[xr.Dataset]) -> tuple[Hours, Hours, Hours]:
+    """Hours of one variable that are preliminary, final, and of which it is not said."""
+    none = np.zeros(0, np.int64)
+    late, final, untold = [none], [none], [none]
+    for part in parts:
+        hours = hour_numbers(part["time"].values)
+        if "preliminary" not in part.attrs:
+            untold.append(hours)
+            continue
+        is_late = np.isin(hours, part.attrs["preliminary"])
+        late.append(hours[is_late])
+        final.append(hours[~is_late])
+    known = np.unique(np.concatenate(final))
+    early, unsaid = (np.setdiff1d(np.concatenate(hours), known) for hours in (late, untold))
+    return early, known, unsaid
+
+
 def least_preliminary(said: int | str) -> int:
     """The number in what `preliminary_hours` says, 0 where it is unknown."""
-    return (
-        said
-        if isinstance(said, int)
-        else int(said.removeprefix("at least ").replace("unknown", "0"))
-    )
+    if isinstance(said, int):
+        return said
+    return 0 if said == "unknown" else int(said.removeprefix("at least "))
 
 
 def _final_first(name: str, held: Sequence[xr.Dataset]) -> list[xr.DataArray]:

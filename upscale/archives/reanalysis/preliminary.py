@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from upscale.archives.reanalysis.accumulate import standard_offsets
 from upscale.archives.reanalysis.era5 import Day
 from upscale.archives.reanalysis.fields import FIELDS
-from upscale.calendar import first_hour, hour_numbers
+from upscale.archives.reanalysis.joined import Hours, hours_by_stream
+from upscale.calendar import first_hour
 
 Bools = NDArray[np.bool_]
-Hours = NDArray[np.int64]
 
 
 class ToldDays(NamedTuple):
@@ -39,7 +39,7 @@ def told_days(
     ends = first_hour(days + 1) - int(ahead.min())
     early, known = np.zeros(len(days), bool), np.ones(len(days), bool)
     for name in {str(name) for part in parts for name in part.data_vars}:
-        late, final, untold = _hours_of([part for part in parts if name in part])
+        late, final, untold = hours_by_stream([part for part in parts if name in part])
         # the stamp of an amount is the end of its hour
         shift = int(name in FIELDS and FIELDS[name].kind != "instant")
         begin, end = starts + shift, ends + shift
@@ -49,23 +49,6 @@ def told_days(
         early |= late_here
         known &= (late_here | final_here) & ~untold_here
     return ToldDays(early, known)
-
-
-def _hours_of(parts: Sequence[xr.Dataset]) -> tuple[Hours, Hours, Hours]:
-    """Hours of one variable that are preliminary, final, and of which it is not said."""
-    none = np.zeros(0, np.int64)
-    late, final, untold = [none], [none], [none]
-    for part in parts:
-        hours = hour_numbers(part["time"].values)
-        if "preliminary" not in part.attrs:
-            untold.append(hours)
-            continue
-        is_late = np.isin(hours, part.attrs["preliminary"])
-        late.append(hours[is_late])
-        final.append(hours[~is_late])
-    known = np.concatenate(final)
-    rest = (np.setdiff1d(np.concatenate(hours), known) for hours in (late, untold))
-    return next(rest), np.unique(known), next(rest)
 
 
 def _any_between(hours: Hours, begin: Hours, end: Hours) -> Bools:
