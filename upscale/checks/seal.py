@@ -8,11 +8,9 @@ attribute `seal`, so that neither can be exchanged alone.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
-import numpy as np
 import zarr
 
 from upscale.checks.metadata import item_arrays
@@ -24,6 +22,7 @@ from upscale.product.cube import open_flux_group
 from upscale.product.growth import IN_THE_MAKING
 from upscale.product.layout import item_from_id
 from upscale.product.reader import FluxCube, open_flux_cube
+from upscale.stores.arrays import values_digest
 from upscale.stores.documents import read_documents, read_root
 
 #: Name of the object beside the ledger's entries.
@@ -41,9 +40,6 @@ _UNSEALED = MAY_CHANGE | frozenset(IN_THE_MAKING)
 
 #: What stands for the digest of an array that cannot be read, and of one that is not there.
 UNREADABLE_VALUES, NO_ARRAY = "unreadable", "missing"
-
-#: Rows of an array that are read together.
-_ROWS = 400
 
 
 class SealedEntry(Protocol):
@@ -115,17 +111,12 @@ def _kept(cube: FluxCube, names: Iterable[str]) -> list[str]:
 def digest_of_array(group: zarr.Group, name: str) -> str:
     """sha256 of all values in C order; `unreadable` where they cannot be read, `missing` where
     there is no such array."""
-    digest = hashlib.sha256()
     if name not in group:
         return NO_ARRAY
     try:
-        array: Any = group[name]
-        for first in range(0, array.shape[0] if array.shape else 1, _ROWS):
-            part = array[first : first + _ROWS] if array.shape else array[...]
-            digest.update(np.ascontiguousarray(part).tobytes())
+        return values_digest(group[name])
     except UNREADABLE:
         return UNREADABLE_VALUES
-    return digest.hexdigest()
 
 
 def digest_of_entry(entry: SealedEntry) -> str:

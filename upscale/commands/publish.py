@@ -18,6 +18,7 @@ from upscale.product.published.netcdf import (
     named_files,
     publish_netcdf,
 )
+from upscale.product.published.origin import untold
 from upscale.product.published.part import UnfinishedError
 from upscale.product.published.plan import PUBLISHABLE, FileOptions
 from upscale.product.reader import open_flux_cube
@@ -122,19 +123,13 @@ def _publish_day(store: str, out: Path, day: dt.date, unfinished: bool) -> str:
 def _publish_totals(store: str, out: Path, unfinished: bool) -> str:
     """Write the totals of a store that is not revised meanwhile, and tell those of the globe."""
     path, before = out / "totals.csv", origin_of(store)
-    if (
-        before is None
-        and not open_flux_cube(store).attributes.get("complete", 1)
-        and not unfinished
-    ):
+    why = untold(before, open_flux_cube(store).attributes)
+    if before and before.waiting:
+        why = f"{len(before.waiting)} work items are not computed yet"
+    if why and not unfinished:
         raise UnfinishedError(
-            f"{store}: its run is not finished, and it has no ledger that says what is missing; "
-            "say --unfinished for the totals of what is there"
-        )
-    if before and before.waiting and not unfinished:
-        raise UnfinishedError(
-            f"{store}: {len(before.waiting)} work items are not computed yet; finish the run "
-            "first, or say --unfinished for the totals of what is there"
+            f"{store}: {why}; finish the run first, or say --unfinished for the totals of what is "
+            "there"
         )
     rows = totals(store)
     if origin_of(store) != before:

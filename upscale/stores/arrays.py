@@ -6,6 +6,7 @@ fill values, dimension names and attributes are never left to a default.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -22,6 +23,19 @@ PLAIN = ZstdCodec(level=0, checksum=True)
 
 #: One codec, or several, of which each gets what the one before gave.
 Codecs: TypeAlias = "BloscCodec | ZstdCodec | tuple[BloscCodec | Crc32cCodec, ...]"
+
+
+#: Rows of an array that are read together.
+_ROWS = 400
+
+
+def values_digest(array: Any) -> str:
+    """sha256 of all values of an array in C order, read in bands of rows."""
+    digest = hashlib.sha256()
+    for first in range(0, array.shape[0] if array.shape else 1, _ROWS):
+        part = array[first : first + _ROWS] if array.shape else array[...]
+        digest.update(np.ascontiguousarray(part).tobytes())
+    return digest.hexdigest()
 
 
 def shuffled(dtype: DTypeLike) -> Codecs:

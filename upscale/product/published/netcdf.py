@@ -250,8 +250,9 @@ class _Publisher:
     def _stands(self, path: Path, sources: Mapping[str, Any]) -> bool:
         """Whether a file is the one that was written, from the same sources; it is not opened."""
         row = self._folder.files.get(path.name)
-        same = row is not None and bool(sources["items"]) and row.made_from == sources
-        return same and row is not None and not row.fault(path)
+        if row is None or not sources["items"] or row.made_from != sources:
+            return False
+        return not row.fault(path)
 
     def _reason(self, path: Path, sources: Mapping[str, Any], part: Part) -> str:
         """Why a file is to be written; empty where its content is what the store says."""

@@ -8,26 +8,22 @@ these are kept beside the file, and as long as they are the same the file is not
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol, TypeAlias
 
-import numpy as np
-
 from upscale.jobs.settings import digest_of
 from upscale.product.layout import WorkItem, item_from_id
 from upscale.product.published.part import LAYERS, OF_A_REVISION, Part
-from upscale.product.reader import FluxCube, cells_of, open_flux_cube
+from upscale.product.reader import open_flux_cube
+from upscale.stores.arrays import values_digest
 
 #: Version of what is written into a file: another one makes all files anew.
 FORM = 1
 
 #: Work items that a message names.
 _NAMED = 3
-#: Rows and columns of a layer that are read together.
-_CELLS = 3600
 
 
 class LoggedRevision(Protocol):
@@ -67,6 +63,14 @@ def no_ledger() -> Origin | None:
     return None
 
 
+def untold(origin: Origin | None, attributes: Mapping[str, Any]) -> str:
+    """That a store is not complete, and that no ledger tells what of it is missing; empty where
+    this is not so."""
+    if origin is None and not attributes.get("complete", 1):
+        return "the store is not complete, and there is no ledger that tells more"
+    return ""
+
+
 class StoreView:
     """A flux cube and what its ledger said, at one moment."""
 
@@ -78,7 +82,7 @@ class StoreView:
     @cached_property
     def layers(self) -> dict[str, str]:
         """Digest of each static layer of a file."""
-        return {name: _layer_digest(self.cube, name) for name in LAYERS}
+        return {name: values_digest(self.cube.array(name)) for name in LAYERS}
 
     @property
     def revision(self) -> int:
@@ -100,9 +104,7 @@ class StoreView:
         number = said.get("revision_in_the_making")
         if number is not None and _meet(part, *said["revision_days"].split("/")):
             return f"revision {number} of {said['revision_days']} is in the making"
-        if self.origin is None and not said.get("complete", 1):
-            return "the store is not complete, and there is no ledger that tells more"
-        return ""
+        return untold(self.origin, said)
 
     def made_from(self, part: Part) -> dict[str, Any]:
         """All that decides what is in a file, as plain values.
@@ -159,14 +161,6 @@ def _meet(part: Part, first: str, last: str) -> bool:
 def _items(part: Part, items: Iterable[str]) -> list[str]:
     """The work items, out of some, of the blocks in which the days of a part lie."""
     return sorted(item for item in items if item_from_id(item).block in part.blocks)
-
-
-def _layer_digest(cube: FluxCube, name: str) -> str:
-    """sha256 of a static layer, read piece by piece."""
-    digest = hashlib.sha256()
-    for cells in cells_of(cube.grid, _CELLS):
-        digest.update(np.ascontiguousarray(cube.layer(name, cells)).tobytes())
-    return digest.hexdigest()
 
 
 def _metadata(part: Part, name: str) -> list[Any]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from upscale.calendar import date_of
 from upscale.product.cube import plain
+from upscale.product.growth import IN_THE_MAKING
 from upscale.product.layout import WorkItem
 from upscale.product.quality import Quality, has
 from upscale.product.reader import CellSlices, FluxCube, cells_of
@@ -27,11 +28,8 @@ CHUNK = 600
 
 #: Attributes of a store that say how far it is, or how it is stored: nothing of a file.
 _KEPT_OUT = frozenset(
-    (
-        "kind", "layout", "initialised", "complete", "seal", "revision_in_the_making",
-        "revision_days", "revision_tiles", "revision_why", "weather_preliminary",
-    )
-)  # fmt: skip
+    ("kind", "layout", "initialised", "complete", "seal", "weather_preliminary", *IN_THE_MAKING)
+)
 
 #: Attributes that change with every revision of a store. A file has those of the revision that it
 #: was written from, and is not written again because the store has others by now.
