@@ -70,6 +70,7 @@ def _take(fs: Any, path: str) -> bool:
 
 def _create(path: str, payload: bytes) -> None:
     """Create a local file; a disk that is full gets no empty one, which would be nobody's claim."""
+    # not `create_object`: on a disk without links two processes could succeed
     file = open(path, "xb")  # noqa: SIM115, closing it may fail, too
     try:
         with file:
